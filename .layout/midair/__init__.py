@@ -1,0 +1,1 @@
+../../runtime/_top/__init__.py

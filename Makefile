@@ -1,0 +1,46 @@
+# Each target makes what it needs. A machine with Python 3.11+ and make is enough.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+JOBS   ?= 3
+
+.PHONY: demo test check bench soak test-all test-tools clean help
+
+help:
+	@echo "make demo    a live server: edited, refused, undone, stopped and resumed before your eyes"
+	@echo "make test    the test suite"
+	@echo "make check   ruff, mypy, pyright, import-linter"
+	@echo "make bench   figures beside the peers     make soak   the long runs"
+	@echo "make test-all   the suite on every supported Python found here"
+
+# uv when it is there, plain venv and pip otherwise: both end in the same folder.
+$(VENV)/.ready: pyproject.toml setup.py
+	@if command -v uv >/dev/null 2>&1; then \
+	    uv venv --quiet --allow-existing --python $(PYTHON) $(VENV) && \
+	    VIRTUAL_ENV=$(VENV) uv pip install --quiet -e . --group dev; \
+	else \
+	    $(PYTHON) -m venv $(VENV) && \
+	    $(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1' && \
+	    $(BIN)/python -m pip install --quiet --disable-pip-version-check -e . --group dev; \
+	fi
+	@touch $@
+
+demo: $(VENV)/.ready
+	@$(BIN)/midair demo
+
+test: $(VENV)/.ready
+	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadgroup
+
+check: $(VENV)/.ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.ready
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group bench
+	$(BIN)/python benchmarks/run.py
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
