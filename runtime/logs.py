@@ -54,7 +54,9 @@ class TerminalFormatter(_Formatter):
     def format(self, record: logging.LogRecord) -> str:
         clock = time.strftime("%H:%M:%S", time.localtime(record.created))
         colour = _COLOURS.get(record.levelname, "")
-        return f"\x1b[2m{clock}\x1b[0m {owner_of(record):<14.14} {colour}{self.text(record)}{colour and chr(27) + '[0m'}"
+        return (
+            f"\x1b[2m{clock}\x1b[0m {owner_of(record):<14.14} {colour}{self.text(record)}{colour and chr(27) + '[0m'}"
+        )
 
 
 class FileFormatter(_Formatter):
