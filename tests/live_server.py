@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Self
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 PATIENCE = 60.0  # seconds until a wait for an event is given up; only a broken server uses them up
@@ -33,13 +34,13 @@ class LiveServer:
         self.err: list[str] = []
         self._news: queue.Queue[tuple[str, str | None]] = queue.Queue()
 
-    def __enter__(self) -> LiveServer:
+    def __enter__(self) -> Self:
         return self.start()
 
     def __exit__(self, *_: object) -> None:
         self.kill()
 
-    def start(self, *args: str | Path) -> LiveServer:
+    def start(self, *args: str | Path) -> Self:
         """Start it, again if it ended; wait until it is ready."""
         self.out, self.err = [], []
         self._news = queue.Queue()
