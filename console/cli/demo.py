@@ -104,7 +104,7 @@ def _tour(server: _Server, program: Path) -> None:
     server.stop()
     _step("It starts again, and resumes")
     server.start()
-    with _people(server, "carl", quiet=True) as (carl,):
+    with _people(server, "carl") as (carl,):
         _tell("    carl connects; what was said before the stop is there:")
         for line in ("anna: hello", "bob: as it was?"):
             carl.sees(line, earlier=True)
