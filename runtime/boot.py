@@ -5,11 +5,11 @@ find what is meant -> take the lock -> set aside what --fresh replaces -> load t
 
 from __future__ import annotations
 
-import os
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from . import snapshot
@@ -18,6 +18,7 @@ from .errors import ServerError, SnapshotError
 from .files import Files, Hold
 from .service import Service
 from .space import Space
+from .words import ago, near
 
 
 class ApplicationFailed(ServerError):
@@ -101,11 +102,7 @@ def open_space(target: Target, how: How | None = None) -> Opened:
     hold.take()
     try:
         if how.fresh:
-            aside = set_aside(target.files)
-            opened = _build(target, hold)
-            if aside:
-                opened.line += f"; the old file is in {aside.name}/"
-            return opened
+            return _anew(target, hold)
         if snapshot.exists(target.files.spl):
             return _resume(target, hold, how)
         if how.generation is not None or how.last_good:
@@ -116,25 +113,33 @@ def open_space(target: Target, how: How | None = None) -> Opened:
         raise
 
 
+def _anew(target: Target, hold: Hold) -> Opened:
+    """Build although there is a file. That is moved only when the program has built."""
+    if target.application is None and target.make is None and target.files.spl.exists():
+        stored = snapshot.manifest(target.files.spl).get("application")
+        if stored is None:
+            raise ServerError(f"{target.files.spl.name} does not say what it was built from; nothing was started")
+        target = replace(target, application=Application.from_dict(stored))
+    opened = _build(target, hold)
+    if aside := set_aside(target.files):
+        opened.line += f"; the old file is in {aside.name}/"
+    return opened
+
+
 def set_aside(files: Files) -> Path | None:
     """Move the snapshots of a space into a folder of their own, from which they can still be run; that folder.
 
     All generations go: the new space begins to count at 1 and must not meet the numbers of the old one.
     """
-    found = [path for path in files.folder.glob(f"{files.name}.*spl") if _is_of(files, path)]
+    generation = re.compile(re.escape(files.name) + r"(\.\d+)?\.spl")
+    found = [path for path in files.folder.iterdir() if generation.fullmatch(path.name)]
     if not found:
         return None
-    stamp = time.strftime("%Y%m%d-%H%M%S")
-    folder = files.folder / f"{files.name}.aside-{stamp}"
+    folder = files.folder / f"{files.name}.aside-{time.strftime('%Y%m%d-%H%M%S')}"
     folder.mkdir(mode=0o700)
     for path in found:
         path.rename(folder / path.name)
     return folder
-
-
-def _is_of(files: Files, path: Path) -> bool:
-    middle = path.name[len(files.name) : -len(".spl")]
-    return middle == "" or middle.removeprefix(".").isdigit()
 
 
 def _build(target: Target, hold: Hold) -> Opened:
@@ -187,33 +192,19 @@ def _blaming(application: Application, advice: str = "") -> Iterator[None]:
 def _line_of(error: Exception, application: Application) -> str:
     """File and line where the program failed: the innermost frame in its own project."""
     if isinstance(error, SyntaxError) and error.filename:
-        return f"{_near(error.filename)} line {error.lineno}"
+        return f"{near(error.filename)} line {error.lineno}"
     found, frames = application.module, error.__traceback__
     while frames:
         filename = frames.tb_frame.f_code.co_filename
         if Path(filename).is_relative_to(application.project):
-            found = f"{_near(filename)} line {frames.tb_lineno}"
+            found = f"{near(filename)} line {frames.tb_lineno}"
         frames = frames.tb_next
     return found
-
-
-def _near(filename: str) -> str:
-    relative = os.path.relpath(filename)
-    return filename if relative.startswith("..") else relative
 
 
 def _first_line(error: Exception) -> str:
     text = error.msg if isinstance(error, SyntaxError) else str(error)
     return text.partition("\n")[0]
-
-
-def ago(then: float, now: float | None = None) -> str:
-    """How long ago that was, as people say it: `3 min ago`."""
-    seconds = max(0.0, (time.time() if now is None else now) - then)
-    for limit, size, unit in ((100, 1, "s"), (6000, 60, "min"), (172_800, 3600, "h")):
-        if seconds < limit:
-            return f"{seconds / size:.0f} {unit} ago"
-    return f"{seconds / 86_400:.0f} days ago"
 
 
 def make_file(files: Files, make: Callable[[], Service]) -> None:

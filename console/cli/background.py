@@ -58,7 +58,8 @@ def _pass_on(readline: Callable[[], bytes], pid: int) -> int:
     except KeyboardInterrupt:
         # The child is in a session of its own, so the terminal's Ctrl-C has not reached it.
         os.kill(pid, signal.SIGTERM)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    return status if status >= 0 else 128 - status  # as shells count a death by signal
 
 
 def divert(log: Path) -> None:
@@ -74,7 +75,7 @@ def _child(work: Callable[[Parent], int], writing: int) -> NoReturn:
     try:
         os.setsid()
         null = os.open(os.devnull, os.O_RDWR)
-        for number in (0, 1, 2):
+        for number in (0, 1, 2):  # what is said so far goes through the pipe
             os.dup2(null, number)
         os.close(null)
         parent = Parent(writing)
