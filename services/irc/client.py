@@ -185,7 +185,10 @@ class Client:
     def deliver_apart(self, out: Outgoing) -> None:
         """Send a line that is no part of the reply under way."""
         if not self.out:
-            self.network.dirty.append(self)
+            dirty = self.network.dirty
+            dirty.append(self)
+            if len(dirty) == 1 and self.network.carrier is not None:
+                self.network.carrier.wake()
         self.out.append(out.encoded(self.tagset))
 
     def send(self, source: str, command: str, *params: str, text: str | None = None, **tags: str) -> None:

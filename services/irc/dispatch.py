@@ -51,7 +51,7 @@ MODULES = (
 )
 
 #: Commands that make sense before NICK and USER are done.
-EARLY = {"PASS", "NICK", "USER", "QUIT", "PING", "PONG", "CAP", "AUTHENTICATE", "REGISTER", "VERIFY", "NOTICE"}
+EARLY = {"PASS", "NICK", "USER", "QUIT", "PING", "PONG", "CAP", "AUTHENTICATE", "REGISTER", "VERIFY", "NOTICE", "METADATA", "BATCH"}
 
 #: How many parameters a command needs; where it is not named: none.
 NEEDS = {
@@ -59,14 +59,11 @@ NEEDS = {
     "CAP": 1,
     "CHATHISTORY": 1,
     "CHGHOST": 3,
-    "DIE": 0,
-    "INVITE": 0,
     "ISON": 1,
     "JOIN": 1,
     "KICK": 2,
     "KILL": 1,
     "KLINE": 1,
-    "MARKREAD": 1,
     "METADATA": 2,
     "MODE": 1,
     "MONITOR": 1,
@@ -83,7 +80,6 @@ NEEDS = {
     "USER": 4,
     "USERHOST": 1,
     "WALLOPS": 1,
-    "WHOWAS": 0,
 }
 
 # A browser that was lured into posting to this port speaks HTTP first.

@@ -18,6 +18,8 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
 from . import modes
+from ...version import __version__
+from . import modes
 from .accounts import Accounts
 from .channel import Channel
 from .client import Client, Outgoing

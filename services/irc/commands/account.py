@@ -168,3 +168,10 @@ def then_register(net: Network, client: Client, keys: tuple[Hashed, Scram], name
 
 def cmd_verify(net: Network, client: Client, message: Message) -> None:
     client.fail("VERIFY", "INVALID_CODE", message.get(0) or "*", text="Accounts here need no verification")
+
+
+def then_service(net: Network, client: Client, result: object, nick: str, method: str, *context: object) -> None:
+    """Give the result of slow work to the method of a bot that asked for it."""
+    bot = net.bots.get(fold(nick))
+    if bot is not None:
+        getattr(bot, method)(client, result, *context)

@@ -26,7 +26,7 @@ CAPABILITIES = {
     "draft/chathistory": "",
     "draft/event-playback": "",
     "draft/message-redaction": "",
-    "draft/metadata-3": "max-subs=50,max-keys=20",
+    "draft/metadata-3": "before-connect,max-subs=50,max-keys=20",
     "draft/multiline": f"max-bytes={MULTILINE_BYTES}",
     "draft/read-marker": "",
     "echo-message": "",

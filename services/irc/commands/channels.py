@@ -9,6 +9,7 @@ from .. import numerics as n
 from ..channel import Channel, Topic
 from ..isupport import KICK_LIMIT, TARGETS, TOPIC_LIMIT
 from ..names import clip, fold, is_channel, matches, valid_channel
+from . import metadata
 
 if TYPE_CHECKING:
     from ..client import Client, Outgoing
@@ -109,6 +110,7 @@ def enter(net: Network, client: Client, channel: Channel, member_modes: str) -> 
     if "draft/no-implicit-names" not in client.caps:
         send_names(client, channel)
         client.reply(n.RPL_ENDOFNAMES, channel.name)
+    metadata.joined(net, client, channel)
 
 
 # --- PART

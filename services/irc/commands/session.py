@@ -129,13 +129,14 @@ def then_passed(net: Network, client: Client, right: bool, name: str) -> None:
 
 def welcome(net: Network, client: Client) -> None:
     """Make a client a user and tell it where it is."""
+    from . import metadata
     from .queries import send_lusers, send_motd
 
     client.registered = True
     if net.settings.cloak:
         client.modes.add("x")
     net.clients[client.folded] = client
-    net.peak = max(net.peak, len(net.clients))
+    net.peak = max(net.peak, len(net.clients) - len(net.bots))
     client.reply(n.RPL_WELCOME, text=f"Welcome to the {net.title} Internet Relay Chat Network {client.nick}")
     client.reply(n.RPL_YOURHOST, text=f"Your host is {net.name}, running version {net.version}")
     client.reply(n.RPL_CREATED, text=f"This server was created {net.created_text}")
@@ -143,6 +144,7 @@ def welcome(net: Network, client: Client) -> None:
     send_isupport(net, client)
     send_lusers(net, client)
     send_motd(net, client)
+    metadata.welcome(net, client)
     net.tell_monitors(client.folded, online=client, shown=client.nick)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from .. import modes
 from .. import numerics as n
 from ..names import address_matches, fold, is_channel, matches
+from . import metadata
 
 if TYPE_CHECKING:
     from ..channel import Channel
@@ -137,6 +138,9 @@ def whois(net: Network, client: Client, person: Client) -> None:
         client.reply(n.RPL_WHOISHOST, nick, text=f"is connecting from {person.user}@{person.real_host} {person.address}")
         if person.certfp:
             client.reply(n.RPL_WHOISCERTFP, nick, text=f"has client certificate fingerprint {person.certfp}")
+    if metadata.has(client):
+        for key, value in metadata.values_of(net, person).items():
+            client.reply(n.RPL_WHOISKEYVALUE, nick, key, "*", text=value)
     idle = str(int(net.now() - person.last_spoke))
     client.reply(n.RPL_WHOISIDLE, nick, idle, str(int(person.connected)), text="seconds idle, signon time")
 
