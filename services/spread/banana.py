@@ -36,7 +36,18 @@ WORDS = {
     for number, word in enumerate(
         (
             *("None", "class", "dereference", "reference", "dictionary", "function", "instance", "list", "module"),
-            *("persistent", "tuple", "unpersistable", "copy", "cache", "cached", "remote", "local", "lcache", "version"),
+            *(
+                "persistent",
+                "tuple",
+                "unpersistable",
+                "copy",
+                "cache",
+                "cached",
+                "remote",
+                "local",
+                "lcache",
+                "version",
+            ),
             *("login", "password", "challenge", "logged_in", "not_logged_in", "cachemessage", "message", "answer"),
             *("error", "decref", "decache", "uncache"),
         ),
@@ -71,7 +82,22 @@ _SPOKEN = {word: _digits(number) + b"\x87" for word, number in WORDS.items()}
 _HEARD = {number: word for word, number in WORDS.items()}
 
 
-def encode(expression: list[Any], *, vocabulary: bool) -> bytes:
+def take_string(buffer: bytearray, *, most: int = 64) -> bytes | None:
+    """The short string at the front of a buffer, taken from it; None until it is there.
+
+    Raises:
+        BadMessage: something else is there.
+    """
+    if len(buffer) >= 2 and (buffer[0] > most or buffer[1] != STRING):
+        raise BadMessage(f"expected a string of at most {most} bytes, got {bytes(buffer[:8]).hex(' ')}")
+    if len(buffer) < 2 or len(buffer) < 2 + buffer[0]:
+        return None
+    word = bytes(buffer[2 : 2 + buffer[0]])
+    del buffer[: 2 + len(word)]
+    return word
+
+
+def encode(expression: list[Any] | bytes, *, vocabulary: bool) -> bytes:
     """The bytes of an expression of lists, tuples, integers, floats and bytes.
 
     Raises:

@@ -1,14 +1,14 @@
 """What can go wrong between two peers.
 
-    SpreadError           (MidairError)
-    ├ RemoteError         the peer's method raised; `type` says what
-    ├ DeadReference       (ConnectionError) the connection is gone, or was never there
-    ├ NotSendable         (TypeError) a value has no form on the wire; nothing was sent
-    ├ NoSuchMethod        (AttributeError) the object does not offer that
-    ├ Unauthorized        (PermissionError) no such user and password here, or too many tries
-    └ BadAddress          (ValueError) an address or URL that cannot be read
-    BadMessage            (ProtocolError) what came is not the protocol; the connection is closed
-    NotAllowed            (BadMessage) it names a class that was not registered; refused, and the call fails
+SpreadError           (MidairError)
+├ RemoteError         the peer's method raised; `type` says what
+├ DeadReference       (ConnectionError) the connection is gone, or was never there
+├ NotSendable         (TypeError) a value has no form on the wire; nothing was sent
+├ NoSuchMethod        (AttributeError) the object does not offer that
+├ Unauthorized        (PermissionError) no such user and password here, or too many tries
+└ BadAddress          (ValueError) an address or URL that cannot be read
+BadMessage            (ProtocolError) what came is not the protocol; the connection is closed
+NotAllowed            (BadMessage) it names a class that was not registered; refused, and the call fails
 """
 
 from __future__ import annotations

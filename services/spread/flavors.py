@@ -1,14 +1,14 @@
 """The ways an object can cross a connection, one base class each.
 
-    Referenceable   by reference: the peer calls its methods        remote_name, or any method marked @remote
-    Avatar          likewise, what one user sees after a login      perspective_name, @remote
-    Viewable        by reference, and each method is told who calls view_name(perspective, ...), @remote
-    Copyable        by value: its public attributes, made anew there, if the class is registered there
-    Cacheable       by value once, then kept current                the peer's RemoteCache: observe_name
-    RemoteCopy, RemoteCache   what the receiving side makes for the two above, where it has another class
+Referenceable   by reference: the peer calls its methods        remote_name, or any method marked @remote
+Avatar          likewise, what one user sees after a login      perspective_name, @remote
+Viewable        by reference, and each method is told who calls view_name(perspective, ...), @remote
+Copyable        by value: its public attributes, made anew there, if the class is registered there
+Cacheable       by value once, then kept current                the peer's RemoteCache: observe_name
+RemoteCopy, RemoteCache   what the receiving side makes for the two above, where it has another class
 
-    Across a rebuild: everything goes by the identity of the object. References and caches that peers hold go on, and
-    the next call runs the new code.
+Across a rebuild: everything goes by the identity of the object. References and caches that peers hold go on, and
+the next call runs the new code.
 """
 
 from __future__ import annotations
@@ -120,6 +120,16 @@ class Copyable:
 
 class RemoteCopy(Copyable):
     """What the receiving side makes of a Copyable, where it has a class of its own for it."""
+
+
+class Error(Copyable, Exception):
+    """An exception that crosses as itself: a peer that registered the class catches it as that class.
+
+    It travels with its arguments and public attributes, and is not logged: raising it is an answer like any other.
+    """
+
+    def copy_state(self, perspective: Any) -> Any:
+        return {**super().copy_state(perspective), "args": self.args}
 
 
 class Cacheable(Copyable):

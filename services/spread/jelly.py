@@ -76,7 +76,9 @@ class Jellier:
         if tag is not None:
             return self.shared(value, lambda: [tag, *map(self.jelly, value)])
         if kind is dict:
-            return self.shared(value, lambda: [b"dictionary", *([self.jelly(k), self.jelly(v)] for k, v in value.items())])
+            return self.shared(
+                value, lambda: [b"dictionary", *([self.jelly(k), self.jelly(v)] for k, v in value.items())]
+            )
         plain = _WRITERS.get(kind)
         if plain is not None:
             return plain(value)
@@ -254,7 +256,9 @@ class Unjellier:
             self._gather([key, value], lambda pair: made.__setitem__(*pair))
         return made
 
-    def _frozen(self, kind: type[tuple[Any, ...]] | type[frozenset[Any]], expression: list[Any], number: int | None) -> Any:
+    def _frozen(
+        self, kind: type[tuple[Any, ...]] | type[frozenset[Any]], expression: list[Any], number: int | None
+    ) -> Any:
         parts = [self.unjelly(part) for part in expression[1:]]
         if not any(type(part) is _Pending for part in parts):
             return self._known(number, kind(parts))
