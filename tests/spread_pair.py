@@ -43,8 +43,7 @@ class Pair:
     def pump(self) -> None:
         """Carry over what each side has to say."""
         for source, target in ((self.client, self.server), (self.server, self.client)):
-            data = b"".join(source.outbox)
-            source.outbox.clear()
+            data = source.take()
             if target is self.client:
                 self.bytes_to_client += data
             step = self.chop or len(data) or 1

@@ -84,8 +84,7 @@ class Broker:
         self.perspective: Any = None
         self.outbox: list[bytes] = []
         self.on_output: Callable[[], None] = _nothing
-        #: Set by the owner of the connection to stop parsing what is left.
-        self.closing = False
+        self._waiting = 0  # bytes in the outbox
         self.gone: BaseException | None = None
         self.exports = Exports("references")
         self.shown = Exports("caches")
@@ -112,8 +111,21 @@ class Broker:
             return
         outbox = self.outbox
         outbox.append(data)
+        self._waiting += len(data)
         if len(outbox) == 1:
             self.on_output()
+
+    def take(self) -> bytes:
+        """Everything there is to send now."""
+        data = b"".join(self.outbox)
+        self.outbox.clear()
+        self._waiting = 0
+        return data
+
+    @property
+    def full(self) -> bool:
+        """Whether so much is waiting to be sent that no more calls should be read."""
+        return self._waiting > self.limits.unsent
 
     def _encode(self, make: Callable[..., bytes], *args: Any) -> bytes:
         """A message, whole or not at all: what it hands out is taken back when some part cannot be sent."""

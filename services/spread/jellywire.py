@@ -111,7 +111,7 @@ class JellyWire:
         """
         decoder = self._decoder
         decoder.limits = limits
-        while not self._broker.closing and (expression := decoder.next(inbox)) is not None:
+        while not self._broker.full and (expression := decoder.next(inbox)) is not None:
             self._understood(expression)
             decoder.limits = self._broker.limits
 

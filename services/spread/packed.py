@@ -188,7 +188,7 @@ class PackedWire:
         """
         position, end = 0, len(inbox)
         try:
-            while end - position >= 4 and not self._broker.closing:
+            while end - position >= 4 and not self._broker.full:
                 (size,) = _length.unpack_from(inbox, position)
                 if size > limits.message:
                     raise exceeded("message", limits.message, "bytes")
