@@ -1,9 +1,11 @@
 """What a resource raises to answer with an error page.
 
-    WebError            any status, with what to say and headers to add
-    ├ NotFound          404
-    └ TooLarge          413; the connection is closed, since the rest of the body will not be read
+WebError            any status, with what to say and headers to add
+├ NotFound          404
+└ TooLarge          413; the connection is closed, since the rest of the body will not be read
 """
+
+# ruff: noqa: N818  (the names say what happened)
 
 from __future__ import annotations
 
@@ -34,4 +36,6 @@ class TooLarge(WebError):
     """The body of a request went over a limit."""
 
     def __init__(self, what: str, limit: int, unit: str = "bytes") -> None:
-        super().__init__(413, f"{what} is limited to {limit:,} {unit}; the request was dropped", {"connection": "close"})
+        super().__init__(
+            413, f"{what} is limited to {limit:,} {unit}; the request was dropped", {"connection": "close"}
+        )

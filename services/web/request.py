@@ -4,7 +4,7 @@ Names in camelCase are those that web resources have had since 2001; `write` gat
 `render` returns, or earlier with `await flush()`.
 """
 
-# ruff: noqa: N802  (the camelCase names are the API that resources were written against)
+# ruff: noqa: N802, N818  (camelCase is the API that resources were written against; an error is named by what happened)
 
 from __future__ import annotations
 

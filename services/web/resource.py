@@ -4,7 +4,7 @@ A request walks from the root along the parts of its path: `children` first, the
 The tree is looked up for each request, so whatever an edit or a person at the console changes is there for the next one.
 """
 
-# ruff: noqa: N802, N815  (the camelCase names are the API that resources were written against)
+# ruff: noqa: N802, N815, ARG002  (the camelCase names are the API that resources were written against)
 
 from __future__ import annotations
 
@@ -75,6 +75,10 @@ class Resource:
             result = await result
         await request.finish(result)
 
+    async def respond_websocket(self, request: Request) -> None:
+        """Take a websocket; only mounted applications do."""
+        raise WebError(403, "no websocket is taken here")
+
 
 class Text(Resource):
     """A fixed page."""
@@ -114,8 +118,15 @@ class NameVirtualHost(Resource):
             found = self.hosts.get(f"*.{host}")
         return found or self.default
 
-    async def respond(self, request: Request) -> None:
+    def _of(self, request: Request) -> Resource:
         resource = self.find(request.host)
         if resource is None:
             raise WebError(404, "no site has this name")
-        await request.site.serve(resource, request)
+        return resource
+
+    async def respond(self, request: Request) -> None:
+        await request.site.serve(self._of(request), request)
+
+    async def respond_websocket(self, request: Request) -> None:
+        node = await request.site.find(self._of(request), request)
+        await node.respond_websocket(request)

@@ -10,13 +10,14 @@ import time
 from collections.abc import Iterable
 from email.utils import formatdate, parsedate_to_datetime
 from http import HTTPStatus
+from itertools import pairwise
 from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
 MAX_RANGES = 16
 
 
-class BadPath(ValueError):
+class BadPath(ValueError):  # noqa: N818 - the name says what happened
     """A request path that no resource may see: dot segments, NUL, or bytes that are not UTF-8."""
 
 
@@ -161,7 +162,7 @@ def parse_range(value: bytes, size: int) -> list[Span] | None:
         if start < stop:
             spans.append(Span(start, stop))
     ordered = sorted(spans)
-    if any(after.start < before.stop for before, after in zip(ordered, ordered[1:], strict=False)):
+    if any(after.start < before.stop for before, after in pairwise(ordered)):
         return None
     return spans
 
@@ -212,7 +213,9 @@ def header(name: str, value: str | int) -> tuple[bytes, bytes]:
     if not _NAME.fullmatch(name):
         raise ValueError(f"{name!r} is not the name of a header; nothing was sent")
     if _UNSAFE.search(text):
-        raise ValueError(f"the value {text[:80]!r} of the header {name} has a control character in it; nothing was sent")
+        raise ValueError(
+            f"the value {text[:80]!r} of the header {name} has a control character in it; nothing was sent"
+        )
     try:
         return name.lower().encode("ascii"), text.encode("latin-1")
     except UnicodeEncodeError:

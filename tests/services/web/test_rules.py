@@ -143,7 +143,15 @@ def test_codings_are_weighed():
 
 def test_headers_refuse_what_would_split_an_answer():
     assert rules.header("X-Thing", 3) == (b"x-thing", b"3")
-    for name, value in [("X", "a\r\nb: c"), ("X", "a\nb"), ("X", "a\0"), ("X y", "a"), ("", "a"), ("X\n", "a"), ("X", "\u20ac")]:
+    for name, value in [
+        ("X", "a\r\nb: c"),
+        ("X", "a\nb"),
+        ("X", "a\0"),
+        ("X y", "a"),
+        ("", "a"),
+        ("X\n", "a"),
+        ("X", "\u20ac"),
+    ]:
         with pytest.raises(ValueError, match="nothing was sent"):
             rules.header(name, value)
 
