@@ -3,6 +3,7 @@
 WebError            any status, with what to say and headers to add
 ├ NotFound          404
 └ TooLarge          413; the connection is closed, since the rest of the body will not be read
+    Disconnected        nobody is left to answer; nobody's mistake
 """
 
 # ruff: noqa: N818  (the names say what happened)
@@ -30,6 +31,10 @@ class NotFound(WebError):
 
     def __init__(self, reason: str = "nothing has this address") -> None:
         super().__init__(404, reason)
+
+
+class Disconnected(ConnectionResetError):
+    """The client went away before its request was read or its answer was written."""
 
 
 class TooLarge(WebError):

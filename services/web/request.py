@@ -4,7 +4,7 @@ Names in camelCase are those that web resources have had since 2001; `write` gat
 `render` returns, or earlier with `await flush()`.
 """
 
-# ruff: noqa: N802, N818  (camelCase is the API that resources were written against; an error is named by what happened)
+# ruff: noqa: N802  (the camelCase names are the API that resources were written against)
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from urllib.parse import parse_qsl, quote
 
 from . import rules
 from .asgi import RawHeaders, Receive, Scope, Send
-from .errors import TooLarge, WebError
+from .errors import Disconnected, TooLarge, WebError
 from .forms import Form, read_form
 
 if TYPE_CHECKING:
@@ -27,10 +27,6 @@ if TYPE_CHECKING:
 
 MAX_FIELDS = 1000
 HTML = (b"content-type", b"text/html; charset=utf-8")
-
-
-class Disconnected(ConnectionError):
-    """The client went away before its request was read or its answer was written."""
 
 
 class Request:

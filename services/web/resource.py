@@ -8,7 +8,6 @@ The tree is looked up for each request, so whatever an edit or a person at the c
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
 from typing import Any
 
 from .errors import WebError
@@ -38,7 +37,7 @@ class Resource:
             raise KeyError(name)
         del self.children[name]
 
-    def getChildWithDefault(self, name: str, request: Request) -> Resource | Awaitable[Resource | None] | None:
+    def getChildWithDefault(self, name: str, request: Request) -> Any:
         if self.children is not None:
             child = self.children.get(name)
             if child is not None:

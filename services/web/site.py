@@ -14,8 +14,8 @@ from typing import Any
 
 from . import rules
 from .asgi import RawHeaders, Receive, Scope, Send
-from .errors import NotFound, TooLarge, WebError
-from .request import Disconnected, Request
+from .errors import Disconnected, NotFound, TooLarge, WebError
+from .request import Request
 from .resource import Resource
 from .sessions import Sessions
 
@@ -86,7 +86,7 @@ class Site:
         except WebError as error:
             await self._refuse(request, error)
         except rules.BadPath as error:
-            await self._refuse(request, WebError(400, str(error)))
+            await self._refuse(request, WebError(400, str(error), {"connection": "close"}))
         except Exception as error:  # noqa: BLE001 - logged with its id, and the client gets a 500
             await self._failed(request, error)
         finally:

@@ -439,11 +439,11 @@ async def _send_bare(request: Request, code: int, headers: RawHeaders) -> None:
 async def _send_pieces(request: Request, fd: int, span: rules.Span) -> None:
     at = span.start
     while at < span.stop:
-        body = await asyncio.to_thread(os.pread, fd, min(PIECE, span.stop - at), at)
-        if not body:
+        piece = await asyncio.to_thread(os.pread, fd, min(PIECE, span.stop - at), at)
+        if not piece:
             raise OSError("the file became shorter while it was sent; the connection was closed")
-        at += len(body)
-        await request.send({"type": "http.response.body", "body": body, "more_body": at < span.stop})
+        at += len(piece)
+        await request.send({"type": "http.response.body", "body": piece, "more_body": at < span.stop})
 
 
 def _same(variant: Variant) -> bool:

@@ -83,7 +83,11 @@ async def test_what_render_may_return():
         request.write(b"b")
 
     site = tree(
-        text=Page("é"), later=Page(later), json=Page({"a": [1]}), pieces=Page(lambda _r: pieces()), written=Page(written)
+        text=Page("é"),
+        later=Page(later),
+        json=Page({"a": [1]}),
+        pieces=Page(lambda _r: pieces()),
+        written=Page(written),
     )
     assert (await ask(site, "/text")).body == "é".encode()
     assert (await ask(site, "/later")).body == b"bytes"
