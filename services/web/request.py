@@ -315,9 +315,17 @@ class Request:
         if self._written:
             self._written.append(result)
             result, self._written = b"".join(self._written), []
-        if not self.started:
-            await self._start(len(result))
         self.finished = True
+        if not self.started:
+            whole = self.scope.get("midair.whole")
+            if whole is not None:
+                self.started = True
+                if not self._type_given and result:
+                    self._out.append(HTML)
+                if whole(self.code, rules.lines(self._out) + self.site.lines_of(self), result):
+                    return
+                self._type_given = True
+            await self._start(len(result))
         await self.send({"type": "http.response.body", "body": result})
 
     def release(self) -> None:

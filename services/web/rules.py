@@ -9,6 +9,7 @@ import re
 import time
 from collections.abc import Iterable
 from email.utils import formatdate, parsedate_to_datetime
+from functools import lru_cache
 from http import HTTPStatus
 from itertools import pairwise
 from typing import NamedTuple
@@ -203,6 +204,7 @@ _NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _UNSAFE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
+@lru_cache(1024)
 def header(name: str, value: str | int) -> tuple[bytes, bytes]:
     """One header as bytes.
 
@@ -220,6 +222,11 @@ def header(name: str, value: str | int) -> tuple[bytes, bytes]:
         return name.lower().encode("ascii"), text.encode("latin-1")
     except UnicodeEncodeError:
         raise ValueError(f"the value {text[:80]!r} of the header {name} is not Latin-1; nothing was sent") from None
+
+
+def lines(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Headers as they stand in an answer."""
+    return b"".join([b"%b: %b\r\n" % item for item in headers])
 
 
 def phrase(code: int) -> str:

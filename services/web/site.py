@@ -7,6 +7,7 @@ swapped after an edit: the next request is the first one that sees it.
 from __future__ import annotations
 
 import html
+import ipaddress
 import logging
 import secrets
 import traceback
@@ -26,7 +27,7 @@ SAFE_HEADERS = {
     "X-Frame-Options": "SAMEORIGIN",
     "Referrer-Policy": "strict-origin-when-cross-origin",
 }
-LOOPBACK_NAMES = {"localhost", "127.0.0.1", "[::1]", "::1"}
+_FRAMING = frozenset((b"host", b"content-length", b"transfer-encoding"))
 
 PAGE = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
@@ -38,6 +39,13 @@ pre{{background:#111}}}}</style></head>
 {body}
 </body></html>
 """
+
+
+def _loopback(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address.strip("[]")).is_loopback
+    except ValueError:
+        return False
 
 
 class Site:
@@ -64,11 +72,18 @@ class Site:
 
     def headers_of(self, request: Request) -> RawHeaders:  # noqa: ARG002 - a site of yours may look at it
         """The headers that each answer gets, as bytes."""
-        fixed: tuple[dict[str, str], RawHeaders] | None = self.__dict__.get("_fixed")
+        return self._prepared()[1]
+
+    def lines_of(self, request: Request) -> bytes:  # noqa: ARG002 - likewise
+        """The same as header lines."""
+        return self._prepared()[2]
+
+    def _prepared(self) -> tuple[dict[str, str], RawHeaders, bytes]:
+        fixed: tuple[dict[str, str], RawHeaders, bytes] | None = self.__dict__.get("_fixed")
         if fixed is None or fixed[0] != self.headers:
-            fixed = dict(self.headers), [rules.header(*item) for item in self.headers.items()]
-            self._fixed = fixed
-        return fixed[1]
+            raw = [rules.header(*item) for item in self.headers.items()]
+            self._fixed = fixed = dict(self.headers), raw, rules.lines(raw)
+        return fixed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in {"http", "websocket"}:
@@ -118,13 +133,15 @@ class Site:
         """Refuse what no resource may have to think about."""
         hosts = length = coded = 0
         for name, value in scope["headers"]:
+            if name not in _FRAMING:
+                continue
             if name == b"host":
                 hosts += 1
             elif name == b"content-length":
                 length += 1
                 if not value.isdigit() or int(value) > self.max_body:
                     raise TooLarge("a request body", self.max_body)
-            elif name == b"transfer-encoding":
+            else:
                 coded += 1
         if hosts != 1 and not (hosts == 0 and scope["http_version"] == "1.0"):
             raise WebError(400, "a request names its host once", {"connection": "close"})
@@ -148,8 +165,7 @@ class Site:
         """Whether the client is a browser on this machine: not behind a proxy, not lured here by a foreign name."""
         headers = request.headers
         proxied = not headers.keys().isdisjoint((b"x-forwarded-for", b"forwarded", b"via", b"x-real-ip"))
-        near = request.client == "unix" or request.client.startswith("127.") or request.client == "::1"
-        return near and not proxied and (request.host in LOOPBACK_NAMES or request.host.startswith("127."))
+        return not proxied and _loopback(request.client) and (request.host == "localhost" or _loopback(request.host))
 
     async def _refuse(self, request: Request, error: WebError) -> None:
         if request.started:

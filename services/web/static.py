@@ -95,6 +95,7 @@ class Variant:
     modified: float
     headers: RawHeaders
     body: bytes | None
+    lines: bytes = b""
 
 
 @dataclass(slots=True)
@@ -276,6 +277,7 @@ class Static(Resource):
         if entry.may_pack:
             for variant in (plain, *entry.packed.values()):
                 variant.headers.append(VARY)
+                variant.lines = rules.lines(variant.headers)
         return entry
 
     def _variant(self, path: str, fd: int, found: os.stat_result, kind: str, coding: bytes | None) -> Variant:
@@ -292,7 +294,7 @@ class Static(Resource):
         ]
         if coding:
             headers.append((b"content-encoding", coding))
-        return Variant(path, sign_of(found), found.st_size, tag, found.st_mtime, headers, body)
+        return Variant(path, sign_of(found), found.st_size, tag, found.st_mtime, headers, body, rules.lines(headers))
 
     def _beside(self, path: str, plain: os.stat_result, kind: str, coding: bytes) -> Variant | None:
         """The ready packed file beside another, if it is no older."""
@@ -342,7 +344,9 @@ class Static(Resource):
         tag = plain.etag[:-1] + b'-gzip"'
         headers = [(name, tag if name == b"etag" else value) for name, value in plain.headers]
         headers.append((b"content-encoding", b"gzip"))
-        entry.packed[b"gzip"] = Variant(plain.path, plain.sign, len(packed), tag, plain.modified, headers, packed)
+        entry.packed[b"gzip"] = Variant(
+            plain.path, plain.sign, len(packed), tag, plain.modified, headers, packed, rules.lines(headers)
+        )
         self._held += len(packed)
 
     # --- sending
@@ -395,6 +399,13 @@ class Static(Resource):
         self, request: Request, code: int, variant: Variant, span: rules.Span, headers: RawHeaders
     ) -> None:
         length = span.stop - span.start
+        body = variant.body
+        whole = request.scope.get("midair.whole")
+        if body is not None and whole is not None and not request._out:
+            lines = (variant.lines if code == 200 else rules.lines(headers)) + request.site.lines_of(request)
+            if whole(code, lines, body if length == len(body) else body[slice(*span)]):
+                request.started = True
+                return
         start = {
             "type": "http.response.start",
             "status": code,
@@ -405,7 +416,7 @@ class Static(Resource):
                 *request.site.headers_of(request),
             ],
         }
-        send, body = request.send, variant.body
+        send = request.send
         if body is not None:
             request.started = True
             await send(start)

@@ -16,10 +16,12 @@ import h11
 
 from ..asgi import Message
 from ..errors import Disconnected
+from ..rules import phrase
 
 _JOIN = 64 << 10  # bytes up to which head and body are copied together
 _AT_ONCE = 1 << 20  # bytes given to the kernel before others get their turn
 _PIECE = 512 << 10
+PHRASES = {code: phrase(code).encode() for code in range(200, 600)}
 
 
 class Answer:
@@ -30,10 +32,10 @@ class Answer:
         sent: bytes of the body so far, as written.
     """
 
-    __slots__ = ("_cycle", "_held", "_stall", "sent", "status", "transport")
+    __slots__ = ("_cycle", "_fixed", "_held", "_stall", "sent", "status", "transport")
 
-    def __init__(self, transport: asyncio.Transport, cycle: Any, stall: float) -> None:
-        self.transport, self._cycle, self._stall = transport, cycle, stall
+    def __init__(self, transport: asyncio.Transport, cycle: Any, stall: float, fixed: bytes = b"") -> None:
+        self.transport, self._cycle, self._stall, self._fixed = transport, cycle, stall, fixed
         self._held = b""
         self.status = 0
         self.sent = 0
@@ -77,6 +79,35 @@ class Answer:
         return self.transport.is_closing()
 
     # --- what the application calls
+
+    def whole(self, status: int, lines: bytes, body: bytes) -> bool:
+        """Send an answer that is complete, in one write and without uvicorn looking at each header again.
+
+        Args:
+            lines: header lines, checked by who made them, each with its line end. Content-Length is added here.
+
+        Returns:
+            Whether it was sent. If not (the client is slow, or the parser is h11), it goes by `send`.
+        """
+        cycle = self._cycle
+        if self.status or not self._fixed or cycle.flow.write_paused or cycle.disconnected:
+            return False
+        self.status, self.sent = status, len(body)
+        bodiless = status in {204, 304}
+        head = b"HTTP/1.1 %d %b\r\n%b%b" % (status, PHRASES[status], self._fixed, lines)
+        if not bodiless:
+            head += b"content-length: %d\r\n" % len(body)
+        if not cycle.keep_alive and b"connection: close\r\n" not in lines:
+            head += b"connection: close\r\n"
+        elif b"connection: close\r\n" in lines:
+            cycle.keep_alive = False
+        self.transport.write(head + b"\r\n" + (b"" if bodiless or cycle.scope["method"] == "HEAD" else body))
+        cycle.response_started = cycle.response_complete = True
+        cycle.message_event.set()
+        if not cycle.keep_alive:
+            self.transport.close()
+        cycle.on_response()
+        return True
 
     def send(self, message: Message) -> Awaitable[None]:
         if message["type"] == "http.response.zerocopysend":

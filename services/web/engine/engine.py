@@ -48,6 +48,8 @@ class Engine:
         self.access_log = access_log
         #: Requests being answered now.
         self.active = 0
+        #: The header lines of each answer: Date and Server.
+        self.fixed = b""
         self.state = ServerState()
         self.config = Config(
             self._websocket,
@@ -128,6 +130,7 @@ class Engine:
     def _date(self) -> None:
         date = (b"date", formatdate(time.time(), usegmt=True).encode())
         self.state.default_headers[:] = [date, *self.config.encoded_headers]
+        self.fixed = b"".join(b"%b: %b\r\n" % item for item in self.state.default_headers)
 
     async def _tick(self) -> None:
         before = self.now()

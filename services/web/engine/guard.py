@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 _numbers = itertools.count(1)
 NEVER = math.inf
+EXTENSIONS: dict[str, dict[str, Any]] = {"http.response.zerocopysend": {}}
 LINGER = 2.0  # seconds in which a refused client may go on sending into the void
 
 
@@ -36,6 +37,8 @@ class Guard(asyncio.Protocol):
     number = 0
     peer = "not connected"
     websocket: WebSocket | None = None
+    #: Whether a complete answer may bypass uvicorn's own way of writing it.
+    direct = False
     _keeper: Any = None
 
     # What uvicorn's protocols bring with them.
@@ -107,14 +110,15 @@ class Guard(asyncio.Protocol):
         """What uvicorn calls as the application for each request."""
         engine = self.engine
         cycle: Any = send.__self__  # type: ignore[attr-defined]  # uvicorn's send is a method of its cycle
-        answer = Answer(self.transport, cycle, engine.limits.stall)
+        answer = Answer(self.transport, cycle, engine.limits.stall, engine.fixed if self.direct else b"")
         cycle.transport = answer
         if cycle.more_body:
             self.request_began, self.taken = engine.now(), 0
             self.deadline = self.request_began + engine.limits.body
         else:
             self.deadline = NEVER
-        scope["extensions"] = {"http.response.zerocopysend": {}}
+        scope["extensions"] = EXTENSIONS
+        scope["midair.whole"] = answer.whole
         engine.active += 1
         began = engine.now()
         try:
@@ -238,6 +242,8 @@ def _guarded_httptools() -> Callable[[Engine], Guard]:
 
     class GuardedHttpTools(Guard, HttpToolsProtocol):
         """The parser in C. It takes a header of any length, so that is counted here."""
+
+        direct = True
 
         def __init__(self, engine: Engine) -> None:
             HttpToolsProtocol.__init__(self, engine.config, engine.state, {})
