@@ -79,7 +79,9 @@ class SnapshotTooNew(SnapshotError):
         self.file, self.found, self.known = file, found, known
 
     def __str__(self) -> str:
-        return f"{self.file} has format {self.found}; this midair reads up to format {self.known}: install the newer one"
+        return (
+            f"{self.file} has format {self.found}; this midair reads up to format {self.known}: install the newer one"
+        )
 
 
 class NotTrusted(SnapshotError):

@@ -15,6 +15,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TextIO
 
@@ -54,7 +55,9 @@ class TerminalFormatter(_Formatter):
     def format(self, record: logging.LogRecord) -> str:
         clock = time.strftime("%H:%M:%S", time.localtime(record.created))
         colour = _COLOURS.get(record.levelname, "")
-        return f"\x1b[2m{clock}\x1b[0m {owner_of(record):<14.14} {colour}{self.text(record)}{colour and chr(27) + '[0m'}"
+        return (
+            f"\x1b[2m{clock}\x1b[0m {owner_of(record):<14.14} {colour}{self.text(record)}{colour and chr(27) + '[0m'}"
+        )
 
 
 class FileFormatter(_Formatter):
@@ -117,7 +120,7 @@ tail = Tail()
 class _PrivateFile(logging.handlers.RotatingFileHandler):
     """A log that only its owner can read: it names who logged in from where."""
 
-    def _open(self) -> TextIO:
+    def _open(self) -> TextIOWrapper:
         descriptor = os.open(self.baseFilename, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         return open(descriptor, "a", encoding="utf-8")
 

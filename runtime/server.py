@@ -15,7 +15,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
@@ -40,6 +40,12 @@ FINE, FAILED, UNSAVED = 0, 1, 4
 _HEARTBEAT = 1.0
 
 
+def to_stderr(message: str) -> None:
+    """One line for the person who started the program."""
+    sys.stderr.write(f"midair: {message}\n")
+    sys.stderr.flush()
+
+
 class Companion(Protocol):
     """What lives beside the services and knows the server, as the console does."""
 
@@ -56,7 +62,10 @@ class Server:
         application: what the space was built from, kept in its snapshots.
         drain: seconds that connections get at a stop to take what was written to them.
         snapshot_every: seconds between snapshots when anything ran; 0 for none.
+        watch: folders whose saved modules become live by themselves.
+        settle: seconds of silence that end a burst of saves; 0.05 on a terminal and 2 otherwise unless given.
         say: where the lines for the person who started it go.
+        complain: where the one line goes that says why it did not work.
     """
 
     def __init__(
@@ -67,12 +76,17 @@ class Server:
         application: Application | None = None,
         drain: float = 5.0,
         snapshot_every: float = 60.0,
+        watch: Sequence[Path] = (),
+        settle: float | None = None,
         clock: Clock | None = None,
         say: Callable[[str], None] = print,
+        complain: Callable[[str], None] = to_stderr,
     ) -> None:
         self.space, self.files, self.application = space, files, application
         self.drain, self.snapshot_every = drain, snapshot_every
-        self.say = say
+        self.watch = tuple(watch)
+        self.settle = settle if settle is not None else 0.05 if sys.stdout.isatty() else 2.0
+        self.say, self.complain = say, complain
         #: Counts what was done on somebody's behalf: data, timers, statements. Equal counts mean that nothing ran.
         self.activity = 0
         self.started = 0.0
@@ -129,7 +143,7 @@ class Server:
         try:
             await self._start()
         except (MidairError, OSError) as error:
-            print(f"midair: {error}", file=sys.stderr)
+            self.complain(str(error))
             await self._end(save=False)
             return FAILED
         except BaseException:
@@ -173,6 +187,8 @@ class Server:
         self.space.runner = self
         self._handle_signals()
         self._unsubscribe = rebuild.subscribe(self._edited)
+        for folder in self.watch:
+            rebuild.watch(folder, settle=self.settle, dispatch=self._dispatch)
         for companion in self._companions:
             await companion.start(self)
         for service in self.space.services().values():
@@ -201,6 +217,8 @@ class Server:
         if self.space.runner is self:
             self.space.runner = None
             self._unsubscribe()
+            for folder in self.watch:
+                rebuild.unwatch(folder)
         self._ignore_signals()
         if self._hold:
             self._hold.release()
@@ -288,7 +306,7 @@ class Server:
                 generation = await snapshot.take(self.space, self.files.spl, **self._provenance())
             except (SnapshotError, OSError) as error:
                 self.snapshot_failed = str(error)
-                _snapshot_log.error("not saved: %s; %s stays as it was", error, self.files.spl.name)  # noqa: TRY400
+                _snapshot_log.error("not saved: %s; %s stays as it was", error, self.files.spl.name)
                 raise
             self._saved(generation, seen)
             return generation
@@ -313,12 +331,12 @@ class Server:
             lost = snapshot.save_rest(self.space, self.files.rescue, **self._provenance())
             listed = "; ".join(str(problem) for problem in lost) or str(error)
             message = f"not all was saved: {listed}; the rest is in {self.files.rescue.name}"
-            print(f"midair: {message}", file=sys.stderr)
-            _snapshot_log.error(message)  # noqa: TRY400
+            self.complain(message)
+            _snapshot_log.error(message)
         except (SnapshotError, OSError) as error:
             self._status = UNSAVED
-            print(f"midair: not saved: {error}; {self.files.spl.name} stays as it was", file=sys.stderr)
-            _snapshot_log.error("not saved at the end: %s", error)  # noqa: TRY400
+            self.complain(f"not saved: {error}; {self.files.spl.name} stays as it was")
+            _snapshot_log.error("not saved at the end: %s", error)
 
     async def _save_periodically(self) -> None:
         while True:
@@ -370,8 +388,7 @@ class Server:
             self._hurry.set()
         else:
             age = f"{time.time() - self.snapshot_at:.0f} s ago" if self.snapshot_at else "none in this run"
-            print(f"midair: {name} a third time: ended at once; lost: all since the last snapshot ({age})", file=sys.stderr)
-            sys.stderr.flush()
+            self.complain(f"{name} a third time: ended at once; lost: all since the last snapshot ({age})")
             os._exit(UNSAVED)
 
     def _hangup(self) -> None:
@@ -411,9 +428,7 @@ class Server:
 
     def _ready_line(self) -> str:
         seconds = time.time() - self.started
-        parts = [
-            " ".join([name, *service.addresses]) for name, service in self.space.services().items()
-        ]
+        parts = [" ".join([name, *service.addresses]) for name, service in self.space.services().items()]
         line = f"ready in {seconds:.1f} s: {', '.join(parts) or 'no services'}"
         ways = [way for c in self._companions for way in getattr(c, "ways_in", ())]
         if ways:

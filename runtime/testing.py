@@ -1,9 +1,9 @@
 """Helpers for tests, ours and yours: a clock to turn by hand, a transport in memory, an edit, a round trip.
 
-    clock = FakeClock(); server = Server(space, clock=clock); ...; clock.advance(5)
-    connection, transport = connected(Lines()); connection.data_received(b"hello\\r\\n"); transport.sent
-    edit(tmp_path / "greet.py", "'hello'", "'good day'")
-    again = resaved(space)
+clock = FakeClock(); server = Server(space, clock=clock); ...; clock.advance(5)
+connection, transport = connected(Lines()); connection.data_received(b"hello\\r\\n"); transport.sent
+edit(tmp_path / "greet.py", "'hello'", "'good day'")
+again = resaved(space)
 """
 
 from __future__ import annotations

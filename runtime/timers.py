@@ -72,7 +72,7 @@ def target_of(method: Callable[..., Any]) -> tuple[object, str]:
         TypeError: it is something that could not be found again after a restart, such as a lambda.
     """
     target, name = getattr(method, "__self__", None), getattr(method, "__name__", "")
-    if target is None or getattr(target, name, None) != method:
+    if target is None or inspect.ismodule(target) or getattr(target, name, None) != method:
         raise TypeError(
             f"a timer calls a method of an object in the space, so that it can be saved; got {method!r}: "
             "make it a method"
