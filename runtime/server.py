@@ -121,6 +121,11 @@ class Server:
     def path(self) -> Path | None:
         return self.files.spl if self.files else None
 
+    @property
+    def companions(self) -> tuple[Companion, ...]:
+        """What lives beside the services."""
+        return tuple(self._companions)
+
     def add(self, companion: Companion) -> None:
         """Have it started before the services and stopped after them."""
         self._companions.append(companion)

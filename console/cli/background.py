@@ -14,7 +14,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, NoReturn
+from typing import TYPE_CHECKING, NoReturn, TextIO
 
 from .faults import FAILED, guarded
 
@@ -93,13 +93,13 @@ class Parent:
     """The process that waits, seen from the child: lines go there until the server is ready. A companion."""
 
     def __init__(self, descriptor: int) -> None:
-        self._pipe: BinaryIO | None = open(descriptor, "wb", buffering=0)  # closed when ready
+        self._pipe: int | None = descriptor  # None when nobody waits any more
 
     def send(self, kind: bytes, line: str) -> None:
         """Pass a line on, while somebody waits for it."""
-        if self._pipe:
+        if self._pipe is not None:
             try:
-                self._pipe.write(kind + line.encode(errors="replace") + b"\n")
+                os.write(self._pipe, kind + line.encode(errors="replace") + b"\n")
             except BrokenPipeError:
                 self._close()  # the parent was killed; the server goes on, it was asked for
 
@@ -112,19 +112,25 @@ class Parent:
     async def start(self, server: Server) -> None:
         self._waiting = asyncio.get_running_loop().create_task(self._until(server.ready))
 
-    async def stop(self, server: Server) -> None:
+    async def stop(self, server: Server) -> None:  # noqa: ARG002 - the interface of companions
         self._waiting.cancel()
 
     async def _until(self, ready: asyncio.Event) -> None:
         await ready.wait()
-        sys.stdout, sys.stderr = (open(number, "w", buffering=1, closefd=False) for number in (1, 2))
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        sys.stdout, sys.stderr = _stream(1), _stream(2)
         self.send(_READY, "")
         self._close()
 
     def _close(self) -> None:
-        if self._pipe:
-            self._pipe.close()
+        if self._pipe is not None:
+            os.close(self._pipe)
             self._pipe = None
+
+
+def _stream(descriptor: int) -> TextIO:
+    return os.fdopen(descriptor, "w", buffering=1, closefd=False)
 
 
 class _ToParent(io.TextIOBase):
