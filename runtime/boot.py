@@ -9,7 +9,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from . import snapshot
@@ -86,6 +86,8 @@ class Opened:
     application: Application | None
     #: What happened, in one line for the person who started it.
     line: str
+    #: What they must know besides, a line each.
+    warnings: list[str] = field(default_factory=list)
 
 
 def open_space(target: Target, how: How | None = None) -> Opened:
@@ -157,8 +159,8 @@ def _build(target: Target, hold: Hold) -> Opened:
 
 
 def _resume(target: Target, hold: Hold, how: How) -> Opened:
-    files = target.files
-    manifest = snapshot.manifest(files.spl, generation=how.generation)
+    spl = target.files.spl
+    manifest = snapshot.manifest(spl, generation=how.generation)
     stored = manifest.get("application")
     application = target.application or (Application.from_dict(stored) if stored else None)
     if application:
@@ -166,13 +168,23 @@ def _resume(target: Target, hold: Hold, how: How) -> Opened:
         advice = f"; --last-good starts on the sources of generation {manifest['generation']}"
         with _blaming(application, advice):
             application.import_()
-    space = snapshot.load(files.spl, generation=how.generation, lenient=how.lenient, trust=how.trust)
-    line = f"resumed {files.spl.name} generation {space.generation}, saved {ago(manifest['time'])}"
+    loaded = snapshot.resume(spl, how.generation, lenient=how.lenient, trust=how.trust)
+    line = f"resumed {spl.name} generation {loaded.generation}, saved {ago(loaded.manifest['time'])}"
     if target.application:
         line += "; build() not run (--fresh starts anew, the old file is set aside)"
     elif target.make:
         line += "; its options are those it was made with (--fresh makes it anew, the old file is set aside)"
-    return Opened(space, hold, application, line)
+    return Opened(loaded.space, hold, application, line, [*_met(loaded)])
+
+
+def _met(loaded: snapshot.Loaded) -> Iterator[str]:
+    """What a person must know of a load that did not go smoothly."""
+    for path in loaded.set_aside:
+        yield f"a damaged file was set aside as {path.name}"
+    for name, count in loaded.lost.items():
+        yield f"{name} is not in the code any more: {count} stand-ins keep what was stored"
+    for problem in loaded.problems:
+        yield f"kept as it was stored: {problem}"
 
 
 @contextmanager

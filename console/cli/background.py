@@ -14,7 +14,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn, TextIO
+from typing import TYPE_CHECKING, NoReturn
 
 from .faults import FAILED, guarded
 
@@ -79,7 +79,7 @@ def _child(work: Callable[[Parent], int], writing: int) -> NoReturn:
             os.dup2(null, number)
         os.close(null)
         parent = Parent(writing)
-        sys.stdout, sys.stderr = _ToParent(parent, _OUT), _ToParent(parent, _ERR)
+        sys.stdout, sys.stderr = _Stream(parent, _OUT, 1), _Stream(parent, _ERR, 2)
         status = guarded(lambda: work(parent))
     except BaseException:
         traceback.print_exc()
@@ -94,6 +94,10 @@ class Parent:
 
     def __init__(self, descriptor: int) -> None:
         self._pipe: int | None = descriptor  # None when nobody waits any more
+
+    @property
+    def waits(self) -> bool:
+        return self._pipe is not None
 
     def send(self, kind: bytes, line: str) -> None:
         """Pass a line on, while somebody waits for it."""
@@ -117,9 +121,6 @@ class Parent:
 
     async def _until(self, ready: asyncio.Event) -> None:
         await ready.wait()
-        for stream in (sys.stdout, sys.stderr):
-            stream.flush()
-        sys.stdout, sys.stderr = _stream(1), _stream(2)
         self.send(_READY, "")
         self._close()
 
@@ -129,21 +130,27 @@ class Parent:
             self._pipe = None
 
 
-def _stream(descriptor: int) -> TextIO:
-    return os.fdopen(descriptor, "w", buffering=1, closefd=False)
+class _Stream(io.TextIOBase):
+    """A standard stream of the child: whole lines to the parent while that waits, later to the descriptor, as diverted.
 
+    One object for both, since others (the console's router) put themselves in front of it meanwhile.
+    """
 
-class _ToParent(io.TextIOBase):
-    """Stands in for a standard stream until the server is ready."""
-
-    def __init__(self, parent: Parent, kind: bytes) -> None:
-        self._parent, self._kind, self._partial = parent, kind, ""
+    def __init__(self, parent: Parent, kind: bytes, descriptor: int) -> None:
+        self._parent, self._kind, self._descriptor = parent, kind, descriptor
+        self._partial = ""
 
     def writable(self) -> bool:
         return True
 
+    def fileno(self) -> int:
+        return self._descriptor
+
     def write(self, text: str, /) -> int:
         *lines, self._partial = (self._partial + text).split("\n")
         for line in lines:
-            self._parent.send(self._kind, line)
+            if self._parent.waits:
+                self._parent.send(self._kind, line)
+            else:
+                os.write(self._descriptor, line.encode(errors="replace") + b"\n")
         return len(text)
