@@ -7,7 +7,8 @@ slower but open: it shows each instance and its state, which the upgrade hooks n
 from __future__ import annotations
 
 import pickle
-from typing import Any, BinaryIO
+from collections.abc import Callable
+from typing import Any, BinaryIO, ClassVar
 
 from . import names
 from .filling import as_dict, fill_own
@@ -17,7 +18,7 @@ from .schema import own_schema
 class BareReader(pickle._Unpickler):
     """Reads a pickle of any protocol, zodbpickle's too."""
 
-    dispatch = dict(pickle._Unpickler.dispatch)
+    dispatch: ClassVar[dict[int, Callable[[Any], None]]] = dict(pickle._Unpickler.dispatch)
 
     def __init__(self, file: BinaryIO) -> None:
         super().__init__(file)

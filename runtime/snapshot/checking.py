@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .pickling import dump
+from .pickling import dump, ignore
 from .unpickling import Problem
 from .walk import Map
 
@@ -38,7 +38,7 @@ def check(root: object, name: str = "space") -> Check:
     Args:
         name: what paths begin with.
     """
-    contents = dump(root, lambda data: None, lambda: None, name=name, leave_out=True)
+    contents = dump(root, ignore, ignore, name=name, leave_out=True)
     chart = Map(root, name)
     chart.walk()
     depths, weights = chart.depths(), chart.weights()

@@ -53,6 +53,10 @@ class Writer:
     def __init__(self, sink: Callable[[bytes], object]) -> None:
         self._sink = sink
         self._codec, (self._pack, _) = best()
+        self.begin()
+
+    def begin(self) -> None:
+        """Start a file; what was given before does not count."""
         self._hash = hashlib.sha256()
         self._waiting = bytearray()
         #: Bytes written to the file so far, and bytes of the stream before packing.

@@ -15,7 +15,7 @@ from .container import Container, Writer
 from .disk import DISK, Disk
 from .manifest import describe
 from .memory import problems, read, refuse_problems
-from .pickling import dump
+from .pickling import dump, ignore
 from .store import Draft, Store
 from .trust import insist, signing_key
 from .unpickling import Problem
@@ -104,18 +104,17 @@ def write(
     key: bytes | None,
     *,
     leave_out: bool = False,
-    progress: Callable[[int], object] = lambda count: None,
+    progress: Callable[[int], object] = ignore,
 ) -> list[Problem]:
     """The bytes of a generation into its draft; what was left out. A forked child does this and nothing else."""
     writer = Writer(draft.write)
 
     def restart() -> None:
-        nonlocal writer
         draft.again()
-        writer = Writer(draft.write)
+        writer.begin()
 
     try:
-        contents = dump(space, lambda data: writer.write(data), restart, leave_out=leave_out, progress=progress)
+        contents = dump(space, writer.write, restart, leave_out=leave_out, progress=progress)
         writer.finish(describe(space, contents, known), key)
     except OSError as error:
         raise SnapshotError(f"not saved: {draft.path.name} cannot be written ({error.strerror or error})") from error
@@ -144,9 +143,7 @@ class Loaded:
     upgraded: int = 0
 
 
-def load(
-    path: str | Path, generation: int | None = None, policy: Policy = "strict", *, trust: bool = False
-) -> Space:
+def load(path: str | Path, generation: int | None = None, policy: Policy = "strict", *, trust: bool = False) -> Space:
     """The space of the newest whole generation, or of the one with this number. See `resume`."""
     loaded: Space = resume(path, generation, policy, trust=trust).space
     return loaded

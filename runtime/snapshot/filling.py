@@ -75,7 +75,7 @@ def fill_own(obj: Any, state: Any, items: Iterable[Any] | None, pairs: tuple[Any
     Raises:
         TypeError: the class has no `__setstate__` for it any more.
     """
-    if isinstance(obj, BaseException) and isinstance(state, tuple) and state[:1] == ("error",):
+    if _is_error_state(state):
         _, obj.args, state = state
     if state is not None and not hasattr(type(obj), "__setstate__"):
         # Attributes first: an own __setitem__ or append may need them.
@@ -105,10 +105,15 @@ def _attributes(obj: Any, state: Any) -> None:
 
 def as_dict(state: Any) -> dict[str, Any]:
     """A stored state as an upgrade hook gets it: a copy, slots included; empty when it is no set of names."""
-    if isinstance(state, tuple) and state[:1] == ("error",):
+    if _is_error_state(state):
         return dict(state[2])
     found: dict[str, Any] = {}
     for part in state if isinstance(state, tuple) and len(state) == 2 else (state,):
         if isinstance(part, dict):
             found.update(part)
     return found
+
+
+def _is_error_state(state: Any) -> bool:
+    """Whether it is what `reducers` makes for an exception: ("error", args, attributes)."""
+    return isinstance(state, tuple) and state[:1] == ("error",)

@@ -8,7 +8,7 @@ can be looked at, run nothing, and are written back so that the file means the s
 from __future__ import annotations
 
 import weakref
-from typing import Any
+from typing import Any, Self
 
 from .schema import Lineage
 
@@ -27,7 +27,7 @@ class Lost:
     _lost_call: tuple[str, tuple[Any, ...]]
     _lost_state: tuple[Any, ...] | None
 
-    def __new__(cls, *args: Any) -> Lost:
+    def __new__(cls, *args: Any) -> Self:
         self = object.__new__(cls)
         self._lost_call, self._lost_state = ("new", args), None
         _standing.add(self)
@@ -60,7 +60,7 @@ class LostFunction:
     def __init__(self, name: str) -> None:
         self.name = name
 
-    def __call__(self, *args: Any) -> Any:
+    def __call__(self, *_: Any) -> Any:
         raise LookupError(f"{self.name} is not in the code any more")
 
     def __repr__(self) -> str:
@@ -73,7 +73,13 @@ _standing: weakref.WeakSet[Lost] = weakref.WeakSet()
 def lost_class(name: str, lineage: Lineage, *, hashed: bool) -> type[Lost]:
     """A class for the stand-ins of one class."""
     module, _, qualname = name.partition(":")
-    body = {"__module__": module, "__qualname__": qualname, "__lost__": name, "__lineage__": lineage, "__hashed__": hashed}
+    body = {
+        "__module__": module,
+        "__qualname__": qualname,
+        "__lost__": name,
+        "__lineage__": lineage,
+        "__hashed__": hashed,
+    }
     return type(qualname.rpartition(".")[2], (Lost,), body)
 
 

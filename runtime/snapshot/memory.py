@@ -29,11 +29,10 @@ def dumps(obj: object) -> bytes:
     writer = Writer(written.append)
 
     def restart() -> None:
-        nonlocal writer
         written.clear()
-        writer = Writer(written.append)
+        writer.begin()
 
-    contents = dump(obj, lambda data: writer.write(data), restart, name=_name_of(obj))
+    contents = dump(obj, writer.write, restart, name=_name_of(obj))
     writer.finish(describe(obj, contents, {}), None)
     return b"".join(written)
 
@@ -127,5 +126,3 @@ def refuse_problems(found: list[Problem], name: str) -> None:
     if found:
         listed = "; ".join(map(str, found[:10])) + (f"; and {len(found) - 10} more" if len(found) > 10 else "")
         raise UpgradeRefused(f"{name} is not loaded, {len(found)} objects do not fit the code of today: {listed}")
-
-

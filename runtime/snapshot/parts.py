@@ -24,32 +24,32 @@ def _mark(name: str) -> NoReturn:
     raise TypeError(f"{name} is called by a reader of .spl files only")
 
 
-def new(cls: type, *args: Any) -> NoReturn:
+def new(_cls: type, *_args: Any) -> NoReturn:
     """An instance without state, of a class that the pickler cannot name by itself."""
     _mark("new")
 
 
-def new_ex(cls: type, args: tuple[Any, ...], named: dict[str, Any]) -> NoReturn:
+def new_ex(_cls: type, _args: tuple[Any, ...], _named: dict[str, Any]) -> NoReturn:
     """The same, of a class whose `__new__` has arguments by name."""
     _mark("new_ex")
 
 
-def hashed(cls: type, *args: Any) -> NoReturn:
+def hashed(_cls: type, *_args: Any) -> NoReturn:
     """An instance of a class with its own `__hash__`, which works only when all states are there."""
     _mark("hashed")
 
 
-def find(module: str, qualname: str) -> NoReturn:
+def find(_module: str, _qualname: str) -> NoReturn:
     """A class or function, nested ones included, by name."""
     _mark("find")
 
 
-def state(obj: object, entry: list[Any]) -> NoReturn:
+def state(_obj: object, _entry: list[Any]) -> NoReturn:
     """Give an object its state now, because a call that comes next needs it."""
     _mark("state")
 
 
-def call(before: object, end: object, func: Any, args: tuple[Any, ...]) -> NoReturn:
+def call(_before: object, _end: object, _func: Any, _args: tuple[Any, ...]) -> NoReturn:
     """Call, after the objects in the arguments have their states."""
     _mark("call")
 
@@ -58,9 +58,21 @@ def nothing() -> None:
     return None
 
 
-def member(cls: type, name: str, value: object) -> NoReturn:
+def member(_cls: type, _name: str, _value: object) -> NoReturn:
     """An enum member, by value, or by name when the value is no more."""
     _mark("member")
+
+
+def raw(cls: Any) -> Any:
+    """An instance whose `__init__` has not run."""
+    return cls.__new__(cls)
+
+
+def padded(reduced: tuple[Any, ...]) -> tuple[Any, tuple[Any, ...], Any, Any, Any]:
+    """A reduction with None for what it left out: function, arguments, state, items, pairs."""
+    func, args, *rest = reduced
+    state, items, pairs = [*rest, None, None, None][:3]
+    return func, args, state, items, pairs
 
 
 def fresh(cls: type, base: str, *args: Any) -> object:
@@ -68,7 +80,7 @@ def fresh(cls: type, base: str, *args: Any) -> object:
     kind = _FRESH[base]
     if not issubclass(cls, kind):
         raise TypeError(f"{cls.__qualname__} is no {base} any more")
-    obj = cls.__new__(cls)
+    obj = raw(cls)
     kind.__init__(obj, *args)  # type: ignore[misc]
     return obj
 
@@ -87,7 +99,7 @@ def simple_queue() -> object:
 
 def method(obj: object, name: str) -> object:
     """A bound method; looked up in the class, so that the state of `obj` need not be there yet."""
-    classes = obj.__mro__ if isinstance(obj, type) else type(obj).__mro__
+    classes: tuple[type, ...] = obj.__mro__ if isinstance(obj, type) else type(obj).__mro__
     for cls in classes:
         if name in vars(cls):
             found = vars(cls)[name]
@@ -109,7 +121,9 @@ def bind(func: Any, obj: object) -> object:
 def slot(cls: type, name: str) -> object:
     """A method of a built-in class that is not bound: `str.upper`."""
     found = vars(cls)[name]
-    if not isinstance(found, types.MethodDescriptorType | types.WrapperDescriptorType | types.ClassMethodDescriptorType):
+    if not isinstance(
+        found, types.MethodDescriptorType | types.WrapperDescriptorType | types.ClassMethodDescriptorType
+    ):
         raise TypeError(f"{cls.__qualname__}.{name} is no built-in method")
     return found
 

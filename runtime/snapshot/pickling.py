@@ -69,6 +69,10 @@ class _Again(Exception):
     """Start over, knowing more."""
 
 
+def ignore(*_: object) -> None:
+    """Nobody wants to know."""
+
+
 def dump(
     root: object,
     sink: Callable[[bytes], object],
@@ -76,7 +80,7 @@ def dump(
     *,
     name: str = "space",
     leave_out: bool = False,
-    progress: Callable[[int], object] = lambda count: None,
+    progress: Callable[[int], object] = ignore,
 ) -> Contents:
     """Write the stream of everything that can be reached from `root`.
 
@@ -222,7 +226,7 @@ class Dumper:
                 state = entry(obj)
             except Offender:
                 raise
-            except Exception as error:  # a user's __getstate__ or __reduce__
+            except Exception as error:  # noqa: BLE001 - a user's __getstate__ may raise anything
                 self.refuse(obj, f"{type(error).__name__}: {error}", error)
                 return
             if type(state) is not dict:
@@ -239,7 +243,7 @@ class Dumper:
             self._pickler.dump(value)
         except (Offender, _Again, MemoryError):
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, the next attempt finds out where
             self._failed(error)
 
     def _failed(self, error: Exception) -> None:

@@ -151,8 +151,8 @@ class Table(dict[type, Reducer]):
             weakref.WeakValueDictionary: self._weak,
             weakref.WeakKeyDictionary: self._weak,
             weakref.WeakSet: self._weak,
-            _LOCK: lambda lock: (parts.lock, ()),
-            _RLOCK: lambda lock: (parts.rlock, ()),
+            _LOCK: lambda _: (parts.lock, ()),
+            _RLOCK: lambda _: (parts.rlock, ()),
             queue.SimpleQueue: self._simple_queue,
             LostFunction: lambda gone: self.find(*gone.name.split(":")),
             contextvars.ContextVar: lambda var: self._dumper.refuse(var, "a context variable that no module names"),
@@ -205,7 +205,7 @@ class Table(dict[type, Reducer]):
             given = tuple(getattr(obj, argument) for argument in arguments)
             if counted and obj.qsize():
                 self._dumper.drop(obj, f"a queue comes back empty: {obj.qsize()} items were in it")
-            made = cls.__new__(cls)
+            made = parts.raw(cls)
             base.__init__(made, *given)
             extra = {key: value for key, value in vars(obj).items() if key not in vars(made)}
             if extra:
@@ -213,7 +213,7 @@ class Table(dict[type, Reducer]):
             return parts.fresh, (ref, name, *given)
 
         def state(obj: Any) -> Any:
-            made = cls.__new__(cls)
+            made = parts.raw(cls)
             base.__init__(made, *(getattr(obj, argument) for argument in arguments))
             left_out = transient(cls)
             return {key: value for key, value in vars(obj).items() if key not in vars(made) and key not in left_out}
@@ -350,7 +350,7 @@ class Table(dict[type, Reducer]):
         self.entries[cls] = entry
         ref = self.ref(cls)
         if type(ref) is tuple:  # refused, and None in its place
-            return lambda obj: self.nothing
+            return lambda _: self.nothing
         maker: Any = parts.hashed if _has_own_hash(cls) else copyreg.__newobj__ if ref is cls else parts.new  # type: ignore[attr-defined]
         args, append, nested, slow = (ref,), self._dumper.queue.append, self._nested, self._queue
 
@@ -372,7 +372,7 @@ class Table(dict[type, Reducer]):
         def first(obj: Any) -> Any:
             try:
                 reduced = obj.__reduce_ex__(2)
-            except Exception as error:  # a user's __getstate__ may raise anything
+            except Exception as error:  # noqa: BLE001 - a user's __getstate__ may raise anything
                 return self._dumper.refuse(obj, str(error) + _HINT, error)
             made_alone = reduced[0] is copyreg.__newobj__ and reduced[1] == (cls,)  # type: ignore[attr-defined]
             items = any(part is not None for part in reduced[3:5])
@@ -435,8 +435,8 @@ class Table(dict[type, Reducer]):
             except Exception as error:  # noqa: BLE001 - a user's method may raise anything
                 return self._dumper.refuse(obj, f"{type(error).__name__}: {error}" + _HINT, error)
             if isinstance(reduced, str):
-                return self.find(_module_of(obj, reduced), reduced)
-            func, args, kept, items, pairs = (*reduced, None, None, None)[:5]
+                return self.find(_module_of(obj), reduced)
+            func, args, kept, items, pairs = parts.padded(reduced)
             if left_out and type(kept) is dict:
                 kept = {name: value for name, value in kept.items() if name not in left_out}
             flat = None if pairs is None else tuple(part for pair in pairs for part in pair)
@@ -491,9 +491,10 @@ class Table(dict[type, Reducer]):
             elif kind is dict:
                 todo.extend(value)
                 todo.extend(value.values())
-            elif kind not in ATOMS and id(value) not in self.stated and self._is_shell(value):
-                if places.get(id(value), self.batch) >= self.batch:
-                    found[id(value)] = value
+            elif kind in ATOMS or id(value) in self.stated or not self._is_shell(value):
+                continue
+            elif places.get(id(value), self.batch) >= self.batch:
+                found[id(value)] = value
         return list(found.values())
 
     def _is_shell(self, value: Any) -> bool:
@@ -573,7 +574,7 @@ def _is_plain_error(cls: type) -> bool:
     return not issubclass(cls, _FULL_ERRORS)
 
 
-def _module_of(obj: Any, name: str) -> str:
+def _module_of(obj: Any) -> str:
     module = getattr(obj, "__module__", None)
     return module if isinstance(module, str) else type(obj).__module__
 

@@ -89,7 +89,17 @@ class Reader(pickle.Unpickler):
         for name in manifest["functions"]:
             self._resolve(name, is_class=False)
         self._modules = frozenset(manifest["modules"])
-        own = (self.new, self.new_ex, self.hashed, self.find, self.state, self.call, self.member, self.fresh, self.module)
+        own = (
+            self.new,
+            self.new_ex,
+            self.hashed,
+            self.find,
+            self.state,
+            self.call,
+            self.member,
+            self.fresh,
+            self.module,
+        )
         self._own = {func.__name__: func for func in own}
         self._containers: dict[int, Any] = {}
         self._asleep = Asleep()
@@ -208,7 +218,7 @@ class Reader(pickle.Unpickler):
         self._fill(entry)
         self._done.add(id(obj))
 
-    def call(self, before: object, end: object, func: Any, args: tuple[Any, ...]) -> Any:
+    def call(self, _before: object, _end: object, func: Any, args: tuple[Any, ...]) -> Any:
         return func(*args)
 
     # --- reading
@@ -284,7 +294,7 @@ class Reader(pickle.Unpickler):
     def _filler(self, kind: type) -> Fill:
         cls = self._asleep.real(kind)
         if issubclass(cls, Lost):
-            fill = filler(cls, {}, lambda obj, state: self._count_lost(obj))
+            fill = filler(cls, {}, lambda obj, _: self._count_lost(obj))
         else:
             stored = self._fields.get(self._stored_as.get(cls, ""), frozenset())
             makers = {name: make for name, make in defaults(cls).items() if name not in stored}

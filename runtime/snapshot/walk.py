@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from .lost import Lost
+from .parts import padded
 from .schema import slots, transient
 
 #: Built-in values without parts of interest.
@@ -118,7 +119,7 @@ def _of_reduced(obj: Any) -> Iterator[Child]:
     reduced = obj.__reduce_ex__(2)
     if isinstance(reduced, str):
         return
-    _, args, state, items, pairs = (*reduced, None, None, None)[:5]
+    _, args, state, items, pairs = padded(reduced)
     for number, value in enumerate(args):
         yield f".<argument {number}>", value
     if isinstance(state, dict):
