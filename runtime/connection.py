@@ -74,7 +74,10 @@ class Connection(asyncio.Protocol):
         """The peer is there; greet it."""
 
     def received(self) -> None:
-        """Something was added to `self.inbox`: take the whole messages from its front, leave the rest."""
+        """Something came: take a message from the front of `self.inbox`, or leave it while it is incomplete.
+
+        Called again for as long as it takes something away.
+        """
         self.inbox.clear()
 
     def closed(self, reason: BaseException | None) -> None:
@@ -219,17 +222,16 @@ class Connection(asyncio.Protocol):
     # --- inside
 
     def _parse(self) -> None:
-        # A bug in one message must not cost the peer its connection, nor the messages behind it in the inbox:
-        # as long as the failing call took something away, the rest gets its turn.
-        while True:
-            before = len(self.inbox)
-            if self._guarded(self.received) or len(self.inbox) >= before or self.is_closing or self._held:
+        # A bug in one message must not cost the peer its connection, nor the messages behind it in the inbox.
+        while before := len(self.inbox):
+            self._guarded(self.received)
+            if len(self.inbox) >= before or self.is_closing or self._held:
                 break
         if len(self.inbox) > self.max_inbox and not self.is_closing and not self._held:
             self.failed(LimitExceeded("a message", self.max_inbox, unit="bytes"))
 
-    def _guarded(self, call: Any, *args: Any) -> bool:
-        """Run the subclass's code; whether it came through. The event loop must not see its errors."""
+    def _guarded(self, call: Any, *args: Any) -> None:
+        """Run the subclass's code; the event loop must not see its errors."""
         try:
             call(*args)
         except ProtocolError as error:
@@ -237,8 +239,6 @@ class Connection(asyncio.Protocol):
             self.failed(error)
         except Exception:
             self.log.exception("error in %s.%s", type(self).__name__, call.__name__)
-            return False
-        return True
 
     def _trim(self) -> None:
         held = self.transport.get_write_buffer_size()

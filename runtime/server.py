@@ -15,7 +15,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
@@ -59,9 +59,12 @@ class Server:
     Args:
         space: what to run.
         files: where its files are; None keeps nothing on disk, and nothing is saved.
+        hold: the right to run it, when that was taken before the space was opened.
         application: what the space was built from, kept in its snapshots.
         drain: seconds that connections get at a stop to take what was written to them.
         snapshot_every: seconds between snapshots when anything ran; 0 for none.
+        watch: folders whose saved modules become live by themselves.
+        settle: seconds of silence that end a burst of saves; 0.05 on a terminal and 2 otherwise unless given.
         say: where the lines for the person who started it go.
         complain: where the one line goes that says why it did not work.
     """
@@ -71,15 +74,20 @@ class Server:
         space: Space,
         *,
         files: Files | None = None,
+        hold: Hold | None = None,
         application: Application | None = None,
         drain: float = 5.0,
         snapshot_every: float = 60.0,
+        watch: Sequence[Path] = (),
+        settle: float | None = None,
         clock: Clock | None = None,
         say: Callable[[str], None] = print,
         complain: Callable[[str], None] = to_stderr,
     ) -> None:
         self.space, self.files, self.application = space, files, application
         self.drain, self.snapshot_every = drain, snapshot_every
+        self.watch = tuple(watch)
+        self.settle = settle if settle is not None else 0.05 if sys.stdout.isatty() else 2.0
         self.say, self.complain = say, complain
         #: Counts what was done on somebody's behalf: data, timers, statements. Equal counts mean that nothing ran.
         self.activity = 0
@@ -92,7 +100,7 @@ class Server:
         self.ready = asyncio.Event()
         self.loop: asyncio.AbstractEventLoop
         self._clock = clock
-        self._hold = Hold(files) if files else None
+        self._hold = hold or (Hold(files) if files else None)
         self._companions: list[Companion] = []
         self._running: list[Service] = []
         self._stopping = asyncio.Event()
@@ -181,6 +189,8 @@ class Server:
         self.space.runner = self
         self._handle_signals()
         self._unsubscribe = rebuild.subscribe(self._edited)
+        for folder in self.watch:
+            rebuild.watch(folder, settle=self.settle, dispatch=self._dispatch)
         for companion in self._companions:
             await companion.start(self)
         for service in self.space.services().values():
@@ -209,6 +219,8 @@ class Server:
         if self.space.runner is self:
             self.space.runner = None
             self._unsubscribe()
+            for folder in self.watch:
+                rebuild.unwatch(folder)
         self._ignore_signals()
         if self._hold:
             self._hold.release()
