@@ -12,12 +12,12 @@ classes that are gone, trust.py whose files are loaded, walk.py the paths in mes
 from __future__ import annotations
 
 from .checking import Check, check
-from .files import Loaded, load, manifest, resume, save, save_rest
+from .files import Loaded, exists, load, manifest, resume, save, save_rest
 from .memory import dumps, loads
 from .store import Generation, Store
 from .unpickling import Problem
 
 __all__ = [
-    "Check", "Generation", "Loaded", "Problem", "Store", "check", "dumps", "load", "loads", "manifest", "resume",
+    "Check", "Generation", "Loaded", "Problem", "Store", "check", "dumps", "exists", "load", "loads", "manifest", "resume",
     "save", "save_rest",
 ]  # fmt: skip

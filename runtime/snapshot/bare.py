@@ -14,11 +14,13 @@ from . import names
 from .filling import as_dict, fill_own
 from .schema import own_schema
 
+_Reader: Any = pickle._Unpickler  # its stubs leave out what a subclass needs
 
-class BareReader(pickle._Unpickler):
+
+class BareReader(_Reader):  # type: ignore[misc]  # for the same reason
     """Reads a pickle of any protocol, zodbpickle's too."""
 
-    dispatch: ClassVar[dict[int, Callable[[Any], None]]] = dict(pickle._Unpickler.dispatch)
+    dispatch: ClassVar[dict[int, Callable[[Any], None]]] = dict(_Reader.dispatch)
 
     def __init__(self, file: BinaryIO) -> None:
         super().__init__(file)

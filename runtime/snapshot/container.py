@@ -20,7 +20,7 @@ import io
 import json
 import struct
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, BinaryIO
 
 from ..errors import SnapshotCorrupt, SnapshotTooNew
@@ -122,6 +122,8 @@ class Container:
         end = self.size - _FOOTER.size
         if end < _HEADER.size + _CHUNK.size:
             raise self._damaged(self.size, "it ends before its footer")
+        self._digest: bytes
+        self._hmac: bytes
         self._at, length, crc, self._digest, self._hmac, mark = _FOOTER.unpack(self._read(end, _FOOTER.size))
         if mark != END:
             raise self._damaged(self.size - len(END), "no end mark: it was cut off, or is still being written")
@@ -228,8 +230,3 @@ class _Stream(io.RawIOBase):
 
 def _signature(digest: bytes, key: bytes | None) -> bytes:
     return hmac.digest(key, b"spl" + digest, "sha256") if key else _UNSIGNED
-
-
-def read_manifest(file: BinaryIO, name: str) -> Mapping[str, Any]:
-    """The manifest alone; the stream is neither read nor checked."""
-    return Container(file, name).manifest

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import logging
-import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from ..errors import SnapshotCorrupt, SnapshotError
 from .container import Container, Writer
@@ -24,8 +23,6 @@ if TYPE_CHECKING:
     from ..space import Space
 
 log = logging.getLogger("midair.snapshot")
-
-Policy = Literal["strict", "lenient"]
 
 
 def save(
@@ -145,21 +142,19 @@ class Loaded:
 
 def load(path: str | Path, generation: int | None = None, policy: Policy = "strict", *, trust: bool = False) -> Space:
     """The space of the newest whole generation, or of the one with this number. See `resume`."""
-    loaded: Space = resume(path, generation, policy, trust=trust).space
+    loaded: Space = resume(path, generation, lenient=lenient, trust=trust).space
     return loaded
 
 
-def resume(
-    path: str | Path, generation: int | None = None, policy: Policy = "strict", *, trust: bool = False
-) -> Loaded:
+def resume(path: str | Path, generation: int | None = None, *, lenient: bool = False, trust: bool = False) -> Loaded:
     """Load a space, and say what was met.
 
     `NAME.spl` is taken when it is whole, else the highest whole number. Damaged files are renamed, never removed.
 
     Args:
         generation: take this one and no other.
-        policy: "strict" refuses when some object's upgrade fails or its class is older than its state; "lenient" goes
-            on with those objects as they were stored, and lists them.
+        lenient: where some object's upgrade fails, or its class is older than its state, go on with that object as it
+            was stored, and list it; else that refuses the load.
         trust: load the file whoever wrote it.
 
     Raises:
@@ -174,7 +169,7 @@ def resume(
     first: SnapshotCorrupt | None = None
     for file in wanted:
         try:
-            loaded = _load_one(file, store, policy, trust=trust)
+            loaded = _load_one(file, store, lenient=lenient, trust=trust)
         except FileNotFoundError:
             continue
         except SnapshotCorrupt as error:
@@ -206,7 +201,7 @@ def _candidates(store: Store, path: Path, generation: int | None) -> list[Path]:
     return [store.newest, *(store.of(number) for number in reversed(store.numbers()))]
 
 
-def _load_one(path: Path, store: Store, policy: Policy, *, trust: bool) -> Loaded:
+def _load_one(path: Path, store: Store, *, lenient: bool, trust: bool) -> Loaded:
     from ..space import Space
 
     with open(path, "rb") as file:
@@ -216,7 +211,7 @@ def _load_one(path: Path, store: Store, policy: Policy, *, trust: bool) -> Loade
             insist(container, file.fileno(), path)
         root, outcome = read(container)
     found = problems(root, outcome)
-    if policy == "strict":
+    if not lenient:
         refuse_problems(found, path.name)
     for one in found:
         log.warning("kept as it was stored: %s", one)
@@ -229,11 +224,27 @@ def _load_one(path: Path, store: Store, policy: Policy, *, trust: bool) -> Loade
     return Loaded(root, path, number, manifest, problems=found, lost=outcome.lost, upgraded=outcome.upgraded)
 
 
-def manifest(path: str | Path) -> Mapping[str, Any]:
-    """What a `.spl` says about itself: generation, times, versions, roots, classes, sources. Nothing is unpickled.
+def exists(path: str | Path) -> bool:
+    """Whether there is a snapshot under this name, whole or not."""
+    return Store(path).exists()
+
+
+def manifest(path: str | Path, generation: int | None = None) -> Mapping[str, Any]:
+    """What a `.spl` says about itself: generation, time, versions, roots, classes, sources. Nothing is unpickled.
+
+    It is that of the file which `load` would take, as far as the ends of the files tell.
 
     Raises:
-        FileNotFoundError, SnapshotCorrupt, SnapshotTooNew: see there; only the ends of the file are checked.
+        FileNotFoundError, SnapshotCorrupt, SnapshotTooNew: see there.
     """
-    with open(path, "rb") as file:
-        return Container(file, os.path.basename(path)).manifest
+    store = Store(_newest_name(Path(path)))
+    first: SnapshotCorrupt | None = None
+    for file in _candidates(store, Path(path), generation):
+        try:
+            with open(file, "rb") as opened:
+                return Container(opened, file.name).manifest
+        except FileNotFoundError:
+            continue
+        except SnapshotCorrupt as error:
+            first = first or error
+    raise first or FileNotFoundError(f"there is no {path}")

@@ -32,7 +32,7 @@ def describe(root: object, contents: Contents, about: Mapping[str, Any]) -> dict
             entry["fields"] = fields
         classes[name] = entry
     return {
-        "created": time.time(),
+        "time": time.time(),
         "midair": __version__,
         "python": platform.python_version(),
         "pickler": f"zodbpickle {_zodbpickle}",

@@ -68,7 +68,8 @@ def former_names() -> dict[str, type]:
     todo: list[type] = [object]
     seen: set[type] = set()
     while todo:
-        for cls in type.__subclasses__(todo.pop()):
+        subclasses: list[type] = type.__subclasses__(todo.pop())
+        for cls in subclasses:
             if cls in seen:
                 continue
             seen.add(cls)

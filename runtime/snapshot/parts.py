@@ -12,6 +12,7 @@ import queue
 import threading
 import types
 import weakref
+from collections.abc import Iterable
 from typing import Any, NoReturn
 
 MODULE = __name__
@@ -68,6 +69,11 @@ def raw(cls: Any) -> Any:
     return cls.__new__(cls)
 
 
+def begin(obj: Any, base: Any, given: Iterable[Any]) -> None:
+    """Run the `__init__` of one base."""
+    base.__init__(obj, *given)
+
+
 def padded(reduced: tuple[Any, ...]) -> tuple[Any, tuple[Any, ...], Any, Any, Any]:
     """A reduction with None for what it left out: function, arguments, state, items, pairs."""
     func, args, *rest = reduced
@@ -81,7 +87,7 @@ def fresh(cls: type, base: str, *args: Any) -> object:
     if not issubclass(cls, kind):
         raise TypeError(f"{cls.__qualname__} is no {base} any more")
     obj = raw(cls)
-    kind.__init__(obj, *args)  # type: ignore[misc]
+    begin(obj, kind, args)
     return obj
 
 
@@ -99,7 +105,7 @@ def simple_queue() -> object:
 
 def method(obj: object, name: str) -> object:
     """A bound method; looked up in the class, so that the state of `obj` need not be there yet."""
-    classes: tuple[type, ...] = obj.__mro__ if isinstance(obj, type) else type(obj).__mro__
+    classes = (obj if isinstance(obj, type) else type(obj)).__mro__
     for cls in classes:
         if name in vars(cls):
             found = vars(cls)[name]
@@ -107,9 +113,10 @@ def method(obj: object, name: str) -> object:
                 break
             return found.__get__(None, obj) if isinstance(obj, type) else found.__get__(obj, type(obj))
     if isinstance(obj, type):
-        for cls in type(obj).__mro__:
+        meta = type(obj)
+        for cls in meta.mro(meta):
             if name in vars(cls):
-                return vars(cls)[name].__get__(obj, type(obj))
+                return vars(cls)[name].__get__(obj, meta)
     raise AttributeError(f"{classes[0].__qualname__} has no method {name!r} any more")
 
 

@@ -29,7 +29,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from zodbpickle import pickle as zodbpickle
+from zodbpickle import pickle as zodbpickle  # type: ignore[import-untyped]  # it has no stubs
 
 from ..errors import NotStorable
 from . import names
@@ -39,7 +39,7 @@ from .schema import Lineage, lineage
 from .walk import ATOMS, path_to, paths_to
 
 PROTOCOL = 3
-_CODE = {list: LIST, dict: DICT, set: SET}
+_CODE: dict[type, int] = {list: LIST, dict: DICT, set: SET}
 # Objects in one batch: the pickler hands over its bytes once a batch, so this bounds its buffer.
 _BATCH = 256
 _MOST_BYTES = 4 << 20
@@ -369,7 +369,7 @@ class _Thorough(Dumper):
             return None
         self._last = obj
         if id(obj) in self.known.omitted:
-            return "none"
+            return ("none",)
         if kind is list or kind is dict or kind is set:
             if id(obj) in self._exempt:
                 return None

@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING, Any
 from . import names, parts, quarantine
 from .lost import Lost, LostFunction
 from .parts import WEAK
-from .schema import slots, transient
+from .schema import has_plain_state, is_ordinary, slots, transient
 from .walk import ATOMS
 
 if TYPE_CHECKING:
@@ -206,7 +206,7 @@ class Table(dict[type, Reducer]):
             if counted and obj.qsize():
                 self._dumper.drop(obj, f"a queue comes back empty: {obj.qsize()} items were in it")
             made = parts.raw(cls)
-            base.__init__(made, *given)
+            parts.begin(made, base, given)
             extra = {key: value for key, value in vars(obj).items() if key not in vars(made)}
             if extra:
                 self._queue(obj)
@@ -214,7 +214,7 @@ class Table(dict[type, Reducer]):
 
         def state(obj: Any) -> Any:
             made = parts.raw(cls)
-            base.__init__(made, *(getattr(obj, argument) for argument in arguments))
+            parts.begin(made, base, (getattr(obj, argument) for argument in arguments))
             left_out = transient(cls)
             return {key: value for key, value in vars(obj).items() if key not in vars(made) and key not in left_out}
 
@@ -376,7 +376,7 @@ class Table(dict[type, Reducer]):
                 return self._dumper.refuse(obj, str(error) + _HINT, error)
             made_alone = reduced[0] is copyreg.__newobj__ and reduced[1] == (cls,)  # type: ignore[attr-defined]
             items = any(part is not None for part in reduced[3:5])
-            own_state = cls.__getstate__ is not object.__getstate__ or hasattr(cls, "__setstate__")
+            own_state = not has_plain_state(cls) or hasattr(cls, "__setstate__")
             if not made_alone or items or own_state:
                 reducer = self._own(cls)
             else:
@@ -549,11 +549,6 @@ def _has_own_hash(cls: type) -> bool:
     return cls.__hash__ is not None and not isinstance(cls.__hash__, types.WrapperDescriptorType)
 
 
-def is_ordinary(cls: type) -> bool:
-    """Whether instances are reduced by `object`, state and all."""
-    return cls.__reduce_ex__ is object.__reduce_ex__ and cls.__reduce__ is object.__reduce__
-
-
 def _reduces_in_python(cls: type) -> bool:
     for base in cls.__mro__:
         if base is object:
@@ -581,10 +576,11 @@ def _module_of(obj: Any) -> str:
 
 def _name_in_class(owner: Any, func: Any) -> str | None:
     """Under which name a method is found on its owner."""
+    usual = str(getattr(func, "__name__", ""))
     for cls in owner.__mro__ if isinstance(owner, type) else type(owner).__mro__:
-        found = vars(cls).get(func.__name__)
-        if getattr(found, "__func__", found) is func:
-            return str(func.__name__)
+        found = vars(cls).get(usual)
+        if found is not None and getattr(found, "__func__", found) is func:
+            return usual
         for name, value in vars(cls).items():
             if getattr(value, "__func__", value) is func:
                 return name

@@ -68,6 +68,16 @@ def transient(cls: type) -> frozenset[str]:
     return frozenset(names)
 
 
+def is_ordinary(cls: Any) -> bool:
+    """Whether instances are reduced by `object`, state and all."""
+    return cls.__reduce_ex__ is object.__reduce_ex__ and cls.__reduce__ is object.__reduce__
+
+
+def has_plain_state(cls: Any) -> bool:
+    """Whether the state of instances is their attributes."""
+    return cls.__getstate__ is object.__getstate__
+
+
 def slots(cls: type) -> list[str]:
     """The names under which instances keep state in slots, mangled as attributes are."""
     found: list[str] = []

@@ -36,8 +36,8 @@ class Generation:
 
     number: int
     path: Path
-    #: Seconds since 1970, by the manifest.
-    created: float
+    #: When it was taken, in seconds since 1970.
+    time: float
     size: int
     uuid: str
     parent: int
@@ -95,7 +95,7 @@ class Store:
             if manifest is not None:
                 size = self.of(number).stat().st_size
                 found.append(Generation(
-                    number, self.of(number), manifest["created"], size, manifest.get("uuid", ""),
+                    number, self.of(number), manifest["time"], size, manifest.get("uuid", ""),
                     manifest.get("parent", 0), manifest["objects"],
                 ))  # fmt: skip
         return found
@@ -208,6 +208,10 @@ class Store:
 
     # --- tidying
 
+    def exists(self) -> bool:
+        """Whether there is a snapshot under this name, whole or not."""
+        return self.newest.exists() or (self.folder.is_dir() and bool(self.numbers()))
+
     def sweep(self) -> None:
         """Remove temporary files that a process left behind which died in a save."""
         pattern = re.compile(re.escape(self.name) + r"\.(?:\d+\.)?(\d+)-\d+\.tmp")
@@ -266,7 +270,7 @@ def _kept(own: list[Generation], now: float, last: int) -> Iterator[int]:
         (24 * 3600, lambda when: int(when // 3600)), (7 * 24 * 3600, lambda when: int(when // (24 * 3600))),
     ]  # fmt: skip
     for span, slot in spans:
-        yield from {slot(one.created): one.number for one in own if now - one.created <= span}.values()
+        yield from {slot(one.time): one.number for one in own if now - one.time <= span}.values()
 
 
 def free_name(path: Path, why: str) -> Path:

@@ -127,13 +127,13 @@ class Reader(pickle.Unpickler):
             if code != VALUE and number not in self._containers:
                 self._containers[number] = _CONTAINERS[code]()
             return self._containers[number]
-        match pid:
-            case ("name", str(module), str(name)):
-                return self.find(module, name)
-            case ("method", owner, str(name)):
-                return parts.method(owner, name)
-            case ("none",):
-                return None
+        kind, *rest = pid
+        if kind == "name":
+            return self.find(*rest)
+        if kind == "method":
+            return parts.method(*rest)
+        if kind == "none":
+            return None
         raise SnapshotError(f"the stream asks for {pid!r}, which no midair writes")
 
     def find(self, module: str, qualname: str) -> Any:
@@ -175,7 +175,8 @@ class Reader(pickle.Unpickler):
 
     def _today(self, name: str) -> str:
         """What a class that was stored under this name is called now."""
-        found = self._found.get(tuple(name.split(":")))  # type: ignore[call-overload]
+        module, _, qualname = name.partition(":")
+        found = self._found.get((module, qualname))
         return names.full_name(found) if isinstance(found, type) and not issubclass(found, Lost) else name
 
     # --- what the stream may call

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import collections
-import copyreg
 import enum
 import functools
 import types
+import weakref
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from .lost import Lost
 from .parts import padded
-from .schema import slots, transient
+from .schema import has_plain_state, is_ordinary, slots, transient
 
 #: Built-in values without parts of interest.
 ATOMS = frozenset({
@@ -28,11 +28,16 @@ def children(obj: Any) -> Iterable[Child]:
     cls = type(obj)
     if cls in ATOMS or isinstance(obj, _BY_REFERENCE):
         return ()
-    return _look(cls)(obj)
+    look = _looks.get(cls)
+    if look is None:
+        look = _looks[cls] = _look(cls)
+    return look(obj)
 
 
-@functools.lru_cache(maxsize=1024)
-def _look(cls: type) -> Callable[[Any], Iterable[Child]]:
+_looks: weakref.WeakKeyDictionary[type, Callable[[Any], Iterable[Child]]] = weakref.WeakKeyDictionary()
+
+
+def _look(cls: Any) -> Callable[[Any], Iterable[Child]]:
     """How to look into instances of a class."""
     from ..space import Space
 
@@ -86,7 +91,7 @@ def _of_lost(obj: Lost) -> Iterator[Child]:
 
 def _of_instance(obj: Any) -> Iterator[Child]:
     cls = type(obj)
-    if _has_own_reduce(cls):
+    if not is_ordinary(cls):
         yield from _of_reduced(obj)
         return
     if isinstance(obj, dict):
@@ -100,7 +105,7 @@ def _of_instance(obj: Any) -> Iterator[Child]:
 
 def _of_state(cls: type, obj: Any) -> Iterator[Child]:
     left_out = transient(cls)
-    if cls.__getstate__ is not object.__getstate__:
+    if not has_plain_state(cls):
         state = obj.__getstate__()
         if isinstance(state, dict):
             yield from ((f".{name}", value) for name, value in state.items() if name not in left_out)
@@ -132,12 +137,6 @@ def _of_reduced(obj: Any) -> Iterator[Child]:
         yield f"[{shown(key)}]", value
         if type(key) not in ATOMS:
             yield f".<key {shown(key)}>", key
-
-
-def _has_own_reduce(cls: type) -> bool:
-    if cls in copyreg.dispatch_table:
-        return False
-    return cls.__reduce_ex__ is not object.__reduce_ex__ or cls.__reduce__ is not object.__reduce__
 
 
 def shown(value: object, longest: int = 60) -> str:
