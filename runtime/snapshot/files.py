@@ -140,7 +140,7 @@ class Loaded:
     upgraded: int = 0
 
 
-def load(path: str | Path, generation: int | None = None, policy: Policy = "strict", *, trust: bool = False) -> Space:
+def load(path: str | Path, generation: int | None = None, *, lenient: bool = False, trust: bool = False) -> Space:
     """The space of the newest whole generation, or of the one with this number. See `resume`."""
     loaded: Space = resume(path, generation, lenient=lenient, trust=trust).space
     return loaded
