@@ -131,6 +131,12 @@ class Error(Copyable, Exception):
     def copy_state(self, perspective: Any) -> Any:
         return {**super().copy_state(perspective), "args": self.args}
 
+    def set_copy_state(self, state: Any) -> None:
+        attributes = checked_state(state)
+        args = attributes.pop("args", ())
+        self.args = args if type(args) is tuple else (args,)
+        vars(self).update(attributes)
+
 
 class Cacheable(Copyable):
     """Sent by value the first time, and by number afterwards; peers that hold it are told of changes.

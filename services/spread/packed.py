@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgpack import ExtType, Packer, unpackb  # type: ignore[import-untyped] # it has no types
 
+from ...runtime.errors import MidairError
 from .banana import LISTS_PER_LEVEL
 from .errors import BadMessage, NotSendable
 from .flavors import Referenceable
@@ -103,11 +104,12 @@ class PackedWire:
     def _frame(self, message: list[Any]) -> bytes:
         try:
             body = self._packer.pack(message)
-        except BaseException as error:
-            self._packer.reset()
-            if isinstance(error, NotSendable | MemoryError) or not isinstance(error, Exception):
+        except (ValueError, TypeError, OverflowError) as error:
+            if isinstance(error, MidairError):
                 raise
             raise NotSendable(f"a value cannot be sent: {error}") from error
+        finally:
+            self._packer.reset()
         if len(body) > self._broker.limits.message:
             raise NotSendable(
                 f"a message of {len(body)} bytes is over the limit of {self._broker.limits.message}; stream it instead"
