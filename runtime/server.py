@@ -59,6 +59,7 @@ class Server:
     Args:
         space: what to run.
         files: where its files are; None keeps nothing on disk, and nothing is saved.
+        hold: the right to run it, when that was taken before the space was opened.
         application: what the space was built from, kept in its snapshots.
         drain: seconds that connections get at a stop to take what was written to them.
         snapshot_every: seconds between snapshots when anything ran; 0 for none.
@@ -73,6 +74,7 @@ class Server:
         space: Space,
         *,
         files: Files | None = None,
+        hold: Hold | None = None,
         application: Application | None = None,
         drain: float = 5.0,
         snapshot_every: float = 60.0,
@@ -98,7 +100,7 @@ class Server:
         self.ready = asyncio.Event()
         self.loop: asyncio.AbstractEventLoop
         self._clock = clock
-        self._hold = Hold(files) if files else None
+        self._hold = hold or (Hold(files) if files else None)
         self._companions: list[Companion] = []
         self._running: list[Service] = []
         self._stopping = asyncio.Event()
