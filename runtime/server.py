@@ -367,6 +367,10 @@ class Server:
         """
         return await rebuild.apply(*modules, who=who)
 
+    def _dispatch(self, work: Callable[[], object]) -> None:
+        """Have the loop do what a watching thread found to do."""
+        self.loop.call_soon_threadsafe(work)
+
     def _edited(self, report: rebuild.Report) -> None:
         """After each edit, whoever made it: jobs that are inside of replaced code start again."""
         self.touch()
