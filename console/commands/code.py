@@ -35,6 +35,20 @@ async def undo(number: int | None = None, *, write: bool = False) -> Text:
     return Text(str(rebuilding.undo(*before, write=write)))
 
 
+@command()
+def hold() -> Text:
+    """Let saved files wait until release(), so that many of them arrive as one edit. rebuild() goes on working."""
+    current().console.server.hold_edits()
+    return Text("saved files wait until release()")
+
+
+@command()
+async def release() -> Text:
+    """Let what hold() kept waiting arrive, as one edit."""
+    session = current()
+    return Text(str(await session.console.server.release_edits(who=session.user)))
+
+
 @command(looks=True)
 def history(number: int | None = None) -> Table | Text:
     """The edits so far, newest last; history(7) shows edit 7 with its differences."""
