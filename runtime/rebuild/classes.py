@@ -214,7 +214,7 @@ def absorb(scope: Scope, cls: type, made: type, before: ast.ClassDef | None, nod
         enums.merge(scope, cls, made)
     if _may_be_registered(made, node):
         edit.swaps.append((made, cls))
-    scope.tx.on_commit(lambda: _discard(made))
+    edit.made.append(made)
     return cls
 
 
@@ -249,7 +249,7 @@ def _take_members(scope: Scope, cls: type, made: type, kept: set[str]) -> None:
             for cell in functions.class_cells(function):
                 if _cell_is(cell, made):
                     functions.set_cell(tx, cell, cls)
-        if name in _NOT_TAKEN or isa(value, types.GetSetDescriptorType):
+        if (name in _NOT_TAKEN and name in old) or isa(value, types.GetSetDescriptorType):
             continue
         live = old.get(name, MISSING)
         if live is MISSING:
@@ -313,7 +313,7 @@ def _take_bases(scope: Scope, cls: type, made: type) -> None:
                 tx.set_attr(cls, name, native.getset(cls, vars(made)[name]))
 
 
-def _discard(made: type) -> None:
+def discard(made: type) -> None:
     """Take a class that was only built to be taken in out of the lists of subclasses."""
     if native.layout(made)[0] is object and made.__bases__ != (object,) and not isa(made, enum.EnumMeta):
         native.set_bases(made, (object,), object)

@@ -190,6 +190,8 @@ def commit(
         stage = "check"
         _run_checks()
         tx.commit()
+        for made in edit.made:
+            classes.discard(made)
     except BaseException as error:
         tx.roll_back()
         if isinstance(error, RebuildError):

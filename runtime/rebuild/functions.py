@@ -325,6 +325,9 @@ def set_annotations(tx: Transaction, function: FunctionType, made: dict[str, Any
     tx.stage((dict.update, known, made), (dict.clear, known))
 
 
+_OF_DECORATORS = ("__wrapped__", "__isabstractmethod__", "__final__", "__override__", "__deprecated__")
+
+
 def adopt(tx: Transaction, function: FunctionType, other: FunctionType, *, name: bool = True) -> None:
     """Let a function become all that another is, its own attributes excepted; both then do the same."""
     if function is other:
@@ -354,8 +357,9 @@ def adopt(tx: Transaction, function: FunctionType, other: FunctionType, *, name:
     inside = function.__dict__
     for key, value in other.__dict__.items():
         tx.set_item(inside, key, value)
-    if "__wrapped__" in inside and "__wrapped__" not in other.__dict__:
-        tx.del_item(inside, "__wrapped__")
+    for key in _OF_DECORATORS:
+        if key in inside and key not in other.__dict__:
+            tx.del_item(inside, key)
 
 
 def forward(tx: Transaction, function: FunctionType, target: Callable[..., Any]) -> None:

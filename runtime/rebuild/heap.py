@@ -57,6 +57,10 @@ class Swap:
         """Look, decide, write."""
         things = self.scan.heap(why)
         began = time.perf_counter()
+        for old, _ in self.mapping.values():
+            if isa(old, type):  # what makes it a class is its own affair
+                own |= {id(old), id(old.__mro__), id(native.class_dict(old))}
+                own |= {id(v) for v in vars(old).values() if isa(v, (types.GetSetDescriptorType, types.MemberDescriptorType))}
         own |= {id(things), id(self.mapping), id(self.writers), id(self.__dict__)} | {id(pair) for pair in self.mapping.values()}
         if not self.strict and len(self.mapping) <= 4:
             things = gc.get_referrers(*(old for old, _ in self.mapping.values()))
@@ -65,6 +69,7 @@ class Swap:
             if isa(holder, types.FrameType):
                 continue
             self._consider(holder, referents)
+            del holder, referents
         del things
         self._frames()
         self._decide()

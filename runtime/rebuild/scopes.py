@@ -55,6 +55,7 @@ class Edit:
     swaps: list[tuple[Any, Any]] = field(default_factory=list)  # references to the first become the second
     moved_classes: list[tuple[type, type]] = field(default_factory=list)  # a layout changed: old class, new class
     touched: list[type] = field(default_factory=list)  # classes whose body or bases changed
+    made: list[type] = field(default_factory=list)  # classes built aside, of no use any more
     before: dict[type, Before] = field(default_factory=dict)  # classes that were edited, as they were
     field_makers: list[tuple[type, dict[str, Callable[[], Any]]]] = field(default_factory=list)  # new fields with defaults
     rehash: list[type] = field(default_factory=list)
@@ -199,16 +200,21 @@ class Scope:
         caught: dict[str, Any] = {}
         given = {n: v for n, v in vars(cls).items() if n not in {"__dict__", "__weakref__", "__annotations__"}}
 
-        class Capture:
-            @staticmethod
-            def __prepare__(name: str, bases: object) -> dict[str, Any]:
-                return dict(given) if name == self.path[-1].name else {}
+        depth = len(self.path)
+        entered = 0
+
+        def prepare(name: str, bases: object) -> dict[str, Any]:
+            nonlocal entered
+            entered += 1
+            return dict(given) if entered == depth else {_CAPTURE: capture}
 
         def capture(name: str, bases: object, body: dict[str, Any]) -> None:
-            if name == self.path[-1].name:
+            nonlocal entered
+            if entered == depth:
                 caught.update(body)
+            entered = 0  # the classes around it are of no interest
 
-        capture.__prepare__ = Capture.__prepare__  # type: ignore[attr-defined]  # how a metaclass gives the namespace
+        capture.__prepare__ = prepare  # type: ignore[attr-defined]  # how a metaclass gives the namespace
         inner = nodes
         for node in reversed(self.path):
             keyword = ast.keyword("metaclass", ast.Name(_CAPTURE, ast.Load()))
