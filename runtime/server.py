@@ -110,8 +110,6 @@ class Server:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._saved_activity = -1
         self._status = FINE
-        #: Whether saved files wait for `release_edits`.
-        self.holding_edits = False
         self._discard = False
         self._saving = asyncio.Lock()
         self._why = ""
@@ -369,23 +367,9 @@ class Server:
         """
         return await rebuild.apply(*modules, who=who)
 
-    def hold_edits(self) -> None:
-        """Let saved files wait until `release_edits`, so that many of them arrive as one edit. `rebuild` goes on working."""
-        self.holding_edits = True
-
-    async def release_edits(self, *, who: str = "") -> rebuild.Report:
-        """Bring the code to the state of its files, and let later edits arrive by themselves again.
-
-        Raises:
-            RebuildError: refused, and why; nothing changed.
-        """
-        self.holding_edits = False
-        return await self.rebuild(who=who)
-
     def _dispatch(self) -> None:
-        """Have saved files made live on the loop; called in the thread that watches. Not while edits are held."""
-        if not self.holding_edits:
-            self.loop.call_soon_threadsafe(lambda: self._task(self._rebuild_unless_refused("watch")))
+        """Have saved files made live on the loop; called in the thread that watches."""
+        self.loop.call_soon_threadsafe(lambda: self._task(self._rebuild_unless_refused("watch")))
 
     def _edited(self, report: rebuild.Report) -> None:
         """After each edit, whoever made it: jobs that are inside of replaced code start again."""
@@ -453,7 +437,6 @@ class Server:
             "jobs": sum(len(service.jobs) for service in self._running),
             "edits": len(rebuild.history),
             "held": held,
-            "holding_edits": self.holding_edits,
             "stragglers": len(rebuild.stragglers()),
             "lag_ms": round(self.lag * 1000, 1),
         }

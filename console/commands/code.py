@@ -38,7 +38,7 @@ async def undo(number: int | None = None, *, write: bool = False) -> Text:
 @command()
 def hold() -> Text:
     """Let saved files wait until release(), so that many of them arrive as one edit. rebuild() goes on working."""
-    current().console.server.hold_edits()
+    rebuilding.hold()
     return Text("saved files wait until release()")
 
 
@@ -46,7 +46,9 @@ def hold() -> Text:
 async def release() -> Text:
     """Let what hold() kept waiting arrive, as one edit."""
     session = current()
-    return Text(str(await session.console.server.release_edits(who=session.user)))
+    rebuilding.release()
+    # At once, rather than when the watch gets round to it, so that who released hears what came of it.
+    return Text(str(await session.console.server.rebuild(who=session.user)))
 
 
 @command(looks=True)

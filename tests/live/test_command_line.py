@@ -384,6 +384,22 @@ def test_sighup_brings_the_code_up_to_date(folder):
         assert client.ask("a") == "a!, the 1. time"
 
 
+def test_many_files_that_are_saved_between_hold_and_release_arrive_as_one_edit(folder):
+    (folder / "words.py").write_text("the = 'the'\n")
+    (folder / "parrot.py").write_text("import words\n" + PROGRAM.replace("{text}, the", "{text}, {words.the}"))
+    with LiveServer(folder, "parrot.py", "--settle", "0.01") as server, Client(server.port("parrot")) as client:
+        assert server.midair("hold").returncode == 0
+        edit(folder / "words.py", "article = 'die'\n")
+        edit(folder / "parrot.py", "{words.the}", "{words.article}")
+        assert client.ask("a") == "a, the 1. time"
+        released = server.midair("release")
+        assert released.returncode == 0, released.stderr
+        assert client.ask("b") == "b, die 2. time"
+        server.wait_for(r"edit 1\b.*(parrot.*words|words.*parrot)")
+        assert server.end() == 0
+        assert not any("edit 2" in line or "refused" in line for line in server.err)
+
+
 # --- make, and the telnet kind
 
 
