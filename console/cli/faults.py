@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ast
-import importlib
 import os
 import sys
 import traceback
@@ -60,6 +58,9 @@ def _sentence(error: BaseException) -> str:
 
 def _show_cause(error: BaseException) -> None:
     """The traceback of the user's own code, when it is what failed."""
+    import ast
+    import importlib
+
     from ...runtime import boot
 
     if isinstance(error, boot.ApplicationFailed) and error.__cause__:
