@@ -265,6 +265,7 @@ def _take(edit: Edit, each: ModulePlan, wanted: Wanted) -> None:
     if module is None:
         raise RebuildError(f"module {each.name!r} is no longer in sys.modules", file=each.path, stage="run")
     scope = Scope(edit, each, module)
+    scope.survey(each.steps)
     scope.canonical = {c: c for step in each.steps if step.new for top in step.new.codes for c in outline.tree(top)}
     if each.name in wanted.specs:
         _move_module(edit, module, wanted.specs[each.name])

@@ -238,12 +238,29 @@ def _follow_names(old: list[Statement], steps: list[Step]) -> None:
         for step in several:
             if step.kind == "run":
                 runs = True
-            elif runs and step in plain and step.kind == "same":
+            elif runs and step.kind in {"same", "body"} and (step in plain or _builds_on(step.node, name)):
                 step.kind, step.again = "run", True
         last = several[-1]
         before = [o for o in old if name in o.binds]
-        if last.kind == "same" and before and last.old is not before[-1]:
+        if last.kind in {"same", "body"} and before and last.old is not before[-1]:
             last.kind, last.again = "run", True
+
+
+def _builds_on(node: ast.stmt, name: str) -> bool:
+    """Do the decorators of a definition use what its name meant before (`@x.setter`)?"""
+    return any(name in outline.read_now(d) for d in getattr(node, "decorator_list", ()))
+
+
+def last_binders(steps: list[Step]) -> dict[str, Step]:
+    """The step whose statement has the last word on a name, in the new text."""
+    return {name: step for step in steps if step.kind != "gone" for name in _binds(step)}
+
+
+def last_binders_before(steps: list[Step]) -> dict[str, Step]:
+    """The same for the old text."""
+    known = [s for s in steps if s.old is not None]
+    known.sort(key=lambda s: s.old.start if s.old is not None else 0)
+    return {name: step for step in known if step.old is not None for name in step.old.binds}
 
 
 def _binds(step: Step) -> frozenset[str]:

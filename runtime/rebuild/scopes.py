@@ -83,6 +83,8 @@ class Scope:
     cls: type | None = None
     path: tuple[ast.ClassDef, ...] = ()
     canonical: dict[types.CodeType, types.CodeType] = field(default_factory=dict)
+    last: dict[str, Step] = field(default_factory=dict)  # who has the last word on a name now
+    last_before: dict[str, Step] = field(default_factory=dict)  # and who had it
 
     # -- names --------------------------------------------------------------------------------------------------
 
@@ -231,9 +233,13 @@ class Scope:
 
     def take(self, steps: list[Step]) -> None:
         """Let the steps take effect, in their order."""
+        self.survey(steps)
         for step in steps:
             self.take_one(step)
         self.remove([s for s in steps if s.kind == "gone"])
+
+    def survey(self, steps: list[Step]) -> None:
+        self.last, self.last_before = plan.last_binders(steps), plan.last_binders_before(steps)
 
     def take_one(self, step: Step) -> None:
         if step.kind == "body":
@@ -287,16 +293,27 @@ class Scope:
             for function in self.edit.holders.of(old):
                 if function.__code__ is not old:
                     continue
+                documented = function.__doc__
                 change = Change(old, new, _node_of(before, old), _node_of(after, new), bool(self.plan.text.flags & 0x1000000))
                 why = functions.apply(self.tx, function, change, self._evaluator(new), self._supplier(function))
                 if why:
                     self.edit.keep(self, function.__qualname__.removeprefix(self.qualname + "."), new.co_firstlineno, why)
                 elif not _alike(old, new):
                     noted = True
+                    self._document_wrappers(step, function, documented, functions.documentation(new))
         if noted or not self.edit.holders.functions:
             name = _name(step.node)
             self.edit.change("changed", self, name, step.new.start)
             self._clear_caches(step)
+
+    def _document_wrappers(self, step: Step, function: FunctionType, old: str | None, new: str | None) -> None:
+        """What functools.wraps had copied from a function."""
+        if old == new or step.new is None:
+            return
+        for name in step.new.binds:
+            for outer in functions.reach(self.get(name)):
+                if outer.__dict__.get("__wrapped__") is function and outer.__doc__ == old:
+                    self.tx.stage((functions.native.SET_DOC, outer, new), (functions.native.SET_DOC, outer, old))
 
     def _clear_caches(self, step: Step) -> None:
         assert step.new is not None
@@ -431,6 +448,9 @@ class Scope:
         from . import unify
 
         live = self.get(name)
+        last = self.last.get(name, step)
+        if last is not step and last.kind in {"same", "body"}:
+            return  # a later statement, which does not run again, has the last word
         final = unify.unify(self, name, live, value, step)
         self.set(name, final)
         if self.cls is not None and live is not final:

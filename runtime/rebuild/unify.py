@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .plan import Step
     from .scopes import Scope
 
-_OWN_REFERENCES = 8  # how many of a fresh definition's references are ours while it is bound
+_OWN_REFERENCES = 6  # how many of a fresh definition's references are ours while it is bound
 
 
 def unify(scope: Scope, name: str, live: Any, value: Any, step: Step) -> Any:
@@ -58,6 +58,9 @@ def _belongs(scope: Scope, name: str, live: Any, step: Step) -> bool:
     """Was the live object made by the statements of this name, and is it still there?"""
     if isa(live, FunctionType) and step.old is not None and any(live.__code__ is c for c in step.old.codes):
         return True
+    before = scope.last_before.get(name)
+    if before is not None and before is not step and before.kind != "gone":
+        return False  # it belongs to another statement of that name
     if not scope.path and scope.put.get(name, id(live)) != id(live):
         return False
     if isa(step.node, (*outline.FUNCTIONS, ast.ClassDef)) and step.old is not None:
