@@ -325,6 +325,10 @@ def set_annotations(tx: Transaction, function: FunctionType, made: dict[str, Any
     tx.stage((dict.update, known, made), (dict.clear, known))
 
 
+def set_qualname(tx: Transaction, function: FunctionType, name: str) -> None:
+    tx.stage((native.SET_QUALNAME, function, name), (native.SET_QUALNAME, function, function.__qualname__))
+
+
 _OF_DECORATORS = ("__wrapped__", "__isabstractmethod__", "__final__", "__override__", "__deprecated__")
 
 
