@@ -80,7 +80,7 @@ class Attrs:
 
 
 class Private:
-    __slots__ = ("__weakref__", "__hidden", "left_empty")
+    __slots__ = ("__hidden", "__weakref__", "left_empty")
 
     def __init__(self) -> None:
         self.__hidden = 7
@@ -111,7 +111,7 @@ class Stack(list[Any]):
     label = ""
 
 
-class Name(str):
+class Name(str):  # noqa: SLOT000 - it is here for its attribute
     """A str with an attribute."""
 
     note = ""
@@ -242,3 +242,11 @@ def depth_of(value: Any) -> int:
         value = value["in"] if isinstance(value, dict) else next(iter(value))
         levels += 1
     return levels
+
+
+class Book:
+    """A root with something in it, to be saved and changed."""
+
+    def __init__(self, pages: int = 3) -> None:
+        self.pages = [Thing(number=number, text="page " * 20) for number in range(pages)]
+        self.reads = 0

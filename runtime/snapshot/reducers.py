@@ -520,13 +520,6 @@ class Table(dict[type, Reducer]):
         kind = type(value)
         return not isinstance(value, type) and kind not in _BY_REFERENCE and (kind in self.entries or is_ordinary(kind))
 
-    def _places(self) -> dict[int, int]:
-        """Where in the queue each instance is."""
-        queued = self._dumper.queue
-        for number in range(len(self._place), len(queued)):
-            self._place[id(queued[number])] = number
-        return self._place
-
     def _now(self, now: Now) -> Any:
         obj = now.obj
         if (

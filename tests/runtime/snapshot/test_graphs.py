@@ -2,7 +2,7 @@
 
 import asyncio
 import collections
-import datetime
+import datetime as dt
 import decimal
 import functools
 import math
@@ -11,6 +11,7 @@ import queue
 import re
 import sys
 import threading
+import types
 import uuid
 import weakref
 from typing import Any
@@ -39,11 +40,11 @@ def both(request: pytest.FixtureRequest) -> Any:
 @pytest.mark.parametrize("value", [
     0, -1, 2**70, 1.5, math.inf, True, None, ..., NotImplemented, "text", "\ud800", "ünï\ncode", b"bytes", bytearray(b"x"), 1j, range(3), slice(1, 2),
     (), (1,), [], [1, [2]], {}, {"a": 1, 2: (3,)}, {1, 2}, frozenset({1}), {(1, frozenset({2})): 3},
-    datetime.datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=datetime.timezone.utc), datetime.date(2026, 1, 2), datetime.timedelta(1, 2, 3),
+    dt.datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=dt.UTC), dt.date(2026, 1, 2), dt.timedelta(1, 2, 3),
     decimal.Decimal("1.50"), uuid.UUID(int=5), pathlib.PurePosixPath("/a/b"), collections.deque([1, 2], 5), collections.Counter("hello"),
     collections.OrderedDict(b=1, a=2), things.Mode.READ, things.Mode.READ | things.Mode.WRITE, Thing.Inner.Color.BLUE, things.Point(1, 2),
     Thing, Thing.Inner, things.a_function, Thing.double, Thing.greet, len, str.upper, dict.fromkeys, sys, type(None), int, list[int],
-    things.Plain(1, [2]), things.Slotted(1, [2]), things.Attrs(1, [2]), Key("k"), re.compile("a+", re.I),
+    things.Plain(1, [2]), things.Slotted(1, [2]), things.Attrs(1, [2]), Key("k"), re.compile("a+", re.IGNORECASE),
 ], ids=lambda value: re.sub(r" at 0x\w+", "", repr(value))[:40])  # fmt: skip
 def test_a_value_comes_back_equal_and_of_its_type(value: Any, both: Any) -> None:
     back = both(value)
@@ -82,8 +83,6 @@ def test_a_method_is_bound_to_the_object_that_is_saved_beside_it(both: Any) -> N
 
 
 def test_a_function_bound_by_hand(both: Any) -> None:
-    import types
-
     thing = Thing(number=4)
     thing.method = types.MethodType(things.a_function, 6)
     assert both(thing).method() == 7
