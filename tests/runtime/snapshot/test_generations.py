@@ -5,12 +5,12 @@ import stat
 from pathlib import Path
 
 import pytest
+from snapshot_things import Book
 
 from midair.runtime import snapshot
 from midair.runtime.errors import NotStorable, NotTrusted, SnapshotCorrupt, SnapshotError
 from midair.runtime.snapshot.store import Store
 from midair.runtime.space import Space
-from snapshot_things import Book
 
 HOUR, DAY = 3600.0, 86400.0
 
@@ -92,7 +92,9 @@ def test_a_damaged_newest_is_set_aside_and_the_highest_whole_number_taken(
     loaded = snapshot.resume(tmp_path / "app.spl")
     assert loaded.generation == 2
     assert [path.name for path in loaded.set_aside] == ["app.spl.damaged", "app.3.spl.damaged"]
-    assert "app.spl is damaged at byte 16: the checksum of a chunk is wrong; it is kept as app.spl.damaged" in caplog.text
+    assert (
+        "app.spl is damaged at byte 16: the checksum of a chunk is wrong; it is kept as app.spl.damaged" in caplog.text
+    )
     assert files(tmp_path) == ["app.1.spl", "app.2.spl", "app.3.spl.damaged", "app.spl.damaged"]
     assert snapshot.manifest(tmp_path / "app.spl")["generation"] == 2
 

@@ -17,12 +17,12 @@ import weakref
 from typing import Any
 
 import pytest
-
 import snapshot_things as things
+from snapshot_things import Key, Thing
+
 from midair.runtime import errors
 from midair.runtime.snapshot import dumps, loads
 from midair.runtime.space import Space
-from snapshot_things import Key, Thing
 
 
 def again(value: Any) -> Any:
