@@ -225,9 +225,9 @@ class Console:
 
         def close() -> None:
             for one in opened:
-                self.call(one.close)
+                one.close()
 
-        return address, close
+        return address, lambda: self.call(close)
 
     def _refuse_cleartext(self, host: str) -> None:
         if host not in LOCAL and not self.allow_cleartext:

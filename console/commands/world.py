@@ -3,8 +3,7 @@
 from typing import Any
 
 from ...runtime import logs
-from ...runtime.words import ago
-from ..display import Table, Text, Tree, shown
+from ..display import Facts, Table, Text, Tree
 from ..session import current
 from .base import command
 
@@ -27,35 +26,10 @@ def services() -> Table:
     return Table(("name", "kind", "addresses", "connections", "jobs"), rows, empty="no services")
 
 
-class Facts(Table):
-    """What there is to know, a line each; plain data is the facts as the server gives them."""
-
-    def __init__(self, facts: dict[str, Any]) -> None:
-        super().__init__(
-            ("what", "value"), [(key.replace("_", " "), _plain(key, value)) for key, value in facts.items()]
-        )
-        self._facts = facts
-
-    def json(self) -> Any:
-        return self._facts
-
-
 @command(looks=True)
 def status() -> Facts:
     """The server at a glance: files, services, edits, and what differs from the files."""
     return Facts(current().console.server.status())
-
-
-def _plain(key: str, value: Any) -> str:
-    if value is None or value in ([], {}):
-        return "-"
-    if key in {"started", "saved"}:
-        return ago(value)
-    if isinstance(value, list):
-        return "; ".join(str(item) for item in value)
-    if isinstance(value, dict):
-        return ", ".join(" ".join([name, *addresses]) for name, addresses in value.items())
-    return value if isinstance(value, str) else shown(value)
 
 
 @command(looks=True, aside=True)
