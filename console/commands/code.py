@@ -80,45 +80,11 @@ def watch(on: bool | None = None) -> Text:
     if on is False:
         return hold()
     if on is True:
-        _watch_again()
+        rebuilding.release()
     watched = [str(folder) for folder in rebuilding.watched()]
     if not watched:
         return Text("nothing is watched; rebuild() brings the code up to date")
     return Text(f"watching {', '.join(watched)}")
-
-
-_held_back: list[Path] = []
-"""Folders that were watched until somebody held edits back."""
-
-
-@command()
-def hold() -> Text:
-    """Let edits wait until release(), so that many files arrive as one edit."""
-    for folder in list(rebuilding.watched()):
-        rebuilding.unwatch(folder)
-        _held_back.append(Path(folder))
-    folders = ", ".join(str(folder) for folder in _held_back)
-    return Text(
-        f"edits in {folders} wait for release()"
-        if folders
-        else "nothing is watched; rebuild() brings the code up to date"
-    )
-
-
-def _watch_again() -> None:
-    while _held_back:
-        rebuilding.watch(_held_back.pop())
-
-
-@command()
-async def release() -> Text:
-    """Let the edits that hold() made wait arrive, as one edit, and watch again."""
-    session = current()
-    try:
-        report = await session.console.server.rebuild(who=session.user)
-    finally:
-        _watch_again()
-    return Text(str(report))
 
 
 @command(looks=True)
