@@ -30,6 +30,7 @@ from .notify import notify
 from .service import Service
 from .space import Space
 from .timers import Clockwork, Timer
+from .words import near
 
 log = logging.getLogger("midair.server")
 _snapshot_log = logging.getLogger("midair.snapshot")
@@ -423,7 +424,7 @@ class Server:
 
     def status(self) -> dict[str, Any]:
         """What there is to know at a glance; plain data."""
-        held = [str(h) for h in rebuild.held()]
+        held = [f"{near(one.file)}: {one.reason}; {one.cure}" for one in rebuild.held()]
         return {
             "name": self.name,
             "pid": os.getpid(),
