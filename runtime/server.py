@@ -451,7 +451,7 @@ class Server:
             line += f"; console: {', '.join(ways)}"
         watched = rebuild.watched()
         if watched:
-            folders = ", ".join(_near(folder) for folder in watched)
+            folders = ", ".join(_near(Path(folder)) for folder in watched)
             count = len(rebuild.recorded())
             line += f"; watching {count} module{'s' * (count != 1)} in {folders}"
         return line
