@@ -102,7 +102,9 @@ def lost_class(name: str, lineage: Lineage) -> type[Lost]:
     """A class for the stand-ins of one class."""
     module, _, qualname = name.partition(":")
     body = {"__module__": module, "__qualname__": qualname, "__lost__": name, "__lineage__": lineage}
-    return LostType(qualname.rpartition(".")[2], (Lost,), body)
+    made: Any = LostType(qualname.rpartition(".")[2], (Lost,), body)
+    cls: type[Lost] = made
+    return cls
 
 
 def standing() -> list[Lost]:

@@ -56,7 +56,7 @@ def _look(cls: Any) -> Callable[[Any], Iterable[Child]]:
     if cls is LostMethod:
         return lambda gone: ((".__self__", gone.owner),)
     if issubclass(cls, LostFunction):
-        return lambda gone: ()
+        return lambda _: ()
     if issubclass(cls, Lost):
         return _of_lost
     return _of_instance
