@@ -102,6 +102,7 @@ class Server:
         self._clock = clock
         self._hold = hold or (Hold(files) if files else None)
         self._companions: list[Companion] = []
+        self._accompanying: list[Companion] = []
         self._running: list[Service] = []
         self._stopping = asyncio.Event()
         self._hurry = asyncio.Event()
@@ -111,7 +112,8 @@ class Server:
         self._status = FINE
         self._discard = False
         self._saving = asyncio.Lock()
-        self._why = ""
+        # Asked now: a terminal that hung up is no longer one.
+        self._on_terminal = bool(sys.stdin and sys.stdin.isatty())
 
     @property
     def name(self) -> str:
@@ -120,6 +122,11 @@ class Server:
     @property
     def path(self) -> Path | None:
         return self.files.spl if self.files else None
+
+    @property
+    def companions(self) -> tuple[Companion, ...]:
+        """What lives beside the services."""
+        return tuple(self._companions)
 
     def add(self, companion: Companion) -> None:
         """Have it started before the services and stopped after them."""
@@ -193,6 +200,7 @@ class Server:
             rebuild.watch(folder, settle=self.settle, dispatch=self._dispatch)
         for companion in self._companions:
             await companion.start(self)
+            self._accompanying.append(companion)
         for service in self.space.services().values():
             await self._start_service(service)
         self._clockwork.start()
@@ -214,7 +222,7 @@ class Server:
             await self._stop_service(service)
         if save and self.files:
             self._last_snapshot()
-        for companion in reversed(self._companions):
+        for companion in reversed(self._accompanying):
             await companion.stop(self)
         if self.space.runner is self:
             self.space.runner = None
@@ -321,7 +329,7 @@ class Server:
 
     def _provenance(self) -> dict[str, Any]:
         """What a snapshot tells of the program it belongs to."""
-        return {"application": self.application.to_dict() if self.application else None, "sources": rebuild.sources()}
+        return {"application": self.application.to_dict() if self.application else None, "sources": rebuild.texts()}
 
     def _last_snapshot(self) -> None:
         """Save in this process: nothing else runs any more. What cannot be saved is named, and the rest is rescued."""
@@ -360,12 +368,18 @@ class Server:
         """
         return await rebuild.apply(*modules, who=who)
 
+    def _dispatch(self) -> None:
+        """Have saved files made live on the loop; called in the thread that watches."""
+        self.loop.call_soon_threadsafe(lambda: self._task(self._rebuild_unless_refused("watch")))
+
     def _edited(self, report: rebuild.Report) -> None:
         """After each edit, whoever made it: jobs that are inside of replaced code start again."""
+        if report.refused:
+            return
         self.touch()
         for service in self._running:
             for job in service.jobs:
-                if job.coroutine and rebuild.is_stale(job.coroutine):
+                if job.task and rebuild.is_stale_task(job.task):
                     service.log.info("edit %d: %s starts again with the new code", report.number, job.name)
                     job.restart()
 
@@ -394,14 +408,14 @@ class Server:
             os._exit(UNSAVED)
 
     def _hangup(self) -> None:
-        if sys.stdin and sys.stdin.isatty():
+        if self._on_terminal:
             self._stop_signal(signal.SIGHUP)
         else:
-            self._task(self._rebuild_on_hangup())
+            self._task(self._rebuild_unless_refused("SIGHUP"))
 
-    async def _rebuild_on_hangup(self) -> None:
+    async def _rebuild_unless_refused(self, who: str) -> None:
         try:
-            await self.rebuild(who="SIGHUP")
+            await self.rebuild(who=who)
         except rebuild.RebuildError:
             return  # the refused edit was logged by rebuild, and is named by `status`
 

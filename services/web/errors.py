@@ -6,7 +6,7 @@ WebError            any status, with what to say and headers to add
     Disconnected        nobody is left to answer; nobody's mistake
 """
 
-# ruff: noqa: N818  (the names say what happened)
+
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from urllib.parse import unquote_to_bytes
 MAX_RANGES = 16
 
 
-class BadPath(ValueError):  # noqa: N818 - the name says what happened
+class BadPath(ValueError):
     """A request path that no resource may see: dot segments, NUL, or bytes that are not UTF-8."""
 
 
