@@ -156,7 +156,12 @@ def test_names_of_a_crowd_take_several_lines():
 
 def test_kicking():
     net = network()
-    op, ann, bob, eve = person(net, "op", "", "#c"), person(net, "ann", "", "#c"), person(net, "bob", "", "#c"), person(net, "eve")
+    op, ann, bob, eve = (
+        person(net, "op", "", "#c"),
+        person(net, "ann", "", "#c"),
+        person(net, "bob", "", "#c"),
+        person(net, "eve"),
+    )
     clear(op, ann, bob)
     assert ann.commands("KICK #c bob") == ["482"]
     assert eve.commands("KICK #c bob", "KICK #none bob", "KICK #c") == ["442", "403", "461"]
@@ -205,7 +210,12 @@ def test_inviting():
     op.say("MODE #c +o watch")
     clear(op, watch, ann)
     assert [m.params for m in bob.say("INVITE")] == [["bob", "#c"], ["bob", "End of /INVITE list"]]
-    assert op.commands("INVITE ann #c", "INVITE none #c", "INVITE bob #none", "INVITE bob") == ["443", "401", "403", "461"]
+    assert op.commands("INVITE ann #c", "INVITE none #c", "INVITE bob #none", "INVITE bob") == [
+        "443",
+        "401",
+        "403",
+        "461",
+    ]
     assert bob.commands("INVITE op #c") == ["442"]
     clear(op)
     op.say("INVITE bob #c")

@@ -5,6 +5,7 @@ import random
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+
 from midair.services.irc.message import (
     MAX_BODY,
     BadLine,

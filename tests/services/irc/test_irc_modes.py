@@ -56,7 +56,12 @@ def test_only_those_with_a_say_change_modes():
 def test_who_does_not_exist_or_is_not_here_gets_nothing():
     net, op, _ = pair()
     person(net, "eve")
-    assert op.commands("MODE #c +o nobody", "MODE #c +o eve", "MODE #none +o ann", "MODE #c +Y") == ["401", "441", "403", "472"]
+    assert op.commands("MODE #c +o nobody", "MODE #c +o eve", "MODE #none +o ann", "MODE #c +Y") == [
+        "401",
+        "441",
+        "403",
+        "472",
+    ]
 
 
 @pytest.mark.parametrize("mode", list("vho"))
@@ -77,7 +82,7 @@ def test_ranks_hold():
     op.say("MODE #c +a op", "MODE #c +o ann")
     ann.read()
     assert ann.commands("MODE #c -q op", "MODE #c -a op") == ["482", "482"]
-    assert channel.members[op.client] == "qao"
+    assert channel.members[op.client] == "qa"
     assert ann.commands("MODE #c -o ann") == ["MODE"]  # everybody may lay down his own
 
 

@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from midair.services.irc import modes
 from midair.services.irc.modes import Change
 from midair.services.irc.names import (
@@ -39,7 +40,9 @@ def test_good_channels(name):
     assert valid_channel(name)
 
 
-@pytest.mark.parametrize("name", ["", "#", "a", "#a b", "#a,b", "#a:b", "#a\x07", "#a*", "#" + "a" * 64, "#" + "é" * 32])
+@pytest.mark.parametrize(
+    "name", ["", "#", "a", "#a b", "#a,b", "#a:b", "#a\x07", "#a*", "#" + "a" * 64, "#" + "é" * 32]
+)
 def test_bad_channels(name):
     assert not valid_channel(name)
 

@@ -2,6 +2,7 @@
 
 import pytest
 from ircnet import Person, network, person
+
 from midair.services.irc import accounts
 from midair.services.irc.network import Kline
 
@@ -158,7 +159,9 @@ def test_away_is_told_to_those_who_write_and_those_who_asked():
 
 def test_setname_is_told_to_those_who_asked():
     net = network()
-    ann, bob, eve = (person(net, nick, caps, "#c") for nick, caps in (("ann", "setname"), ("bob", "setname"), ("eve", "")))
+    ann, bob, eve = (
+        person(net, nick, caps, "#c") for nick, caps in (("ann", "setname"), ("bob", "setname"), ("eve", ""))
+    )
     for each in (ann, bob, eve):
         each.read()
     assert ann.one("SETNAME :Ann Other").params == ["Ann Other"]
