@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
-from ...version import __version__
+from midair.version import __version__
 from . import modes
 from .accounts import Accounts
 from .channel import Channel

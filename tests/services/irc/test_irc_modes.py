@@ -124,7 +124,7 @@ def test_keys_come_and_go():
     assert net.channel("#c").key == ""
 
 
-@pytest.mark.parametrize("limit", ["0", "-1", "abc", ":", "99999999999", "１"])
+@pytest.mark.parametrize("limit", ["0", "-1", "abc", ":", "99999999999", "\uff11"])
 def test_a_bad_limit_is_refused(limit):
     net, op, _ = pair()
     got = op.one(f"MODE #c +l {limit}")
