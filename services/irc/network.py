@@ -18,6 +18,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
 from midair.version import __version__
+
 from . import modes
 from .accounts import Accounts
 from .channel import Channel
