@@ -77,6 +77,9 @@ class Avatar(Referenceable):
     def perspective(self) -> Any:  # read-only here: an avatar sees as itself
         return self
 
+    def released(self) -> None:
+        self.logout()
+
     def logout(self) -> None:
         """The user is gone: the last reference to this was dropped, or the connection lost. Called once."""
 

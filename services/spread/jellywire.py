@@ -65,7 +65,7 @@ class JellyWire:
         state: dict[str, Any] = {
             "type": type.encode(),
             "value": text,
-            "parents": [name.encode() for name in parents],
+            "parents": list(parents),
             "traceback": traceback or "Traceback unavailable\n",
             "tb": None,
             "frames": [],

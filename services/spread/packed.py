@@ -24,7 +24,7 @@ from msgpack import ExtType, Packer, unpackb  # type: ignore[import-untyped] # i
 
 from ...runtime.errors import MidairError
 from .banana import LISTS_PER_LEVEL
-from .errors import BadMessage, NotSendable
+from .errors import BadMessage, NotSendable, SpreadError
 from .flavors import Referenceable
 from .jelly import MAX_DEPTH
 from .limits import Limits, exceeded
@@ -211,7 +211,7 @@ class PackedWire:
             # Fewer bytes than levels cannot nest too deep.
             if len(body) > MAX_DEPTH and _too_deep(message, MAX_DEPTH + 4, self._jellied):
                 raise exceeded("nesting", MAX_DEPTH, "levels")
-        except (ValueError, TypeError, RecursionError, BadMessage) as error:
+        except (ValueError, TypeError, RecursionError, BadMessage, SpreadError) as error:
             self._unreadable(body, error)
             return
         finally:

@@ -4,6 +4,8 @@ import asyncio
 import gc
 
 import pytest
+from spread_pair import Pair, settled
+
 from midair.runtime.errors import LimitExceeded
 from midair.services.spread import (
     Cacheable,
@@ -25,7 +27,6 @@ from midair.services.spread import (
 )
 from midair.services.spread.errors import BadMessage
 from midair.services.spread.flavors import ViewPoint
-from spread_pair import Pair, settled
 
 every = pytest.mark.parametrize("dialect", ["midair-1", "pb", "none"])
 
@@ -236,7 +237,7 @@ async def test_only_what_is_declared_can_be_called(dialect):
         with pytest.raises(NoSuchMethod, match="offers no method"):
             await pair.root.call(name)
     with pytest.raises(AttributeError):
-        pair.root._anything  # noqa: B018 - the lookup is the test
+        pair.root._anything
 
 
 @every
