@@ -59,6 +59,7 @@ class Server:
     Args:
         space: what to run.
         files: where its files are; None keeps nothing on disk, and nothing is saved.
+        hold: the right to run it, when that was taken before the space was opened.
         application: what the space was built from, kept in its snapshots.
         drain: seconds that connections get at a stop to take what was written to them.
         snapshot_every: seconds between snapshots when anything ran; 0 for none.
@@ -73,6 +74,7 @@ class Server:
         space: Space,
         *,
         files: Files | None = None,
+        hold: Hold | None = None,
         application: Application | None = None,
         drain: float = 5.0,
         snapshot_every: float = 60.0,
@@ -98,8 +100,9 @@ class Server:
         self.ready = asyncio.Event()
         self.loop: asyncio.AbstractEventLoop
         self._clock = clock
-        self._hold = Hold(files) if files else None
+        self._hold = hold or (Hold(files) if files else None)
         self._companions: list[Companion] = []
+        self._accompanying: list[Companion] = []
         self._running: list[Service] = []
         self._stopping = asyncio.Event()
         self._hurry = asyncio.Event()
@@ -118,6 +121,11 @@ class Server:
     @property
     def path(self) -> Path | None:
         return self.files.spl if self.files else None
+
+    @property
+    def companions(self) -> tuple[Companion, ...]:
+        """What lives beside the services."""
+        return tuple(self._companions)
 
     def add(self, companion: Companion) -> None:
         """Have it started before the services and stopped after them."""
@@ -191,6 +199,7 @@ class Server:
             rebuild.watch(folder, settle=self.settle, dispatch=self._dispatch)
         for companion in self._companions:
             await companion.start(self)
+            self._accompanying.append(companion)
         for service in self.space.services().values():
             await self._start_service(service)
         self._clockwork.start()
@@ -212,7 +221,7 @@ class Server:
             await self._stop_service(service)
         if save and self.files:
             self._last_snapshot()
-        for companion in reversed(self._companions):
+        for companion in reversed(self._accompanying):
             await companion.stop(self)
         if self.space.runner is self:
             self.space.runner = None
