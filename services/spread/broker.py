@@ -312,7 +312,8 @@ class Broker:
     def observed(
         self, number: int, luid: int, name: str, args: list[Any] | tuple[Any, ...], kw: dict[str, Any]
     ) -> None:
-        held = self.held.get(luid)
+        held = self.held.get(_whole(luid))
+        _whole(number)
         try:
             if held is None:
                 raise DeadReference(f"no cache {luid} is held here")

@@ -125,9 +125,8 @@ class JellyWire:
         handle(self, *expression[1:])
 
     def _called(self, number: Any, target: Any, name: Any, answer: Any, args: Any, kw: Any) -> None:
-        self._call(
-            self._broker_called, number, target.decode() if type(target) is bytes else target, name, answer, args, kw
-        )
+        where = target.decode(errors="replace") if type(target) is bytes else target
+        self._call(self._broker_called, number, where, name, answer, args, kw)
 
     def _broker_called(self, number: int, target: Any, name: str, args: Any, kw: dict[str, Any]) -> None:
         self._broker.called(number, target, name, args, kw, None)

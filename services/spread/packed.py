@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgpack import ExtType, Packer, unpackb  # type: ignore[import-untyped] # it has no types
 
-from ...runtime.errors import MidairError
+from ...runtime.errors import MidairError, ProtocolError
 from .banana import LISTS_PER_LEVEL
 from .errors import BadMessage, NotSendable, SpreadError
 from .flavors import Referenceable
@@ -225,7 +225,9 @@ class PackedWire:
                 self._broker.answered(number, value)
             else:
                 getattr(self._broker, _HANDLERS[kind])(*message[1:])
-        except (LookupError, TypeError) as error:
+        except ProtocolError:
+            raise
+        except (LookupError, TypeError, ValueError) as error:
             # Every handler catches what users' code raises; what is left is a message of the wrong shape.
             raise BadMessage(f"a message that cannot be read: {error}") from error
 
