@@ -10,8 +10,8 @@
     classes.py      classes in place;  enums.py;  layout.py  another memory layout;  heap.py  one pass over all references
     values.py, dependents.py   merging displays, computing again
     instances.py, rehash.py    live instances, and the dicts they are keys of
-    history.py, stragglers.py, report.py   what was done, what waits, what still runs old code
-    watch.py        files that change;  native.py  what CPython allows in memory
+    edits.py, old_code.py, report.py   what was done, what waits, what still runs old code
+    watcher.py      files that change;  native.py  what CPython allows in memory
 
     from midair.runtime import rebuild
     rebuild.watch("src")
@@ -24,14 +24,14 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from . import engine as _engine
-from . import history as _history
+from . import edits as _edits
 from . import sources as _sources
 from .engine import rebuild
 from .errors import NotUpgraded, RebuildError
-from .history import Entry, Held, history, subscribe
-from .history import held as held
+from .edits import Entry, Held, history, subscribe
+from .edits import held as held
 from .report import Note, Report, Straggler
-from .stragglers import is_stale, is_stale_task, stragglers
+from .old_code import is_stale, is_stale_task, stragglers
 
 __all__ = [
     "Entry",
@@ -71,14 +71,14 @@ def undo(number: int | None = None, *, write: bool = False, who: str = "") -> Re
     Args:
         write: also put the earlier texts into the files; else the files are held until they change.
     """
-    texts, first = _history.undo_texts(number)
+    texts, first = _edits.undo_texts(number)
     report = rebuild(sources=texts, who=who, undo_of=first)
     if write:
         for name, data in texts.items():
             path = _sources.records[name].path
             with open(path, "wb") as file:
                 file.write(data)
-            _history.release_text(path)
+            _edits.release_text(path)
     return report
 
 
