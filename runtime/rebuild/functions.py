@@ -325,7 +325,7 @@ def set_annotations(tx: Transaction, function: FunctionType, made: dict[str, Any
     tx.stage((dict.update, known, made), (dict.clear, known))
 
 
-_OF_DECORATORS = ("__wrapped__", "__isabstractmethod__", "__final__", "__override__", "__deprecated__")
+_OF_DECORATORS = ("__wrapped__", "__isabstractmethod__", "__final__", "__override__", "__deprecated__", "__remote__")
 
 
 def adopt(tx: Transaction, function: FunctionType, other: FunctionType, *, name: bool = True) -> None:
