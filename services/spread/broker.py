@@ -430,7 +430,7 @@ class Broker:
         if isinstance(value, Referenceable | Caller):
             return list(self.reference(value))
         if isinstance(value, Viewable):
-            return list(self.reference(ViewPoint(jellier.perspective, value), key=(id(jellier.perspective), id(value))))
+            return list(self.reference(ViewPoint(jellier.perspective, value)))
         if isinstance(value, Cacheable):
             return self._send_cache(value, jellier)
         if isinstance(value, Copyable):
@@ -445,18 +445,18 @@ class Broker:
         source = source_of(value)
         return None if source is None else list(self.reference(source))
 
-    def reference(self, value: Any, key: Any = None) -> tuple[bytes, Any]:
+    def reference(self, value: Any) -> tuple[bytes, Any]:
         """The tag and number for a reference: ours by "remote", the peer's own by "local"."""
         if isinstance(value, Caller):
             luid = value.now(self)._luid
             return b"local", luid.encode() if type(luid) is str else luid
-        luid = self.exports.add(value, key, most=self.limits.references)
+        luid = self.exports.add(value, most=self.limits.references)
         self._granted.append((self.exports, luid))
         return b"remote", luid
 
     def _send_cache(self, value: Cacheable, jellier: Jellier) -> list[Any]:
         known = self.shown.number(value)
-        luid = self.shown.add(value, None, most=self.limits.references)
+        luid = self.shown.add(value, most=self.limits.references)
         self._granted.append((self.shown, luid))
         if known is not None:
             return [b"cached", luid]
