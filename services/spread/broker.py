@@ -83,7 +83,7 @@ class Broker:
         #: Who the peer logged in as; sees what we send it by ourselves.
         self.perspective: Any = None
         self.outbox: list[bytes] = []
-        self.on_output: Callable[[], None] = _nothing
+        self.on_output: Callable[[bool], None] = _nothing
         self._waiting = 0  # bytes in the outbox
         self.gone: BaseException | None = None
         self.exports = Exports("references")
@@ -106,14 +106,15 @@ class Broker:
 
     # --- bytes
 
-    def say(self, data: bytes) -> None:
+    def say(self, data: bytes, *, alone: bool = False) -> None:
+        """Have something sent: with all else that this turn of the loop has to say, or at once when it is `alone`."""
         if not data or self.gone is not None:
             return
         outbox = self.outbox
         outbox.append(data)
         self._waiting += len(data)
         if len(outbox) == 1:
-            self.on_output()
+            self.on_output(alone)
 
     def take(self) -> bytes:
         """Everything there is to send now."""
@@ -181,7 +182,9 @@ class Broker:
         if self.gone is not None:
             return failed(self.dead())
         number = self._last = self._last + 1
-        self.say(self._encode(self.wire.call, number, target, name, args, kw, seconds))
+        data = self._encode(self.wire.call, number, target, name, args, kw, seconds)
+        # With no other call under way nothing is gained by waiting for more to say, and a turn of the loop is lost.
+        self.say(data, alone=not self._pending)
         return self._promise(number, seconds)
 
     def call_promise(
@@ -401,7 +404,7 @@ class Broker:
             self._results[number] = _callable(result, "", perspective)
             if len(self._results) > self.limits.references:
                 del self._results[next(iter(self._results))]
-        self.say(data)
+        self.say(data, alone=not self._running)
 
     def _answer_error(self, number: int, error: Exception, perspective: Any = None) -> None:
         if not isinstance(error, SpreadError | BadMessage | Copyable | TimeoutError):
@@ -587,7 +590,7 @@ class Broker:
 _AT_HAND = frozenset({type(None), bool, int, float, str, bytes, tuple, list, dict})
 
 
-def _nothing() -> None:
+def _nothing(alone: bool) -> None:
     pass
 
 

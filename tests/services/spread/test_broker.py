@@ -519,7 +519,7 @@ async def test_a_chain_of_calls_costs_one_round_trip():
     pair = Pair(Root())
     await pair.root.plain()
     trips = []
-    pair.client.on_output = pair.server.on_output = lambda: None
+    pair.client.on_output = pair.server.on_output = lambda alone: None
     promise = pair.root.room("attic").later().describe()
     pair.pump()
     trips.append(promise.done())
