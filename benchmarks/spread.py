@@ -204,45 +204,44 @@ def measured(server, client, width=1):
     return amount, wall, own + used
 
 
-def median(*args):
-    runs = [measured(*args) for _ in range(3)]
-    return (
-        statistics.median(amount / wall for amount, wall, _ in runs),
-        statistics.median(amount / used for amount, _, used in runs),
-    )
-
-
 PAIRS = [("midair", "midair"), ("twisted", "twisted"), ("twisted", "midair"), ("midair", "twisted"), ("rpyc", "rpyc")]
+ROUNDS = 3
+
+
+def rates():
+    """For each row and width the medians of calls a second, and a second of CPU. Rows take turns, so load hits all."""
+    runs = {}
+    for _ in range(ROUNDS):
+        for server, client in PAIRS:
+            for width in (1, 64):
+                if client == "rpyc" and width > 1:
+                    continue
+                try:
+                    amount, wall, used = measured(server, f"call {client}", width)
+                except (subprocess.CalledProcessError, ValueError):
+                    continue  # not installed: its row says so
+                runs.setdefault((server, client, width), []).append((amount / wall, amount / used))
+    return {row: tuple(map(statistics.median, zip(*each, strict=True))) for row, each in runs.items()}
 
 
 def main():
     print('Echo of `(1, "two", 3.0)` over TCP; calls a second of wall time, and a second of both processes\' CPU.\n')
     print("| server | client | one /s | one /cpu s | 64 /s | 64 /cpu s |\n| --- | --- | --- | --- | --- | --- |")
-    rates = {}
+    found = rates()
     for server, client in PAIRS:
-        cells = []
-        for width in (1, 64):
-            if client == "rpyc" and width > 1:
-                cells.append("- | -")
-                continue
-            try:
-                wall, used = median(server, f"call {client}", width)
-            except (subprocess.CalledProcessError, ValueError) as error:
-                cells.append(f"not run: {error} | -")
-                continue
-            rates[server, client, width] = used
-            cells.append(f"{wall:,.0f} | {used:,.0f}")
-        print(f"| {server} | {client} | {' | '.join(cells)} |", flush=True)
-    _, used = median("midair", "stream midair", 1)
-    print(f"\nA stream of {CHUNK * CHUNKS / 1e6:.0f} MB: {used / 1e6:,.0f} MB a second of both processes' CPU.")
-    ours, theirs = ("midair", "midair"), ("twisted", "twisted")
-    for width in (1, 64):
-        if (*theirs, width) in rates:
-            print(
-                f"Beside Twisted with itself, {width} at a time: {rates[*ours, width] / rates[*theirs, width]:.1f} times."
-            )
-    if ("rpyc", "rpyc", 1) in rates:
-        print(f"Beside RPyC, one at a time: {rates[*ours, 1] / rates['rpyc', 'rpyc', 1]:.1f} times.")
+        cells = [found.get((server, client, width)) for width in (1, 64)]
+        shown = " | ".join(f"{cell[0]:,.0f} | {cell[1]:,.0f}" if cell else "- | -" for cell in cells)
+        print(f"| {server} | {client} | {shown} |")
+    streams = [amount / used for amount, _, used in (measured("midair", "stream midair") for _ in range(ROUNDS))]
+    print(
+        f"\nA stream of {CHUNK * CHUNKS / 1e6:.0f} MB: {statistics.median(streams) / 1e6:,.0f} MB a second of both processes' CPU."
+    )
+    for other, width in (("twisted", 1), ("twisted", 64), ("rpyc", 1)):
+        if (other, other, width) in found:
+            times = found["midair", "midair", width][1] / found[other, other, width][1]
+            print(f"Beside {other} with itself, {width} at a time: {times:.1f} times the calls for the same CPU.")
+        else:
+            print(f"Beside {other}: not installed.")
     if "--million" in sys.argv:
         amount, _, _ = measured("midair", "million midair")
         print(f"From the 100,000th to the millionth call both processes grew by {amount / 1024:,.0f} KiB together.")

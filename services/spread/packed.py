@@ -165,7 +165,8 @@ class PackedWire:
         if type(value) is tuple:
             self._depth += 1
             try:
-                return ExtType(_TUPLE, self._packer_at(self._depth).pack(list(value)))
+                # ExtType's own constructor checks what is known here, and costs more than the packing.
+                return tuple.__new__(ExtType, (_TUPLE, self._packer_at(self._depth).pack(list(value))))
             finally:
                 self._depth -= 1
         if type(value) is int:
