@@ -1,26 +1,26 @@
 """Live code follows its sources, in any Python process: all of an edit, or nothing of it.
 
-    outline.py      reading source: statements, names, shapes (pure)
-    plan.py         old text, new text -> steps (pure)
-    sources.py      what each module was made from
-    engine.py       one rebuild from beginning to end
-    transaction.py  staged writes, their inverses, one commit
-    scopes.py       where statements take effect: a module, a class body
-    functions.py    finding and changing functions;  unify.py  a new definition meets the old object
-    classes.py      classes in place;  enums.py;  layout.py  another memory layout;  heap.py  one pass over all references
-    values.py, dependents.py   merging displays, computing again
-    instances.py, rehash.py    live instances, and the dicts they are keys of
-    edits.py, old_code.py, report.py   what was done, what waits, what still runs old code
-    watcher.py      files that change;  native.py  what CPython allows in memory
+outline.py      reading source: statements, names, shapes (pure)
+plan.py         old text, new text -> steps (pure)
+sources.py      what each module was made from
+engine.py       one rebuild from beginning to end
+transaction.py  staged writes, their inverses, one commit
+scopes.py       where statements take effect: a module, a class body
+functions.py    finding and changing functions;  unify.py  a new definition meets the old object
+classes.py      classes in place;  enums.py;  layout.py  another memory layout;  heap.py  one pass over all references
+values.py, dependents.py   merging displays, computing again
+instances.py, rehash.py    live instances, and the dicts they are keys of
+edits.py, old_code.py, report.py   what was done, what waits, what still runs old code
+watcher.py      files that change;  native.py  what CPython allows in memory
 
-    from midair.runtime import rebuild
-    rebuild.watch("src")
+from midair.runtime import rebuild
+rebuild.watch("src")
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from . import engine as _engine
@@ -32,6 +32,7 @@ from .edits import Entry, Held, history, subscribe
 from .edits import held as held
 from .report import Note, Report, Straggler
 from .old_code import is_stale, is_stale_task, stragglers
+from .watching import hold, release, unwatch, watch, watched
 
 __all__ = [
     "Entry",
@@ -41,16 +42,24 @@ __all__ = [
     "RebuildError",
     "Report",
     "Straggler",
+    "apply",
     "check",
     "held",
     "history",
+    "hold",
     "is_stale",
     "is_stale_task",
     "rebuild",
     "record",
+    "recorded",
+    "release",
     "stragglers",
     "subscribe",
+    "texts",
     "undo",
+    "unwatch",
+    "watch",
+    "watched",
 ]
 
 _Check = TypeVar("_Check", bound=Callable[[], Any])
@@ -63,6 +72,21 @@ def record(folder: str | os.PathLike[str]) -> list[str]:
         Names of modules imported earlier whose files are not what runs; they need a restart, or to be imported again.
     """
     return _sources.record(folder)
+
+
+def recorded() -> list[str]:
+    """Names of the modules that are editable, in the order of their import."""
+    return list(_sources.records)
+
+
+def texts() -> dict[str, str]:
+    """The source of each editable module as it runs, by name."""
+    return {name: _sources.decode(record.text.data, record.path) for name, record in _sources.records.items()}
+
+
+async def apply(*modules: str, sources: Mapping[str, str | bytes] | None = None, who: str = "") -> Report:
+    """`rebuild` for a running server, on its loop."""
+    return rebuild(*modules, sources=sources, who=who)
 
 
 def undo(number: int | None = None, *, write: bool = False, who: str = "") -> Report:
