@@ -215,7 +215,9 @@ def rates():
     for _ in range(ROUNDS):
         for server, client in PAIRS:
             for width in (1, 64):
-                absent = {server, client} & {"twisted", "rpyc"} and not find_spec(client if client != "midair" else server)
+                absent = {server, client} & {"twisted", "rpyc"} and not find_spec(
+                    client if client != "midair" else server
+                )
                 if absent or (client == "rpyc" and width > 1):
                     continue
                 amount, wall, used = measured(server, f"call {client}", width)

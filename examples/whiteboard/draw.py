@@ -1,6 +1,6 @@
 """Draw on the whiteboard: each line of input is `X Y MARK`; the picture is shown whenever somebody has drawn.
 
-    python examples/whiteboard/draw.py [HOST:PORT]
+python examples/whiteboard/draw.py [HOST:PORT]
 """
 
 import asyncio

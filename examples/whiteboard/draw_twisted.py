@@ -1,6 +1,6 @@
 """The same as draw.py, written with Twisted: its perspective broker speaks to the same server.
 
-    python examples/whiteboard/draw_twisted.py [HOST:PORT]          (needs: pip install twisted)
+python examples/whiteboard/draw_twisted.py [HOST:PORT]          (needs: pip install twisted)
 """
 
 import sys

@@ -51,7 +51,21 @@ MODULES = (
 )
 
 #: Commands that make sense before NICK and USER are done.
-EARLY = {"PASS", "NICK", "USER", "QUIT", "PING", "PONG", "CAP", "AUTHENTICATE", "REGISTER", "VERIFY", "NOTICE", "METADATA", "BATCH"}
+EARLY = {
+    "PASS",
+    "NICK",
+    "USER",
+    "QUIT",
+    "PING",
+    "PONG",
+    "CAP",
+    "AUTHENTICATE",
+    "REGISTER",
+    "VERIFY",
+    "NOTICE",
+    "METADATA",
+    "BATCH",
+}
 
 #: How many parameters a command needs; where it is not named: none.
 NEEDS = {

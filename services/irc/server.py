@@ -248,7 +248,9 @@ class Irc(Service):
         parser.add_argument("--name", default="", help="of the network; with a dot in it, of the server too")
         parser.add_argument("--server-name", default="", help=f"of the server (or {NAME_VARIABLE})")
         parser.add_argument("--motd", default="", metavar="FILE", help="message of the day")
-        parser.add_argument("--oper", default="", metavar="NAME", help=f"an operator (or {OPER_VARIABLE}=name:password)")
+        parser.add_argument(
+            "--oper", default="", metavar="NAME", help=f"an operator (or {OPER_VARIABLE}=name:password)"
+        )
         parser.add_argument(
             "--password-file",
             default="",

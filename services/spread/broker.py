@@ -251,7 +251,11 @@ class Broker:
             promise.set_result(value)
 
     def failed(self, number: int, type: str, text: str, parents: Any = (), traceback: str = "") -> None:
-        self._break(number, remake(str(type), str(text), tuple(map(str, parents)), str(traceback)))
+        kind = registered(str(type))
+        if kind is not None and issubclass(kind, Exception):
+            self._break(number, kind(str(text)))
+        else:
+            self._break(number, remake(str(type), str(text), tuple(map(str, parents)), str(traceback)))
 
     def raised(self, number: int, error: Any) -> None:
         if not isinstance(error, Exception):

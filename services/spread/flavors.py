@@ -129,6 +129,7 @@ class Error(Copyable, Exception):
     """An exception that crosses as itself: a peer that registered the class catches it as that class.
 
     It travels with its arguments and public attributes, and is not logged: raising it is an answer like any other.
+    To and from Twisted's peers it travels as its name and text.
     """
 
     def copy_state(self, perspective: Any) -> Any:

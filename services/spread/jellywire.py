@@ -10,7 +10,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from . import banana
-from .errors import BadMessage
+from .errors import BadMessage, lineage
+from .flavors import wire_name
 from .jelly import Jellier
 from .limits import Limits
 
@@ -76,8 +77,10 @@ class JellyWire:
         }
         return self._encode([b"error", number, [_FAILURE, Jellier().jelly(state)]])
 
-    def raised(self, number: int, error: BaseException, perspective: Any) -> bytes:
-        return self._encode([b"error", number, self._broker.jelly(error, perspective, rich=False)])
+    def raised(self, number: int, error: BaseException, perspective: Any) -> bytes:  # noqa: ARG002 - nobody is asked
+        # Not as a copy: a Twisted peer that did not register the class would drop the connection over it.
+        name = wire_name(type(error))
+        return self.error(number, name, str(error), (name, *lineage(type(error))), "")
 
     def decref(self, luid: int, count: int) -> bytes:
         return self._encode([b"decref", luid]) * count

@@ -316,8 +316,11 @@ async def test_a_registered_exception_is_raised_as_itself(dialect):
     pair = Pair(Root(), dialect=dialect)
     with pytest.raises(Refused) as caught:
         await pair.root.refuse()
-    assert caught.value.args == ("closed", 5)
-    assert caught.value.until == "noon"
+    if dialect == "midair-1":
+        assert caught.value.args == ("closed", 5)
+        assert caught.value.until == "noon"
+    else:
+        assert str(caught.value) == "('closed', 5)"  # older peers are told the text alone
 
 
 @every

@@ -26,6 +26,7 @@ from midair.services.spread import (
     Cacheable,
     Copyable,
     DeadReference,
+    Error,
     Limits,
     NotSendable,
     Portal,
@@ -311,6 +312,21 @@ async def test_our_errors_arrive_at_twisted_with_type_and_text():
     with pytest.raises(TwistedFailure) as caught:
         await pair.wait(theirs.callRemote("missing"))
     assert caught.value.failure.check("twisted.spread.flavors.NoSuchMethod")
+
+
+async def test_an_exception_that_is_a_copy_of_ours_does_not_cost_twisted_its_connection():
+    class Late(Error):
+        wire_name = "test.Late"
+
+    class Refuses(Referenceable):
+        def remote_refuse(self):
+            raise Late("too late")
+
+    pair = our_server(Refuses())
+    theirs = await twisted_root(pair)
+    with pytest.raises(TwistedFailure, match="too late") as caught:
+        await pair.wait(theirs.callRemote("refuse"))
+    assert caught.value.type == "test.Late"
 
 
 async def test_twisted_gets_a_copy_of_our_copyable():
