@@ -503,7 +503,7 @@ class Broker:
             raise NotAllowed(f"{tag} is not a registered class here")
         if issubclass(kind, RemoteCache):
             return self._receive_cache(kind, expression, unjellier, number)
-        made: Any = kind.__new__(kind)
+        made: Any = kind.__new__(kind)  # pyright: ignore[reportCallIssue] - whatever class was registered
         unjellier.announce(number, made)
         unjellier.whole(unjellier.unjelly(expression[1]), made.set_copy_state)
         return made
