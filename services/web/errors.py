@@ -6,8 +6,6 @@ WebError            any status, with what to say and headers to add
     Disconnected        nobody is left to answer; nobody's mistake
 """
 
-
-
 from __future__ import annotations
 
 from .rules import phrase

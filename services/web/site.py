@@ -11,7 +11,7 @@ import ipaddress
 import logging
 import secrets
 import traceback
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import rules
 from .asgi import RawHeaders, Receive, Scope, Send
@@ -19,6 +19,10 @@ from .errors import Disconnected, NotFound, TooLarge, WebError
 from .request import Request
 from .resource import Resource
 from .sessions import Sessions
+
+if TYPE_CHECKING:
+    from .operator import Operator
+    from .service import Web
 
 log = logging.getLogger("midair.web")
 
@@ -56,12 +60,13 @@ class Site:
         sessions: what is remembered of clients.
         max_body: bytes of a request body that any resource may read (default 64 MiB).
         headers: added to each answer of our own resources, and to those of applications where they have not set them.
+        operator: what answers below `/-/`, if anything.
         show_errors: who sees tracebacks: "local" (a browser on this machine, not through a proxy), "never", "always".
 
     *In a snapshot:* whole.
     """
 
-    __transient__ = ("_fixed",)
+    __transient__ = ("_fixed", "service")
 
     def __init__(self, root: Resource) -> None:
         self.root = root
@@ -69,6 +74,8 @@ class Site:
         self.max_body = 64 << 20
         self.headers: dict[str, str] = dict(SAFE_HEADERS)
         self.show_errors = "local"
+        self.operator: Operator | None = None
+        self.service: Web | None = None
 
     def headers_of(self, request: Request) -> RawHeaders:  # noqa: ARG002 - a site of yours may look at it
         """The headers that each answer gets, as bytes."""
@@ -95,7 +102,11 @@ class Site:
         try:
             self._admit(scope)
             request.postpath = rules.segments(rules.path_of_target(scope["raw_path"]))
-            await self.serve(self.root, request)
+            root: Resource = self.root
+            if self.operator is not None and request.postpath[0] == "-":
+                request.prepath.append(request.postpath.pop(0))
+                root = self.operator
+            await self.serve(root, request)
         except Disconnected:
             pass  # nobody is left to answer
         except WebError as error:

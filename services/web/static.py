@@ -242,11 +242,12 @@ class Static(Resource):
         await processor.respond(path, request)
 
     async def _folder(self, request: Request, path: str) -> None:
-        if request.postpath and request.postpath[-1]:
+        last = request.postpath[-1] if request.postpath else (request.prepath or [""])[-1]
+        if last:
             self._reads_only(request)
             # Relative, so that `//host/x` cannot send anybody to another host.
             query = request.scope["query_string"].decode("latin-1")
-            there = f"./{quote(request.postpath[-1])}/" + (f"?{query}" if query else "")
+            there = f"./{quote(last)}/" + (f"?{query}" if query else "")
             request.redirect(there, 301)
             await request.finish()
             return

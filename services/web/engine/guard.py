@@ -18,6 +18,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 
 from ..asgi import Receive, Scope, Send
 from ..errors import Disconnected
+from ..credentials import peer_of
 from .answer import Answer
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ class Guard(asyncio.Protocol):
     websocket: WebSocket | None = None
     #: Whether a complete answer may bypass uvicorn's own way of writing it.
     direct = False
+    #: The ids of the users who may connect over a Unix socket; None is everybody who can.
+    admit: frozenset[int] | None = None
     _keeper: Any = None
 
     # What uvicorn's protocols bring with them.
@@ -65,6 +68,9 @@ class Guard(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
+        if self.admit is not None and (uid := peer_of(transport.get_extra_info("socket"))) not in self.admit:
+            self.engine.dropped(f"is user {uid}, who may not ask", "a process")
+            self.transport.abort()
         self.number = next(_numbers)
         address = transport.get_extra_info("peername")
         self.peer = f"{address[0]}:{address[1]}" if isinstance(address, tuple) else "unix"
