@@ -129,11 +129,8 @@ class Console:
             AddressInUse: the socket or the port is taken.
         """
         self.server, self.server_thread = server, threading.get_ident()
-        if self.telnet and self.telnet[0] not in LOCAL and not self.allow_cleartext:
-            raise ConsoleError(
-                f"telnet on {self.telnet[0]} would send passwords readable over the network; "
-                f"use 127.0.0.1, or ssh, or insist with --insecure-network"
-            )
+        if self.telnet:
+            self._refuse_cleartext(self.telnet[0])
         self._base = server.path.with_name(server.path.name.removesuffix(".spl")) if server.path else None
         self.audit = Audit(self._beside(".audit"))
         self.users = self.users or Users(self._beside(".users") or self.socket_path.with_suffix(".users"))
@@ -204,14 +201,35 @@ class Console:
         sock = sockets.bind_unix(self.socket_path)
         self._servers.append(await self.loop.create_unix_server(lambda: UnixConnection(self), sock=sock))
         if self.telnet:
-            host, port = self.telnet
-            for bound in sockets.bind_tcp(host, port):
-                self._servers.append(await self.loop.create_server(lambda: TelnetConnection(self), sock=bound))
-                self.telnet_address = self.telnet_address or bound.getsockname()[:2]
-            if host not in LOCAL:
-                log.warning(
-                    "telnet on %s:%d sends passwords readable over the network", *self.telnet_address or self.telnet
-                )
+            self.telnet_address = (await self._open_telnet(*self.telnet))[1]
+
+    async def _open_telnet(self, host: str, port: int) -> tuple[list[asyncio.Server], tuple[str, int]]:
+        bound = sockets.bind_tcp(host, port)
+        address: tuple[str, int] = bound[0].getsockname()[:2]
+        opened = [await self.loop.create_server(lambda: TelnetConnection(self), sock=sock) for sock in bound]
+        self._servers += opened
+        if host not in LOCAL:
+            log.warning("telnet on %s:%d sends passwords readable over the network", *address)
+        return opened, address
+
+    async def listen_telnet(self, host: str, port: int) -> tuple[tuple[str, int], Callable[[], None]]:
+        """Open one more way in, from the server's loop: its address, and what closes it again.
+
+        Raises:
+            ConsoleError: others reach that address, and this console was not made with `allow_cleartext`.
+            AddressInUse: the port is taken.
+        """
+        self._refuse_cleartext(host)
+        opening = asyncio.run_coroutine_threadsafe(self._open_telnet(host, port), self.loop)
+        opened, address = await asyncio.wrap_future(opening)
+        return address, lambda: self.call(lambda: [one.close() for one in opened])
+
+    def _refuse_cleartext(self, host: str) -> None:
+        if host not in LOCAL and not self.allow_cleartext:
+            raise ConsoleError(
+                f"telnet on {host} would send passwords readable over the network; "
+                f"use 127.0.0.1, or ssh, or insist with --insecure-network"
+            )
 
     async def _close(self) -> None:
         for server in self._servers:

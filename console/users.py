@@ -148,6 +148,17 @@ class Users:
         self._write()
         return self._users[name]
 
+    def begin_with(self, name: str, verifier: str) -> bool:
+        """Make the first user, by what is kept of their password, when there never was any; whether that was so.
+
+        Once there is a file, it is the truth, so that somebody who was removed does not come back.
+        """
+        if self.path.exists():
+            return False
+        self._users[name] = User(name, Role.ADMIN, verifier)
+        self._write()
+        return True
+
     def set_password(self, name: str, password: str) -> None:
         """Give a user another password.
 

@@ -5,11 +5,11 @@ find what is meant -> take the lock -> set aside what --fresh replaces -> load t
 
 from __future__ import annotations
 
-import os
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from . import snapshot
@@ -18,6 +18,7 @@ from .errors import ServerError, SnapshotError
 from .files import Files, Hold
 from .service import Service
 from .space import Space
+from .words import ago, near
 
 
 class ApplicationFailed(ServerError):
@@ -85,6 +86,8 @@ class Opened:
     application: Application | None
     #: What happened, in one line for the person who started it.
     line: str
+    #: What they must know besides, a line each.
+    warnings: list[str] = field(default_factory=list)
 
 
 def open_space(target: Target, how: How | None = None) -> Opened:
@@ -101,11 +104,7 @@ def open_space(target: Target, how: How | None = None) -> Opened:
     hold.take()
     try:
         if how.fresh:
-            aside = set_aside(target.files)
-            opened = _build(target, hold)
-            if aside:
-                opened.line += f"; the old file is in {aside.name}/"
-            return opened
+            return _anew(target, hold)
         if snapshot.exists(target.files.spl):
             return _resume(target, hold, how)
         if how.generation is not None or how.last_good:
@@ -116,25 +115,33 @@ def open_space(target: Target, how: How | None = None) -> Opened:
         raise
 
 
+def _anew(target: Target, hold: Hold) -> Opened:
+    """Build although there is a file. That is moved only when the program has built."""
+    if target.application is None and target.make is None and target.files.spl.exists():
+        stored = snapshot.manifest(target.files.spl).get("application")
+        if stored is None:
+            raise ServerError(f"{target.files.spl.name} does not say what it was built from; nothing was started")
+        target = replace(target, application=Application.from_dict(stored))
+    opened = _build(target, hold)
+    if aside := set_aside(target.files):
+        opened.line += f"; the old file is in {aside.name}/"
+    return opened
+
+
 def set_aside(files: Files) -> Path | None:
     """Move the snapshots of a space into a folder of their own, from which they can still be run; that folder.
 
     All generations go: the new space begins to count at 1 and must not meet the numbers of the old one.
     """
-    found = [path for path in files.folder.glob(f"{files.name}.*spl") if _is_of(files, path)]
+    generation = re.compile(re.escape(files.name) + r"(\.\d+)?\.spl")
+    found = [path for path in files.folder.iterdir() if generation.fullmatch(path.name)]
     if not found:
         return None
-    stamp = time.strftime("%Y%m%d-%H%M%S")
-    folder = files.folder / f"{files.name}.aside-{stamp}"
+    folder = files.folder / f"{files.name}.aside-{time.strftime('%Y%m%d-%H%M%S')}"
     folder.mkdir(mode=0o700)
     for path in found:
         path.rename(folder / path.name)
     return folder
-
-
-def _is_of(files: Files, path: Path) -> bool:
-    middle = path.name[len(files.name) : -len(".spl")]
-    return middle == "" or middle.removeprefix(".").isdigit()
 
 
 def _build(target: Target, hold: Hold) -> Opened:
@@ -152,8 +159,8 @@ def _build(target: Target, hold: Hold) -> Opened:
 
 
 def _resume(target: Target, hold: Hold, how: How) -> Opened:
-    files = target.files
-    manifest = snapshot.manifest(files.spl, generation=how.generation)
+    spl = target.files.spl
+    manifest = snapshot.manifest(spl, generation=how.generation)
     stored = manifest.get("application")
     application = target.application or (Application.from_dict(stored) if stored else None)
     if application:
@@ -161,13 +168,23 @@ def _resume(target: Target, hold: Hold, how: How) -> Opened:
         advice = f"; --last-good starts on the sources of generation {manifest['generation']}"
         with _blaming(application, advice):
             application.import_()
-    space = snapshot.load(files.spl, generation=how.generation, lenient=how.lenient, trust=how.trust)
-    line = f"resumed {files.spl.name} generation {space.generation}, saved {ago(manifest['time'])}"
+    loaded = snapshot.resume(spl, how.generation, lenient=how.lenient, trust=how.trust)
+    line = f"resumed {spl.name} generation {loaded.generation}, saved {ago(loaded.manifest['time'])}"
     if target.application:
         line += "; build() not run (--fresh starts anew, the old file is set aside)"
     elif target.make:
         line += "; its options are those it was made with (--fresh makes it anew, the old file is set aside)"
-    return Opened(space, hold, application, line)
+    return Opened(loaded.space, hold, application, line, [*_met(loaded)])
+
+
+def _met(loaded: snapshot.Loaded) -> Iterator[str]:
+    """What a person must know of a load that did not go smoothly."""
+    for path in loaded.set_aside:
+        yield f"a damaged file was set aside as {path.name}"
+    for name, count in loaded.lost.items():
+        yield f"{name} is not in the code any more: {count} stand-ins keep what was stored"
+    for problem in loaded.problems:
+        yield f"kept as it was stored: {problem}"
 
 
 @contextmanager
@@ -187,33 +204,19 @@ def _blaming(application: Application, advice: str = "") -> Iterator[None]:
 def _line_of(error: Exception, application: Application) -> str:
     """File and line where the program failed: the innermost frame in its own project."""
     if isinstance(error, SyntaxError) and error.filename:
-        return f"{_near(error.filename)} line {error.lineno}"
+        return f"{near(error.filename)} line {error.lineno}"
     found, frames = application.module, error.__traceback__
     while frames:
         filename = frames.tb_frame.f_code.co_filename
         if Path(filename).is_relative_to(application.project):
-            found = f"{_near(filename)} line {frames.tb_lineno}"
+            found = f"{near(filename)} line {frames.tb_lineno}"
         frames = frames.tb_next
     return found
-
-
-def _near(filename: str) -> str:
-    relative = os.path.relpath(filename)
-    return filename if relative.startswith("..") else relative
 
 
 def _first_line(error: Exception) -> str:
     text = error.msg if isinstance(error, SyntaxError) else str(error)
     return text.partition("\n")[0]
-
-
-def ago(then: float, now: float | None = None) -> str:
-    """How long ago that was, as people say it: `3 min ago`."""
-    seconds = max(0.0, (time.time() if now is None else now) - then)
-    for limit, size, unit in ((100, 1, "s"), (6000, 60, "min"), (172_800, 3600, "h")):
-        if seconds < limit:
-            return f"{seconds / size:.0f} {unit} ago"
-    return f"{seconds / 86_400:.0f} days ago"
 
 
 def make_file(files: Files, make: Callable[[], Service]) -> None:

@@ -102,6 +102,7 @@ class Server:
         self._clock = clock
         self._hold = hold or (Hold(files) if files else None)
         self._companions: list[Companion] = []
+        self._accompanying: list[Companion] = []
         self._running: list[Service] = []
         self._stopping = asyncio.Event()
         self._hurry = asyncio.Event()
@@ -120,6 +121,11 @@ class Server:
     @property
     def path(self) -> Path | None:
         return self.files.spl if self.files else None
+
+    @property
+    def companions(self) -> tuple[Companion, ...]:
+        """What lives beside the services."""
+        return tuple(self._companions)
 
     def add(self, companion: Companion) -> None:
         """Have it started before the services and stopped after them."""
@@ -193,6 +199,7 @@ class Server:
             rebuild.watch(folder, settle=self.settle, dispatch=self._dispatch)
         for companion in self._companions:
             await companion.start(self)
+            self._accompanying.append(companion)
         for service in self.space.services().values():
             await self._start_service(service)
         self._clockwork.start()
@@ -214,7 +221,7 @@ class Server:
             await self._stop_service(service)
         if save and self.files:
             self._last_snapshot()
-        for companion in reversed(self._companions):
+        for companion in reversed(self._accompanying):
             await companion.stop(self)
         if self.space.runner is self:
             self.space.runner = None

@@ -14,7 +14,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from .faults import FAILED, guarded
 
@@ -58,7 +58,8 @@ def _pass_on(readline: Callable[[], bytes], pid: int) -> int:
     except KeyboardInterrupt:
         # The child is in a session of its own, so the terminal's Ctrl-C has not reached it.
         os.kill(pid, signal.SIGTERM)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    return status if status >= 0 else 128 - status  # as shells count a death by signal
 
 
 def divert(log: Path) -> None:
@@ -74,11 +75,11 @@ def _child(work: Callable[[Parent], int], writing: int) -> NoReturn:
     try:
         os.setsid()
         null = os.open(os.devnull, os.O_RDWR)
-        for number in (0, 1, 2):
+        for number in (0, 1, 2):  # what is said so far goes through the pipe
             os.dup2(null, number)
         os.close(null)
         parent = Parent(writing)
-        sys.stdout, sys.stderr = _ToParent(parent, _OUT), _ToParent(parent, _ERR)
+        sys.stdout, sys.stderr = _Stream(parent, _OUT, 1), _Stream(parent, _ERR, 2)
         status = guarded(lambda: work(parent))
     except BaseException:
         traceback.print_exc()
@@ -92,13 +93,17 @@ class Parent:
     """The process that waits, seen from the child: lines go there until the server is ready. A companion."""
 
     def __init__(self, descriptor: int) -> None:
-        self._pipe: BinaryIO | None = open(descriptor, "wb", buffering=0)  # closed when ready
+        self._pipe: int | None = descriptor  # None when nobody waits any more
+
+    @property
+    def waits(self) -> bool:
+        return self._pipe is not None
 
     def send(self, kind: bytes, line: str) -> None:
         """Pass a line on, while somebody waits for it."""
-        if self._pipe:
+        if self._pipe is not None:
             try:
-                self._pipe.write(kind + line.encode(errors="replace") + b"\n")
+                os.write(self._pipe, kind + line.encode(errors="replace") + b"\n")
             except BrokenPipeError:
                 self._close()  # the parent was killed; the server goes on, it was asked for
 
@@ -111,32 +116,41 @@ class Parent:
     async def start(self, server: Server) -> None:
         self._waiting = asyncio.get_running_loop().create_task(self._until(server.ready))
 
-    async def stop(self, server: Server) -> None:
+    async def stop(self, server: Server) -> None:  # noqa: ARG002 - the interface of companions
         self._waiting.cancel()
 
     async def _until(self, ready: asyncio.Event) -> None:
         await ready.wait()
-        sys.stdout, sys.stderr = (open(number, "w", buffering=1, closefd=False) for number in (1, 2))
         self.send(_READY, "")
         self._close()
 
     def _close(self) -> None:
-        if self._pipe:
-            self._pipe.close()
+        if self._pipe is not None:
+            os.close(self._pipe)
             self._pipe = None
 
 
-class _ToParent(io.TextIOBase):
-    """Stands in for a standard stream until the server is ready."""
+class _Stream(io.TextIOBase):
+    """A standard stream of the child: whole lines to the parent while that waits, later to the descriptor, as diverted.
 
-    def __init__(self, parent: Parent, kind: bytes) -> None:
-        self._parent, self._kind, self._partial = parent, kind, ""
+    One object for both, since others (the console's router) put themselves in front of it meanwhile.
+    """
+
+    def __init__(self, parent: Parent, kind: bytes, descriptor: int) -> None:
+        self._parent, self._kind, self._descriptor = parent, kind, descriptor
+        self._partial = ""
 
     def writable(self) -> bool:
         return True
 
+    def fileno(self) -> int:
+        return self._descriptor
+
     def write(self, text: str, /) -> int:
         *lines, self._partial = (self._partial + text).split("\n")
         for line in lines:
-            self._parent.send(self._kind, line)
+            if self._parent.waits:
+                self._parent.send(self._kind, line)
+            else:
+                os.write(self._descriptor, line.encode(errors="replace") + b"\n")
         return len(text)

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
-from typing import IO
+from typing import IO, Self
 
 from .faults import FAILED, INTERRUPTED, complain
 from .parser import Commands
@@ -217,7 +217,7 @@ class _Server:
         self._show_command("run", "chat.py", "--telnet", "0")
         # On the same port after a restart, so that who was there would find it again.
         environment = {**os.environ, "PORT": str(self.port), "PYTHONUNBUFFERED": "1"}
-        self._process = subprocess.Popen(
+        self._process = subprocess.Popen(  # noqa: S603 - our own command
             [*_MIDAIR, "run", "chat.py", "--telnet", "0", "--settle", "0.05", "--drain", "1"],
             cwd=self.folder,
             env=environment,
@@ -260,7 +260,7 @@ class _Server:
     def command(self, name: str, *options: str, text: str | None = None) -> None:
         """Another `midair` command, beside it; what it prints is shown."""
         self._show_command(name, "chat", *options, text=text)
-        done = subprocess.run(
+        done = subprocess.run(  # noqa: S603 - our own command
             [*_MIDAIR, name, str(self.socket), *options],
             cwd=self.folder,
             input=text,
@@ -293,7 +293,7 @@ class _Server:
         while (line := self._printed.get()) is not None:
             _tell(line)
 
-    def __enter__(self) -> _Server:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

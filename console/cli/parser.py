@@ -71,6 +71,7 @@ def server_argument(parser: argparse.ArgumentParser) -> None:
 def build() -> tuple[Parser, dict[str, str]]:
     """The parser of the whole command, and the example of each command by its name."""
     from midair.version import __version__
+
     from . import demo, make, new, people, program, remote, run, snapshots
 
     parser = Parser(

@@ -167,7 +167,7 @@ def attach(options: argparse.Namespace) -> int:
 
 def ps(options: argparse.Namespace) -> int:
     """List the running servers."""
-    from ...runtime.boot import ago
+    from ...runtime.words import ago
 
     entries = files.running()
     if options.json:

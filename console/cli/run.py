@@ -149,6 +149,8 @@ def _serve(options: argparse.Namespace, target: Target, parent: Parent | None) -
     opened = open_space(target, how)
     say = parent.say if parent else _say
     say(opened.line)
+    for warning in opened.warnings:
+        say(f"  {warning}")
     server = Server(
         opened.space,
         files=target.files,

@@ -210,7 +210,7 @@ class Decoder:
                 self._count(position - start)
                 element = self._place(element)
                 if element is not None:
-                    return element
+                    return element  # type: ignore[no-any-return] # `_place` lets only lists out
             return None
         finally:
             del buffer[:position]

@@ -49,7 +49,7 @@ from .flavors import (
 from .holding import Exports, Held, PeerObserver
 from .jelly import Jellier, Unjellier
 from .limits import FRIEND, Limits, exceeded
-from .reference import Promise, RemoteReference, failed
+from .references import Caller, Promise, RemoteReference, failed
 from .stream import source_of
 
 log = logging.getLogger("midair.spread")
@@ -70,13 +70,13 @@ class Broker:
         self,
         make_wire: Callable[[Broker], Any],
         *,
-        lookup: Callable[[str], Any] = lambda name: None,
+        lookup: Callable[[str], Any] | None = None,
         limits: Limits = FRIEND,
         tracebacks: bool = False,
         peer: str = "the peer",
     ) -> None:
         self.loop = asyncio.get_running_loop()
-        self.lookup = lookup
+        self.lookup = lookup or (lambda _: None)
         self.limits = limits
         self.tracebacks = tracebacks
         self.peer = peer
@@ -220,7 +220,7 @@ class Broker:
         self._pending[number] = promise
         if seconds is not None:
             timer = self.loop.call_later(seconds, self._expired, promise, seconds)
-            promise.add_done_callback(lambda promise: timer.cancel())
+            promise.add_done_callback(lambda _: timer.cancel())
         return promise
 
     def _expired(self, promise: Promise, seconds: float) -> None:
@@ -426,7 +426,7 @@ class Broker:
         return Jellier(self, perspective, rich=rich).jelly(value)
 
     def send_flavor(self, value: Any, jellier: Jellier) -> list[Any] | None:
-        if isinstance(value, Referenceable | RemoteReference):
+        if isinstance(value, Referenceable | Caller):
             return list(self.reference(value))
         if isinstance(value, Viewable):
             return list(self.reference(ViewPoint(jellier.perspective, value), key=(id(jellier.perspective), id(value))))
@@ -446,10 +446,8 @@ class Broker:
 
     def reference(self, value: Any, key: Any = None) -> tuple[bytes, Any]:
         """The tag and number for a reference: ours by "remote", the peer's own by "local"."""
-        if isinstance(value, RemoteReference):
-            if value._broker is not self:
-                raise NotSendable(f"{value!r} belongs to another connection; it cannot be handed on")
-            luid = value._luid
+        if isinstance(value, Caller):
+            luid = value.now(self)._luid
             return b"local", luid.encode() if type(luid) is str else luid
         luid = self.exports.add(value, key, most=self.limits.references)
         self._granted.append((self.exports, luid))
@@ -497,7 +495,7 @@ class Broker:
             raise NotAllowed(f"{tag} is not a registered class here")
         if issubclass(kind, RemoteCache):
             return self._receive_cache(kind, expression, unjellier, number)
-        made = kind.__new__(kind)
+        made: Any = kind.__new__(kind)
         unjellier.announce(number, made)
         unjellier.whole(unjellier.unjelly(expression[1]), made.set_copy_state)
         return made

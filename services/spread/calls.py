@@ -59,7 +59,7 @@ def run(
     if isinstance(seconds, int | float) and seconds > 0:
         running.limit(loop, seconds)
 
-    def done(task: asyncio.Future[Any]) -> None:
+    def done(_: asyncio.Future[Any]) -> None:
         running.ended()
         ended(running)
 

@@ -74,7 +74,7 @@ class Avatar(Referenceable):
     remote_prefix = "perspective_"
 
     @property
-    def perspective(self) -> Any:  # type: ignore[override] # read-only here: an avatar sees as itself
+    def perspective(self) -> Any:  # read-only here: an avatar sees as itself
         return self
 
     def logout(self) -> None:
@@ -105,7 +105,7 @@ class Copyable:
     #: What it is called on the wire; by default the module and the class, `shapes.Point`.
     wire_name: ClassVar[str] = ""
 
-    def copy_state(self, perspective: Any) -> Any:
+    def copy_state(self, perspective: Any) -> Any:  # noqa: ARG002 - for those who override it
         """What travels: by default the attributes whose names do not begin with "_".
 
         Args:
@@ -131,6 +131,12 @@ class Error(Copyable, Exception):
     def copy_state(self, perspective: Any) -> Any:
         return {**super().copy_state(perspective), "args": self.args}
 
+    def set_copy_state(self, state: Any) -> None:
+        attributes = checked_state(state)
+        args = attributes.pop("args", ())
+        self.args = args if type(args) is tuple else (args,)
+        vars(self).update(attributes)
+
 
 class Cacheable(Copyable):
     """Sent by value the first time, and by number afterwards; peers that hold it are told of changes.
@@ -149,14 +155,14 @@ class Cacheable(Copyable):
         self.__dict__.setdefault("_observers", {})[observer] = None
         return self.copy_state(perspective)
 
-    def stopped_observing(self, perspective: Any, observer: Observer) -> None:
+    def stopped_observing(self, perspective: Any, observer: Observer) -> None:  # noqa: ARG002 - as above
         """The peer dropped its copy, or its connection is lost."""
         self.observers.pop(observer, None)
 
     @property
     def observers(self) -> dict[Observer, None]:
         """Who is told of changes, in the order they came."""
-        return self.__dict__.get("_observers", {})
+        return vars(self).get("_observers", {})  # type: ignore[no-any-return] # only `cache_state` fills it
 
     def tell(self, name: str, /, *args: Any, **kw: Any) -> None:
         """Call `observe_name` on every copy that peers hold. Nothing is waited for; order is kept."""

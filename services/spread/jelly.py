@@ -10,7 +10,7 @@ themselves (`rich`); the older dialects have a tag for each.
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any, Protocol
@@ -174,7 +174,7 @@ class Unjellier:
             return self._known(number, str(expression[1], "utf-8"))
         if tag == b"list":
             return self._list(expression, number)
-        if tag == b"tuple" or tag == b"frozenset":
+        if tag in (b"tuple", b"frozenset"):
             return self._frozen(tuple if tag == b"tuple" else frozenset, expression, number)
         if tag == b"dictionary":
             return self._dictionary(expression, number)
@@ -256,9 +256,7 @@ class Unjellier:
             self._gather([key, value], lambda pair: made.__setitem__(*pair))
         return made
 
-    def _frozen(
-        self, kind: type[tuple[Any, ...]] | type[frozenset[Any]], expression: list[Any], number: int | None
-    ) -> Any:
+    def _frozen(self, kind: type[tuple[Any, ...] | frozenset[Any]], expression: list[Any], number: int | None) -> Any:
         parts = [self.unjelly(part) for part in expression[1:]]
         if not any(type(part) is _Pending for part in parts):
             return self._known(number, kind(parts))
@@ -317,17 +315,17 @@ def _words(tag: bytes, *numbers: int) -> list[Any]:
     return [tag, " ".join(map(str, numbers)).encode()]
 
 
-def _write_datetime(value: datetime.datetime) -> list[Any]:
+def _write_datetime(value: dt.datetime) -> list[Any]:
     _no_zone(value)
     return _words(b"datetime", *value.timetuple()[:6], value.microsecond)
 
 
-def _write_time(value: datetime.time) -> list[Any]:
+def _write_time(value: dt.time) -> list[Any]:
     _no_zone(value)
     return _words(b"time", value.hour, value.minute, value.second, value.microsecond)
 
 
-def _no_zone(value: datetime.datetime | datetime.time) -> None:
+def _no_zone(value: dt.datetime | dt.time) -> None:
     if value.tzinfo is not None:
         raise NotSendable(f"{value!r} has a time zone, and the wire has no place for one; send it as UTC without")
 
@@ -356,19 +354,19 @@ def _read_boolean(expression: list[Any]) -> bool:
 _CONTAINERS: dict[type, bytes] = {list: b"list", tuple: b"tuple", set: b"set", frozenset: b"frozenset"}
 
 _WRITERS: dict[type, Callable[[Any], list[Any]]] = {
-    datetime.datetime: _write_datetime,
-    datetime.date: lambda value: _words(b"date", value.year, value.month, value.day),
-    datetime.time: _write_time,
-    datetime.timedelta: lambda value: _words(b"timedelta", value.days, value.seconds, value.microseconds),
+    dt.datetime: _write_datetime,
+    dt.date: lambda value: _words(b"date", value.year, value.month, value.day),
+    dt.time: _write_time,
+    dt.timedelta: lambda value: _words(b"timedelta", value.days, value.seconds, value.microseconds),
     Decimal: _write_decimal,
 }
 
 _READERS: dict[bytes, Callable[[list[Any]], Any]] = {
-    b"None": lambda expression: None,
+    b"None": lambda _: None,
     b"boolean": _read_boolean,
-    b"datetime": _numbers(7, datetime.datetime),
-    b"date": _numbers(3, datetime.date),
-    b"time": _numbers(4, datetime.time),
-    b"timedelta": _numbers(3, datetime.timedelta),
+    b"datetime": _numbers(7, dt.datetime),
+    b"date": _numbers(3, dt.date),
+    b"time": _numbers(4, dt.time),
+    b"timedelta": _numbers(3, dt.timedelta),
     b"decimal": _read_decimal,
 }

@@ -43,8 +43,8 @@ class JellyWire:
     # --- what we say
 
     def call(
-        self, number: int, target: Any, name: str, args: tuple[Any, ...], kw: dict[str, Any], seconds: float | None
-    ) -> bytes:  # noqa: ARG002 - no word for a deadline
+        self, number: int, target: Any, name: str, args: tuple[Any, ...], kw: dict[str, Any], _seconds: float | None
+    ) -> bytes:
         where = target.encode() if type(target) is str else target
         return self._message(b"message", number, where, name, args, kw)
 
@@ -206,7 +206,7 @@ def _read_failure(state: Any) -> tuple[str, str, tuple[str, ...], str]:
     if type(state) is not dict:
         raise BadMessage("a failure is a dictionary")
     plain = {_text(key): value for key, value in state.items()}
-    parents = plain.get("parents")
+    parents: Any = plain.get("parents")
     traceback = _text(plain.get("traceback", ""))
     return (
         _text(plain.get("type", "unknown")),

@@ -20,14 +20,15 @@ from collections.abc import Iterable
 from types import NoneType
 from typing import TYPE_CHECKING, Any
 
-from msgpack import ExtType, Packer, unpackb
+from msgpack import ExtType, Packer, unpackb  # type: ignore[import-untyped] # it has no types
 
+from ...runtime.errors import MidairError
 from .banana import LISTS_PER_LEVEL
 from .errors import BadMessage, NotSendable
 from .flavors import Referenceable
 from .jelly import MAX_DEPTH
 from .limits import Limits, exceeded
-from .reference import RemoteReference
+from .references import RemoteReference
 
 if TYPE_CHECKING:
     from .broker import Broker
@@ -103,16 +104,17 @@ class PackedWire:
     def _frame(self, message: list[Any]) -> bytes:
         try:
             body = self._packer.pack(message)
-        except BaseException as error:
-            self._packer.reset()
-            if isinstance(error, NotSendable | MemoryError) or not isinstance(error, Exception):
+        except (ValueError, TypeError, OverflowError) as error:
+            if isinstance(error, MidairError):
                 raise
             raise NotSendable(f"a value cannot be sent: {error}") from error
+        finally:
+            self._packer.reset()
         if len(body) > self._broker.limits.message:
             raise NotSendable(
                 f"a message of {len(body)} bytes is over the limit of {self._broker.limits.message}; stream it instead"
             )
-        return _length.pack(len(body)) + body
+        return _length.pack(len(body)) + body  # type: ignore[no-any-return] # bytes, from a library without types
 
     def _args(self, args: tuple[Any, ...]) -> Any:
         values = list(args)
@@ -242,7 +244,7 @@ class PackedWire:
     def _unreadable(self, body: bytearray, error: Exception) -> None:
         """A value in a well-formed message cannot be made: that call fails, and the connection goes on."""
         try:
-            message = unpackb(body, ext_hook=lambda code, data: None, strict_map_key=False)
+            message = unpackb(body, ext_hook=_opaque, strict_map_key=False)
             kind, number = message[0], message[1]
         except (ValueError, TypeError, LookupError, RecursionError):
             raise BadMessage(f"a message that cannot be read: {error}") from error
@@ -276,6 +278,10 @@ class PackedWire:
         if code == _LOCAL:
             return self._broker.own(int(data) if data.isdigit() else data.decode())
         return _read_big(code, data)
+
+
+def _opaque(code: int, data: bytes) -> None:  # noqa: ARG001 - the message is read for its head alone
+    return None
 
 
 def _read_big(code: int, data: bytes) -> int:

@@ -14,7 +14,7 @@ from .errors import Unauthorized
 from .flavors import Avatar, Referenceable
 from .limits import FRIEND, STRANGER, Limits
 from .link import Credentials, Link
-from .reference import RemoteReference
+from .references import RemoteReference
 from .users import Users, md5_response, proven, signature, transcript
 
 LOGIN_TIME = 30.0
@@ -123,7 +123,6 @@ class Portal:
             limits=self.strangers if self.realm is not None else self.limits,
             lookup=self._lookup,
             ready=self._greet,
-            gone=_stop_calls,
             tracebacks=self.tracebacks,
         )
 
@@ -147,13 +146,6 @@ class Portal:
     @property
     def failures(self) -> Failures:
         return self.__dict__.setdefault("_failures", Failures())  # type: ignore[no-any-return] # made in this line
-
-
-def _stop_calls(link: Link, reason: BaseException | None) -> None:  # noqa: ARG001 - any reason
-    # What a peer asked for is carried through: half of it done would be worse than nobody hearing of it. It is
-    # stopped only with the server, which is when the service has no book of connections any more.
-    if link.broker is not None and link.service is not None and not getattr(link.service, "running", True):
-        link.broker.cancel_running()
 
 
 class Failures:

@@ -15,7 +15,7 @@ from typing import Any
 from .errors import BadMessage
 from .flavors import Referenceable
 from .limits import exceeded
-from .reference import Caller, Promise, RemoteReference
+from .references import Caller, Promise, RemoteReference
 
 ITEMS = 64
 """Items made ahead of the reader, and in one answer, at the most."""

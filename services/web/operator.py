@@ -9,6 +9,7 @@ import json
 import os
 import secrets
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from .errors import NotFound, WebError
@@ -183,8 +184,11 @@ class Operator(Resource):
 class _Page(Resource):
     isLeaf = True  # noqa: N815 - the name that resources have
 
-    def __init__(self, render: Any) -> None:
-        self.render = render
+    def __init__(self, shown: Callable[[Request], Any]) -> None:
+        self._shown = shown
+
+    def render(self, request: Request) -> Any:
+        return self._shown(request)
 
 
 def _scrypt(password: str, salt: bytes) -> bytes:

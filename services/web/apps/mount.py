@@ -125,7 +125,7 @@ class AppMount(Resource):
         return attribute_of(module_of(module, self.folder), attribute)
 
     async def _start(self, source: Any) -> Serving:
-        app = WSGIMiddleware(source, workers=THREADS) if self.kind == "wsgi" else source
+        app: Any = WSGIMiddleware(source, workers=THREADS) if self.kind == "wsgi" else source
         serving = Serving(app, source, self.name)
         if self.kind == "asgi":
             try:

@@ -17,8 +17,8 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from ..asgi import Receive, Scope, Send
-from ..errors import Disconnected
 from ..credentials import peer_of
+from ..errors import Disconnected
 from .answer import Answer
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from .errors import DeadReference
+from .errors import DeadReference, NotSendable
 
 if TYPE_CHECKING:
     from .broker import Broker
@@ -33,6 +33,14 @@ class Caller:
         """
         return Hurried(self, seconds)
 
+    def now(self, broker: Broker) -> RemoteReference:  # noqa: ARG002 - for those who have one
+        """The reference that this is on one connection.
+
+        Raises:
+            NotSendable: it belongs to another.
+        """
+        raise NotSendable(f"{self!r} is no reference, and cannot be sent; await it first")
+
     def _call(self, name: str, args: tuple[Any, ...], kw: dict[str, Any], seconds: float | None) -> Promise:
         raise NotImplementedError
 
@@ -53,7 +61,7 @@ class Hurried(Caller):
         self._target, self._seconds = target, seconds
 
     def _call(self, name: str, args: tuple[Any, ...], kw: dict[str, Any], seconds: float | None) -> Promise:
-        return self._target._call(name, args, kw, self._seconds)
+        return self._target._call(name, args, kw, self._seconds if seconds is None else min(seconds, self._seconds))
 
 
 class RemoteReference(Caller):
@@ -89,6 +97,11 @@ class RemoteReference(Caller):
         if self._broker is None:
             return failed(DeadReference(f"{self!r} was saved with an earlier connection, which is gone"))
         return self._broker.call(self._luid, name, args, kw, seconds)
+
+    def now(self, broker: Broker) -> RemoteReference:
+        if self._broker is not broker:
+            raise NotSendable(f"{self!r} belongs to another connection; it cannot be handed on")
+        return self
 
     def _living(self) -> Broker:
         if self._broker is None:
@@ -133,7 +146,7 @@ class Promise(asyncio.Future[Any], Caller):
     def _call(self, name: str, args: tuple[Any, ...], kw: dict[str, Any], seconds: float | None) -> Promise:
         if self._broker is not None and not self.done() and self._broker.wire.pipelines:
             return self._broker.call_promise(self, self._number, name, args, kw, seconds)
-        return chained(self, lambda target: target._call(name, args, kw, seconds))
+        return chained(self, lambda target: _caller(target)._call(name, args, kw, seconds))
 
     def __aiter__(self) -> AsyncIterator[Any]:
         from .stream import read
@@ -148,7 +161,7 @@ def failed(error: Exception) -> Promise:
     return promise
 
 
-def chained(source: asyncio.Future[Any], proceed: Callable[[Caller], asyncio.Future[Any]]) -> Promise:
+def chained(source: asyncio.Future[Any], proceed: Callable[[Any], asyncio.Future[Any]]) -> Promise:
     """What `proceed` will promise when it gets the result of `source`; its error if it gets none."""
     promise = Promise()
 
@@ -156,10 +169,7 @@ def chained(source: asyncio.Future[Any], proceed: Callable[[Caller], asyncio.Fut
         if promise.done():
             return
         try:
-            target = source.result()
-            if not isinstance(target, Caller):
-                raise TypeError(f"the call answered with {type(target).__name__}, which takes no calls")
-            copy(proceed(target), promise)
+            copy(proceed(source.result()), promise)
         except asyncio.CancelledError:
             promise.cancel()
         except Exception as error:  # noqa: BLE001 - it is the caller's, whatever it is
@@ -170,6 +180,12 @@ def chained(source: asyncio.Future[Any], proceed: Callable[[Caller], asyncio.Fut
     else:
         source.add_done_callback(arrived)
     return promise
+
+
+def _caller(target: Any) -> Caller:
+    if not isinstance(target, Caller):
+        raise TypeError(f"the call answered with {type(target).__name__}, which takes no calls")
+    return target
 
 
 def copy(source: asyncio.Future[Any], promise: Promise) -> None:
