@@ -108,7 +108,8 @@ class Site:
                 root = self.operator
             await self.serve(root, request)
         except Disconnected:
-            pass  # nobody is left to answer
+            if request.started:
+                raise  # the answer cannot be completed: the engine closes the connection, so that it is seen to be cut
         except WebError as error:
             await self._refuse(request, error)
         except rules.BadPath as error:
@@ -181,7 +182,7 @@ class Site:
     async def _refuse(self, request: Request, error: WebError) -> None:
         if request.started:
             log.info("%s %s: %s after the answer had begun", request.method, rules.printable(request.path), error)
-            raise error
+            raise Disconnected(str(error)) from error
         title = f"{error.code} {rules.phrase(error.code)}"
         reason = error.reason[:1].upper() + error.reason[1:]
         body = "" if error.reason == rules.phrase(error.code) else f"<p>{html.escape(reason)}.</p>"
@@ -193,7 +194,7 @@ class Site:
         where = f"{request.method} {rules.printable(request.path)}"
         log.error("error %s: %s", number, where, exc_info=error)
         if request.started:
-            raise error  # the answer cannot be mended: the engine closes the connection, so that it is seen to be cut
+            raise Disconnected(str(error)) from error
         told = f"<p>Something went wrong here. It was logged as <code>{number}</code>.</p>"
         shown = self.show_errors == "always" or (self.show_errors == "local" and self.is_local(request))
         if shown:

@@ -9,7 +9,6 @@ request tries again.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 import ssl
@@ -112,6 +111,8 @@ class Upstream(Resource):
         try:
             try:
                 response = await self._ask(link, request)
+            except Disconnected:
+                raise
             except (OSError, h11.RemoteProtocolError) as error:
                 link.close()
                 # The other side may just have closed a connection that we kept: once, and only if nothing was taken from the client.
@@ -196,21 +197,22 @@ class Upstream(Resource):
         )
         has_body = not {b"content-length", b"transfer-encoding"}.isdisjoint(request.headers)
         sending = asyncio.ensure_future(self._send_body(link, request if has_body else None))
+        first = asyncio.ensure_future(self._first(link))
         try:
-            # The clock runs from the end of the body: an upload may take as long as it takes.
-            first = asyncio.ensure_future(self._first(link))
             await asyncio.wait({sending, first}, return_when=asyncio.FIRST_COMPLETED)
-            if sending.done() and not first.done():
-                sending.result()
+            if not first.done():
+                # A server that closes early may have said why before; a client that left has said all it will.
+                if isinstance(error := sending.exception(), Disconnected | WebError):
+                    raise error
+                # The clock runs from the end of the body: an upload may take as long as it takes.
                 await asyncio.wait({first}, timeout=self.answer)
             if not first.done():
-                first.cancel()
                 raise WebError(504, f"the server behind this address did not answer within {self.answer:g} seconds")
             return first.result()
         finally:
             sending.cancel()
-            with contextlib.suppress(asyncio.CancelledError, OSError, h11.LocalProtocolError, WebError):
-                await sending
+            first.cancel()
+            await asyncio.gather(sending, first, return_exceptions=True)
 
     @staticmethod
     async def _send_body(link: Connected, request: Request | None) -> None:

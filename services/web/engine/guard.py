@@ -133,7 +133,9 @@ class Guard(asyncio.Protocol):
             else:
                 await engine.app(scope, receive, answer.send)
         except Disconnected:
-            pass  # an application let it through: it is no error of its own
+            # Either side went away in the middle: cut the answer short, and have uvicorn say nothing about it.
+            cycle.disconnected = True
+            answer.close()
         finally:
             engine.active -= 1
             engine.answered(scope, answer.status, answer.sent, engine.now() - began)
