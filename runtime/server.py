@@ -328,7 +328,7 @@ class Server:
 
     def _provenance(self) -> dict[str, Any]:
         """What a snapshot tells of the program it belongs to."""
-        return {"application": self.application.to_dict() if self.application else None, "sources": rebuild.sources()}
+        return {"application": self.application.to_dict() if self.application else None, "sources": rebuild.texts()}
 
     def _last_snapshot(self) -> None:
         """Save in this process: nothing else runs any more. What cannot be saved is named, and the rest is rescued."""
@@ -367,12 +367,18 @@ class Server:
         """
         return await rebuild.apply(*modules, who=who)
 
+    def _dispatch(self) -> None:
+        """Have saved files made live on the loop; called in the thread that watches."""
+        self.loop.call_soon_threadsafe(lambda: self._task(self._rebuild_unless_refused("watch")))
+
     def _edited(self, report: rebuild.Report) -> None:
         """After each edit, whoever made it: jobs that are inside of replaced code start again."""
+        if report.refused:
+            return
         self.touch()
         for service in self._running:
             for job in service.jobs:
-                if job.coroutine and rebuild.is_stale(job.coroutine):
+                if job.task and rebuild.is_stale_task(job.task):
                     service.log.info("edit %d: %s starts again with the new code", report.number, job.name)
                     job.restart()
 
@@ -404,11 +410,11 @@ class Server:
         if sys.stdin and sys.stdin.isatty():
             self._stop_signal(signal.SIGHUP)
         else:
-            self._task(self._rebuild_on_hangup())
+            self._task(self._rebuild_unless_refused("SIGHUP"))
 
-    async def _rebuild_on_hangup(self) -> None:
+    async def _rebuild_unless_refused(self, who: str) -> None:
         try:
-            await self.rebuild(who="SIGHUP")
+            await self.rebuild(who=who)
         except rebuild.RebuildError:
             return  # the refused edit was logged by rebuild, and is named by `status`
 

@@ -1,37 +1,38 @@
 """Live code follows its sources, in any Python process: all of an edit, or nothing of it.
 
-    outline.py      reading source: statements, names, shapes (pure)
-    plan.py         old text, new text -> steps (pure)
-    sources.py      what each module was made from
-    engine.py       one rebuild from beginning to end
-    transaction.py  staged writes, their inverses, one commit
-    scopes.py       where statements take effect: a module, a class body
-    functions.py    finding and changing functions;  unify.py  a new definition meets the old object
-    classes.py      classes in place;  enums.py;  layout.py  another memory layout;  heap.py  one pass over all references
-    values.py, dependents.py   merging displays, computing again
-    instances.py, rehash.py    live instances, and the dicts they are keys of
-    history.py, stragglers.py, report.py   what was done, what waits, what still runs old code
-    watch.py        files that change;  native.py  what CPython allows in memory
+outline.py      reading source: statements, names, shapes (pure)
+plan.py         old text, new text -> steps (pure)
+sources.py      what each module was made from
+engine.py       one rebuild from beginning to end
+transaction.py  staged writes, their inverses, one commit
+scopes.py       where statements take effect: a module, a class body
+functions.py    finding and changing functions;  unify.py  a new definition meets the old object
+classes.py      classes in place;  enums.py;  layout.py  another memory layout;  heap.py  one pass over all references
+values.py, dependents.py   merging displays, computing again
+instances.py, rehash.py    live instances, and the dicts they are keys of
+edits.py, old_code.py, report.py   what was done, what waits, what still runs old code
+watcher.py      files that change;  native.py  what CPython allows in memory
 
-    from midair.runtime import rebuild
-    rebuild.watch("src")
+from midair.runtime import rebuild
+rebuild.watch("src")
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from . import engine as _engine
-from . import history as _history
+from . import edits as _edits
 from . import sources as _sources
 from .engine import rebuild
 from .errors import NotUpgraded, RebuildError
-from .history import Entry, Held, history, subscribe
-from .history import held as held
+from .edits import Entry, Held, history, subscribe
+from .edits import held as held
 from .report import Note, Report, Straggler
-from .stragglers import is_stale, is_stale_task, stragglers
+from .old_code import is_stale, is_stale_task, stragglers
+from .watching import hold, release, unwatch, watch, watched
 
 __all__ = [
     "Entry",
@@ -41,16 +42,24 @@ __all__ = [
     "RebuildError",
     "Report",
     "Straggler",
+    "apply",
     "check",
     "held",
     "history",
+    "hold",
     "is_stale",
     "is_stale_task",
     "rebuild",
     "record",
+    "recorded",
+    "release",
     "stragglers",
     "subscribe",
+    "texts",
     "undo",
+    "unwatch",
+    "watch",
+    "watched",
 ]
 
 _Check = TypeVar("_Check", bound=Callable[[], Any])
@@ -65,20 +74,35 @@ def record(folder: str | os.PathLike[str]) -> list[str]:
     return _sources.record(folder)
 
 
+def recorded() -> list[str]:
+    """Names of the modules that are editable, in the order of their import."""
+    return list(_sources.records)
+
+
+def texts() -> dict[str, str]:
+    """The source of each editable module as it runs, by name."""
+    return {name: _sources.decode(record.text.data, record.path) for name, record in _sources.records.items()}
+
+
+async def apply(*modules: str, sources: Mapping[str, str | bytes] | None = None, who: str = "") -> Report:
+    """`rebuild` for a running server, on its loop."""
+    return rebuild(*modules, sources=sources, who=who)
+
+
 def undo(number: int | None = None, *, write: bool = False, who: str = "") -> Report:
     """Go back one edit, or to before edit `number`. Code is restored, not run-time values.
 
     Args:
         write: also put the earlier texts into the files; else the files are held until they change.
     """
-    texts, first = _history.undo_texts(number)
+    texts, first = _edits.undo_texts(number)
     report = rebuild(sources=texts, who=who, undo_of=first)
     if write:
         for name, data in texts.items():
             path = _sources.records[name].path
             with open(path, "wb") as file:
                 file.write(data)
-            _history.release_text(path)
+            _edits.release_text(path)
     return report
 
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from . import enums, functions, instances, native, outline, plan, unify
 from .plan import Step
 from .transaction import MISSING
+from .kinds import isa
 
 if TYPE_CHECKING:
     from .scopes import Scope
@@ -32,8 +33,8 @@ def run(scope: Scope, step: Step, node: ast.ClassDef) -> None:
     live = scope.get(node.name)
     before = step.before
     line = step.new.start if step.new else node.lineno
-    ours = isinstance(live, type) and live.__module__ == scope.plan.name and bool(live.__flags__ & (1 << 9))
-    if isinstance(before, ast.ClassDef) and ours and not step.again:
+    ours = isa(live, type) and live.__module__ == scope.plan.name and bool(live.__flags__ & (1 << 9))
+    if isa(before, ast.ClassDef) and ours and not step.again:
         update(scope, live, before, node, step)
         return
     scope.edit.change("added" if live is MISSING else "changed", scope, node.name, line)
@@ -83,7 +84,7 @@ def _exchange_all(scope: Scope, cls: type, node: ast.ClassDef, steps: list[Step]
     inner = enter(scope, cls, node)
     for step in steps:
         if step.old is not None and step.new is not None:
-            if isinstance(step.node, ast.ClassDef):
+            if isa(step.node, ast.ClassDef):
                 continue
             inner.exchange(step)
 
@@ -104,7 +105,7 @@ def _needs_whole(cls: type, node: ast.ClassDef, steps: list[Step]) -> bool:
     if not (node.decorator_list or has_machinery(cls)):
         return False
     definitions = all(
-        isinstance(s.node, outline.FUNCTIONS) and (s.old is None or isinstance(s.before, outline.FUNCTIONS)) for s in changed
+        isa(s.node, outline.FUNCTIONS) and (s.old is None or isa(s.before, outline.FUNCTIONS)) for s in changed
     )
     if definitions and "__dataclass_fields__" in vars(cls) and not has_machinery(cls):
         return bool(bound & _OF_DATACLASS)
@@ -114,7 +115,7 @@ def _needs_whole(cls: type, node: ast.ClassDef, steps: list[Step]) -> bool:
 
 def _is_made(cls: type) -> bool:
     """Classes that a function makes of the body: enums, named tuples, typed dicts."""
-    return isinstance(cls, enum.EnumMeta) or (issubclass(cls, tuple) and "_fields" in vars(cls)) or hasattr(cls, "__total__")
+    return isa(cls, enum.EnumMeta) or (issubclass(cls, tuple) and "_fields" in vars(cls)) or hasattr(cls, "__total__")
 
 
 def has_machinery(cls: type) -> bool:
@@ -140,11 +141,11 @@ def _finish(inner: Scope, before: ast.ClassDef, node: ast.ClassDef, steps: list[
 
 def _drop_annotations(inner: Scope, before: ast.ClassDef, node: ast.ClassDef) -> None:
     def names(body: list[ast.stmt]) -> set[str]:
-        return {s.target.id for s in body if isinstance(s, ast.AnnAssign) and isinstance(s.target, ast.Name)}
+        return {s.target.id for s in body if isa(s, ast.AnnAssign) and isa(s.target, ast.Name)}
 
     assert inner.cls is not None
     known = vars(inner.cls).get("__annotations__")
-    if isinstance(known, dict):
+    if isa(known, dict):
         for name in names(before.body) - names(node.body):
             if (stored := inner.stored(name)) in known:
                 inner.tx.stage((dict.pop, known, stored, None), (dict.__setitem__, known, stored, known[stored]))
@@ -155,7 +156,7 @@ def settle(tx: Any, classes: list[type]) -> None:
     seen: set[type] = set()
     for cls in classes:
         for each in [cls, *_below(cls)]:
-            if each not in seen and isinstance(each, abc.ABCMeta):
+            if each not in seen and isa(each, abc.ABCMeta):
                 seen.add(each)
                 before = each.__abstractmethods__
                 abc.update_abstractmethods(each)
@@ -183,7 +184,7 @@ def rebuild_whole(scope: Scope, cls: type, before: ast.ClassDef, node: ast.Class
     bound.pop("__annotations__", None)
     made = bound.pop(node.name)
     scope.edit.change("changed", scope, node.name, node.lineno)
-    if not isinstance(made, type):
+    if not isa(made, type):
         scope.set(node.name, made)
         return
     scope.set(node.name, absorb(scope, cls, made, before, node))
@@ -209,11 +210,11 @@ def absorb(scope: Scope, cls: type, made: type, before: ast.ClassDef | None, nod
     edit.touched.append(cls)
     if {"__hash__", "__eq__"} & (vars(cls).keys() | vars(made).keys()):
         edit.rehash.append(cls)
-    if isinstance(made, enum.EnumMeta):
+    if isa(made, enum.EnumMeta):
         enums.merge(scope, cls, made)
     if _may_be_registered(made, node):
         edit.swaps.append((made, cls))
-    scope.tx.on_commit(lambda: _discard(made))
+    edit.made.append(made)
     return cls
 
 
@@ -221,14 +222,14 @@ def _may_be_registered(made: type, node: ast.AST) -> bool:
     if has_machinery(made):
         return True
     decorators = getattr(node, "decorator_list", [])
-    names = {ast.unparse(d.func if isinstance(d, ast.Call) else d) for d in decorators}
+    names = {ast.unparse(d.func if isa(d, ast.Call) else d) for d in decorators}
     return not names <= {"dataclass", "dataclasses.dataclass", "total_ordering", "functools.total_ordering", "final", "typing.final",
                          "runtime_checkable", "typing.runtime_checkable", "unique", "enum.unique"}  # fmt: skip
 
 
 def _unchanged(before: ast.ClassDef | None, node: ast.AST) -> set[str]:
     """Names whose statements in the class body did not change: they keep what the program made of them."""
-    if before is None or not isinstance(node, ast.ClassDef):
+    if before is None or not isa(node, ast.ClassDef):
         return set()
     old = {ast.dump(s) for s in before.body}
     same: set[str] = set()
@@ -248,7 +249,7 @@ def _take_members(scope: Scope, cls: type, made: type, kept: set[str]) -> None:
             for cell in functions.class_cells(function):
                 if _cell_is(cell, made):
                     functions.set_cell(tx, cell, cls)
-        if name in _NOT_TAKEN or isinstance(value, types.GetSetDescriptorType):
+        if (name in _NOT_TAKEN and name in old) or isa(value, types.GetSetDescriptorType):
             continue
         live = old.get(name, MISSING)
         if live is MISSING:
@@ -258,21 +259,21 @@ def _take_members(scope: Scope, cls: type, made: type, kept: set[str]) -> None:
         elif _is_own(cls, live) and _is_behaviour(value):
             final = unify.join(scope, live, value)
             tx.set_attr(cls, name, final)
-        elif isinstance(value, types.MemberDescriptorType) or (isinstance(cls, enum.EnumMeta) and isinstance(value, made)):
+        elif isa(value, types.MemberDescriptorType) or (isa(cls, enum.EnumMeta) and isa(value, made)):
             continue
-        elif name in kept and not isinstance(cls, enum.EnumMeta):
-            if isinstance(live, type) and isinstance(value, type) and live is not value:
+        elif name in kept and not isa(cls, enum.EnumMeta):
+            if isa(live, type) and isa(value, type) and live is not value:
                 continue
         else:
             tx.set_attr(cls, name, value)
     for name in old.keys() - new.keys() - _NOT_TAKEN:
-        if name in known and not isinstance(old[name], types.GetSetDescriptorType):
-            if not (isinstance(cls, enum.EnumMeta) and isinstance(old[name], cls)):
+        if name in known and not isa(old[name], types.GetSetDescriptorType):
+            if not (isa(cls, enum.EnumMeta) and isa(old[name], cls)):
                 tx.del_attr(cls, name)
 
 
 def _is_behaviour(value: object) -> bool:
-    return isinstance(value, (types.FunctionType, staticmethod, classmethod, property)) or type(value) is functions._LRU
+    return isa(value, (types.FunctionType, staticmethod, classmethod, property)) or type(value) is functions._LRU
 
 
 def _is_own(cls: type, value: object) -> bool:
@@ -312,7 +313,7 @@ def _take_bases(scope: Scope, cls: type, made: type) -> None:
                 tx.set_attr(cls, name, native.getset(cls, vars(made)[name]))
 
 
-def _discard(made: type) -> None:
+def discard(made: type) -> None:
     """Take a class that was only built to be taken in out of the lists of subclasses."""
-    if native.layout(made)[0] is object and made.__bases__ != (object,) and not isinstance(made, enum.EnumMeta):
+    if native.layout(made)[0] is object and made.__bases__ != (object,) and not isa(made, enum.EnumMeta):
         native.set_bases(made, (object,), object)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import functions, outline, values
 from .transaction import MISSING
+from .kinds import isa
 
 if TYPE_CHECKING:
     from .scopes import Scope
@@ -15,13 +16,13 @@ if TYPE_CHECKING:
 
 def recompute(scope: Scope, node: ast.stmt, names: set[str]) -> None:
     """Compute again what an unchanged statement had made of the names that changed."""
-    if isinstance(node, (ast.Assign, ast.AnnAssign)) and node.value is not None:
+    if isa(node, (ast.Assign, ast.AnnAssign)) and node.value is not None:
         _assignment(scope, node, names)
-    elif isinstance(node, outline.FUNCTIONS):
+    elif isa(node, outline.FUNCTIONS):
         _definition(scope, node, names)
-    elif isinstance(node, ast.ClassDef):
+    elif isa(node, ast.ClassDef):
         _class(scope, node, names)
-    elif isinstance(node, ast.If) and not outline.is_main_block(node):
+    elif isa(node, ast.If) and not outline.is_main_block(node):
         for inner in (*node.body, *node.orelse):
             if not outline.read_now(inner).isdisjoint(names):
                 recompute(scope, inner, names)
@@ -36,7 +37,7 @@ def _assignment(scope: Scope, node: ast.Assign | ast.AnnAssign, names: set[str])
         if live is MISSING:
             continue
         changed = ", ".join(sorted(reads & names))
-        if isinstance(expr, ast.Name) and scope.untouched(name):
+        if isa(expr, ast.Name) and scope.untouched(name):
             scope.set(name, scope.look(expr.id))
             scope.edit.change("recomputed", scope, name, node.lineno)
         elif not scope.untouched(name):
@@ -71,7 +72,7 @@ def _definition(scope: Scope, node: outline.Function, names: set[str]) -> None:
                 functions.set_defaults(scope.tx, function, made or None, words or None)
                 scope.edit.change("recomputed", scope, node.name, node.lineno)
         known = function.__annotations__
-        fresh = {n: _again(scope, e, names, known[n]) for n, e in annotations.items() if n in known and not isinstance(known[n], str)}
+        fresh = {n: _again(scope, e, names, known[n]) for n, e in annotations.items() if n in known and not isa(known[n], str)}
         if any(known[n] is not v for n, v in fresh.items()):
             functions.set_annotations(scope.tx, function, {**known, **fresh})
 
@@ -88,7 +89,7 @@ def _class(scope: Scope, node: ast.ClassDef, names: set[str]) -> None:
     from . import classes
 
     cls = scope.get(node.name)
-    if not isinstance(cls, type):
+    if not isa(cls, type):
         return
     header = [*node.bases, *(k.value for k in node.keywords)]
     if any(not outline.read_now(expr).isdisjoint(names) for expr in header) and _bases_differ(scope, node, cls):
@@ -99,12 +100,12 @@ def _class(scope: Scope, node: ast.ClassDef, names: set[str]) -> None:
         if not outline.read_now(each).isdisjoint(names):
             recompute(inner, each, names)
     known = vars(cls).get("__annotations__")
-    if isinstance(known, dict):
+    if isa(known, dict):
         fresh = {
             each.target.id: _again(inner, each.annotation, names, known[each.target.id])
             for each in node.body
-            if isinstance(each, ast.AnnAssign) and isinstance(each.target, ast.Name) and each.target.id in known
-            and not isinstance(known[each.target.id], str)
+            if isa(each, ast.AnnAssign) and isa(each.target, ast.Name) and each.target.id in known
+            and not isa(known[each.target.id], str)
         }
         fresh = {n: v for n, v in fresh.items() if v is not known[n]}
         if fresh:
@@ -113,6 +114,6 @@ def _class(scope: Scope, node: ast.ClassDef, names: set[str]) -> None:
 
 
 def _bases_differ(scope: Scope, node: ast.ClassDef, cls: type) -> bool:
-    now = [scope.evaluate(b) for b in node.bases if not isinstance(b, ast.Starred)]
+    now = [scope.evaluate(b) for b in node.bases if not isa(b, ast.Starred)]
     known = cls.__dict__.get("__orig_bases__", cls.__bases__)
-    return any(isinstance(b, (type, types.GenericAlias)) and b not in known for b in now)
+    return any(isa(b, (type, types.GenericAlias)) and b not in known for b in now)

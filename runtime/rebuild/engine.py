@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import classes, functions, heap, history, instances, layout, native, outline, plan, rehash, sources, stragglers
+from . import classes, edits, functions, heap, instances, layout, native, old_code, outline, plan, rehash, sources
 from .errors import RebuildError, wrap
 from .plan import ModulePlan, Step
 from .report import Note, Report
@@ -52,11 +52,11 @@ def read(names: Iterable[str | types.ModuleType], texts: Mapping[str, str | byte
         sources.recover(name)
     if not chosen and not texts:
         chosen = list(sources.records)
-    held = history.held_texts() if not names else {}
+    held = edits.held_texts() if not names else {}
     for name in chosen:
         if name in sources.records and name not in wanted.texts:
             _read_one(sources.records[name], wanted, held)
-    if not names and not texts and history.is_refused(_current(wanted)):
+    if not names and not texts and edits.is_refused(_current(wanted)):
         return Wanted()
     return wanted
 
@@ -78,7 +78,7 @@ def _read_one(record: Record, wanted: Wanted, held: Mapping[str, bytes | None]) 
         return
     record.absent = False
     if data == record.text.data and path == record.path:
-        history.release_text(path)
+        edits.release_text(path)
         return
     if path in held and held[path] == data:
         return
@@ -145,7 +145,7 @@ def _rebuild(
         plans = make_plans(wanted)
         return commit(wanted, plans, files, who, undo_of)
     except RebuildError as error:
-        history.refuse(error, files, _current(wanted), who)
+        edits.refuse(error, files, _current(wanted), who)
         raise
 
 
@@ -190,6 +190,8 @@ def commit(
         stage = "check"
         _run_checks()
         tx.commit()
+        for made in edit.made:
+            classes.discard(made)
     except BaseException as error:
         tx.roll_back()
         if isinstance(error, RebuildError):
@@ -200,7 +202,7 @@ def commit(
     report.scanned, report.scan_ms = edit.scan.objects, edit.scan.seconds * 1000
     report.scan_reason = edit.scan.reasons[0] if edit.scan.reasons else ""
     _publish(edit, wanted, report)
-    report.stragglers = [*left, *stragglers.after_edit(edit)]
+    report.stragglers = [*left, *old_code.after_edit(edit)]
     return report
 
 
@@ -221,7 +223,7 @@ def _find_holders(edit: Edit) -> None:
     for each in edit.plans:
         for step in each.steps:
             if step.kind in {"body", "run"} and step.old is not None:
-                stragglers.supersede(step.old.codes)
+                old_code.supersede(step.old.codes)
 
 
 def _take_all(edit: Edit, wanted: Wanted) -> None:
@@ -269,7 +271,7 @@ def _take(edit: Edit, each: ModulePlan, wanted: Wanted) -> None:
     hooked = vars(module).get("__rebuilt__")
     edit.globals_before[each.name] = dict(vars(module)) if hooked or _has_hook(each) else {}
     by_new = {id(step.new): step for step in each.steps if step.new is not None}
-    limit = stragglers.running_line(module)
+    limit = old_code.running_line(module)
     for statement in each.text.body:
         step = by_new.get(id(statement))
         if step is None:
@@ -487,4 +489,4 @@ def _publish(edit: Edit, wanted: Wanted, report: Report) -> None:
         record = sources.records.get(cls.__module__)  # type: ignore[assignment]  # may be gone
         if record is not None:
             record.note_class(cls, cls.__qualname__)
-    history.publish(report, texts, wanted.memory)
+    edits.publish(report, texts, wanted.memory)

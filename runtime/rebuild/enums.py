@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from . import native
+from .kinds import isa
 
 if TYPE_CHECKING:
     from .scopes import Scope
@@ -45,7 +46,7 @@ def merge(scope: Scope, cls: Any, made: Any) -> None:
     for name, member in members.items():
         if name in vars(cls) or name in vars(made):
             value = vars(made).get(name)
-            tx.set_attr(cls, name, member if value is None or isinstance(value, made) or id(value) in chosen else value)
+            tx.set_attr(cls, name, member if value is None or isa(value, made) or id(value) in chosen else value)
 
 
 def _can_become(live: Any, member: Any) -> bool:

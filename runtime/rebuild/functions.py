@@ -21,6 +21,7 @@ from typing import Any
 from . import native, outline
 from .outline import FUNCTIONS, Function
 from .transaction import MISSING, Transaction
+from .kinds import isa
 
 FunctionType = types.FunctionType
 Pair = tuple[types.CodeType, types.CodeType]
@@ -29,7 +30,7 @@ _LRU = type(functools.lru_cache(lambda: None))
 
 def reach(value: object, depth: int = 4) -> Iterator[FunctionType]:
     """The functions behind a value: itself, what it wraps, what a class or a descriptor holds."""
-    if isinstance(value, FunctionType):
+    if isa(value, FunctionType):
         yield value
         if depth:
             for name in ("__wrapped__", "registry", "func"):
@@ -40,11 +41,11 @@ def reach(value: object, depth: int = 4) -> Iterator[FunctionType]:
                     held = cell.cell_contents
                 except ValueError:
                     continue
-                if not isinstance(held, type):
+                if not isa(held, type):
                     yield from reach(held, depth - 1)
-    elif isinstance(value, type):
+    elif isa(value, type):
         for inner in list(vars(value).values()):
-            if not isinstance(inner, type) or inner.__qualname__.startswith(f"{value.__qualname__}."):
+            if not isa(inner, type) or inner.__qualname__.startswith(f"{value.__qualname__}."):
                 yield from reach(inner, depth - 1) if depth else ()
     elif depth:
         for inner in _inside(value):
@@ -52,17 +53,17 @@ def reach(value: object, depth: int = 4) -> Iterator[FunctionType]:
 
 
 def _inside(value: object) -> Iterator[object]:
-    if isinstance(value, (staticmethod, classmethod)):
+    if isa(value, (staticmethod, classmethod)):
         yield value.__func__
-    elif isinstance(value, property):
+    elif isa(value, property):
         yield from (value.fget, value.fset, value.fdel)
-    elif isinstance(value, functools.partial):
+    elif isa(value, functools.partial):
         yield value.func
-    elif isinstance(value, (functools.cached_property, functools.partialmethod)):
+    elif isa(value, (functools.cached_property, functools.partialmethod)):
         yield value.func
-    elif isinstance(value, types.MethodType):
+    elif isa(value, types.MethodType):
         yield value.__func__
-    elif isinstance(value, functools.singledispatchmethod):
+    elif isa(value, functools.singledispatchmethod):
         yield from (value.func, value.dispatcher)
     elif type(value) is _LRU:
         yield value.__wrapped__
@@ -76,7 +77,7 @@ def _inside(value: object) -> Iterator[object]:
         inside = _attributes(value)
         if inside is not None and len(inside) <= 50:
             for held in list(inside.values()):
-                if isinstance(held, FunctionType):
+                if isa(held, FunctionType):
                     yield held
 
 
@@ -256,20 +257,20 @@ def apply(
     before, after = _documentation(old), _documentation(new)
     if before != after and function.__doc__ == before:
         tx.stage((native.SET_DOC, function, after), (native.SET_DOC, function, before))
-    if isinstance(change.after, (*FUNCTIONS, ast.Lambda)) and (
-        not isinstance(change.before, (*FUNCTIONS, ast.Lambda)) or _header(change.before) != _header(change.after)
+    if isa(change.after, (*FUNCTIONS, ast.Lambda)) and (
+        not isa(change.before, (*FUNCTIONS, ast.Lambda)) or _header(change.before) != _header(change.after)
     ):
         _set_parameters(tx, function, change, evaluate)
     return None
 
 
 def _header(node: ast.AST) -> str:
-    return ast.dump(node.args) if isinstance(node, ast.Lambda) else outline.signature(node)  # type: ignore[arg-type]  # a def
+    return ast.dump(node.args) if isa(node, ast.Lambda) else outline.signature(node)  # type: ignore[arg-type]  # a def
 
 
 def _documentation(code: types.CodeType) -> str | None:
     first = code.co_consts[0] if code.co_consts else None
-    return first if isinstance(first, str) and code.co_name != "<lambda>" else None
+    return first if isa(first, str) and code.co_name != "<lambda>" else None
 
 
 def parameters(node: Any) -> tuple[dict[str, ast.expr], dict[str, ast.expr], dict[str, ast.expr]]:
@@ -324,6 +325,9 @@ def set_annotations(tx: Transaction, function: FunctionType, made: dict[str, Any
     tx.stage((dict.update, known, made), (dict.clear, known))
 
 
+_OF_DECORATORS = ("__wrapped__", "__isabstractmethod__", "__final__", "__override__", "__deprecated__")
+
+
 def adopt(tx: Transaction, function: FunctionType, other: FunctionType, *, name: bool = True) -> None:
     """Let a function become all that another is, its own attributes excepted; both then do the same."""
     if function is other:
@@ -353,8 +357,9 @@ def adopt(tx: Transaction, function: FunctionType, other: FunctionType, *, name:
     inside = function.__dict__
     for key, value in other.__dict__.items():
         tx.set_item(inside, key, value)
-    if "__wrapped__" in inside and "__wrapped__" not in other.__dict__:
-        tx.del_item(inside, "__wrapped__")
+    for key in _OF_DECORATORS:
+        if key in inside and key not in other.__dict__:
+            tx.del_item(inside, key)
 
 
 def forward(tx: Transaction, function: FunctionType, target: Callable[..., Any]) -> None:
@@ -373,7 +378,7 @@ def forward(tx: Transaction, function: FunctionType, target: Callable[..., Any])
 
         made = forward_call  # type: ignore[assignment]  # a function
     functools.update_wrapper(made, target, updated=())
-    if isinstance(target, type):
+    if isa(target, type):
         made.__annotations__ = {}
     adopt(tx, function, made, name=False)
 
@@ -408,23 +413,23 @@ def clear_caches(value: object) -> Iterator[Any]:
         seen.add(id(each))
         if type(each) is _LRU:
             yield each
-        wrapped = getattr(each, "__dict__", {}).get("__wrapped__") if isinstance(each, (FunctionType, _LRU)) else None
+        wrapped = getattr(each, "__dict__", {}).get("__wrapped__") if isa(each, (FunctionType, _LRU)) else None
         todo += [wrapped] if wrapped is not None else []
-        if isinstance(each, type):
-            todo += [v for v in vars(each).values() if not isinstance(v, type)]
-        elif isinstance(each, FunctionType):
+        if isa(each, type):
+            todo += [v for v in vars(each).values() if not isa(v, type)]
+        elif isa(each, FunctionType):
             for cell in each.__closure__ or ():
                 try:
                     todo.append(cell.cell_contents)
                 except ValueError:
                     continue
-            todo = [t for t in todo if not isinstance(t, type)]
-        elif isinstance(each, (staticmethod, classmethod, property, functools.partial)):
+            todo = [t for t in todo if not isa(t, type)]
+        elif isa(each, (staticmethod, classmethod, property, functools.partial)):
             todo += [inner for inner in _inside(each) if inner is not None]
 
 
 def is_definition(node: object) -> bool:
-    return isinstance(node, FUNCTIONS)
+    return isa(node, FUNCTIONS)
 
 
 def bare(node: Function) -> Function:

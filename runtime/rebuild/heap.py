@@ -20,6 +20,7 @@ from typing import Any
 
 from . import functions, native
 from .transaction import Transaction
+from .kinds import isa
 
 _CHUNK = 512
 Mapping = dict[int, tuple[Any, Any]]  # identity of the old -> (old, new)
@@ -56,14 +57,19 @@ class Swap:
         """Look, decide, write."""
         things = self.scan.heap(why)
         began = time.perf_counter()
+        for old, _ in self.mapping.values():
+            if isa(old, type):  # what makes it a class is its own affair
+                own |= {id(old), id(old.__mro__), id(native.class_dict(old))}
+                own |= {id(v) for v in vars(old).values() if isa(v, (types.GetSetDescriptorType, types.MemberDescriptorType))}
         own |= {id(things), id(self.mapping), id(self.writers), id(self.__dict__)} | {id(pair) for pair in self.mapping.values()}
         if not self.strict and len(self.mapping) <= 4:
             things = gc.get_referrers(*(old for old, _ in self.mapping.values()))
             own.add(id(things))
         for holder, referents in holders((old for old, _ in self.mapping.values()), things, own):
-            if isinstance(holder, types.FrameType):
+            if isa(holder, types.FrameType):
                 continue
             self._consider(holder, referents)
+            del holder, referents
         del things
         self._frames()
         self._decide()
@@ -128,21 +134,21 @@ class Swap:
 def _writer(tx: Transaction, holder: Any, hits: collections.Counter[int]) -> Callable[[Mapping], None] | None:
     """How to replace references inside one object; None where it cannot be written."""
     kind = type(holder)
-    if isinstance(holder, dict):
+    if isa(holder, dict):
         return lambda chosen: _write_dict(tx, holder, chosen)
-    if isinstance(holder, list):
+    if isa(holder, list):
         return lambda chosen: _write_list(tx, holder, chosen)
-    if isinstance(holder, set):
+    if isa(holder, set):
         return lambda chosen: _write_set(tx, holder, chosen)
-    if isinstance(holder, collections.deque):
+    if isa(holder, collections.deque):
         return lambda chosen: _write_deque(tx, holder, chosen)
-    if isinstance(holder, types.CellType):
+    if isa(holder, types.CellType):
         return lambda chosen: functions.set_cell(tx, holder, chosen[id(holder.cell_contents)][1])
-    if kind.__flags__ & (1 << 4) and not isinstance(holder, type):
+    if kind.__flags__ & (1 << 4) and not isa(holder, type):
         inside = functions._attributes(holder)  # from here on the attributes are in a dict
         if inside is not None:
             return lambda chosen: _write_object(tx, holder, inside, chosen)
-    if isinstance(holder, type):
+    if isa(holder, type):
         return lambda chosen: _write_class(tx, holder, chosen)
     size = _size(holder)
     count = collections.Counter(w for w in native.words(holder, size)[2:] if w in hits)
@@ -152,7 +158,7 @@ def _writer(tx: Transaction, holder: Any, hits: collections.Counter[int]) -> Cal
 
 
 def _size(holder: Any) -> int:
-    return object.__sizeof__(holder) if not isinstance(holder, tuple) else tuple.__sizeof__(holder)
+    return object.__sizeof__(holder) if not isa(holder, tuple) else tuple.__sizeof__(holder)
 
 
 def _write_words(tx: Transaction, holder: Any, chosen: Mapping) -> None:

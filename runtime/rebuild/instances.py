@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import layout
 from .errors import RebuildError
+from .kinds import isa
 
 if TYPE_CHECKING:
     from .scopes import Edit
@@ -29,7 +30,7 @@ def schema_of(namespace: Any) -> int:
 
 def hook_of(cls: type) -> Hook | None:
     found = vars(cls).get("__upgrade__")
-    if type(vars(cls).get("__schema__")) is not int or not isinstance(found, types.FunctionType):
+    if type(vars(cls).get("__schema__")) is not int or not isa(found, types.FunctionType):
         return None
     return found
 
@@ -196,7 +197,7 @@ def restore(thing: Any, values: dict[str, Any]) -> None:
         inside.clear()
     for cls in type(thing).__mro__:
         for name, member in vars(cls).items():
-            if isinstance(member, types.MemberDescriptorType) and cls.__flags__ & (1 << 9) and name in now and name not in values:
+            if isa(member, types.MemberDescriptorType) and cls.__flags__ & (1 << 9) and name in now and name not in values:
                 member.__delete__(thing)
     layout.fill(thing, values)
 

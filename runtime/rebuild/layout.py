@@ -16,6 +16,7 @@ from . import functions, heap, native, unify
 from .functions import FunctionType
 from .report import Straggler
 from .transaction import MISSING
+from .kinds import isa
 
 if TYPE_CHECKING:
     from .scopes import Edit, Scope
@@ -28,17 +29,17 @@ def take_over(scope: Scope, cls: type, made: type, kept: set[str]) -> type:
     known = scope.plan.record.members.get(cls.__qualname__, {})
     old, new = dict(vars(cls)), dict(vars(made))
     for name, live in old.items():
-        if name in _SKIPPED or isinstance(live, (types.MemberDescriptorType, types.GetSetDescriptorType)):
+        if name in _SKIPPED or isa(live, (types.MemberDescriptorType, types.GetSetDescriptorType)):
             continue
         value = new.get(name, MISSING)
         if value is MISSING:
             if name not in known:  # set by the running program
                 type.__setattr__(made, name, live)
-        elif isinstance(live, (FunctionType, staticmethod, classmethod, property)) and live is not value:
+        elif isa(live, (FunctionType, staticmethod, classmethod, property)) and live is not value:
             found = next(functions.reach(live, 1), None)
             if found is not None and found.__module__ == cls.__module__:
                 type.__setattr__(made, name, unify.join(scope, live, value))
-        elif name in kept and not isinstance(live, type):
+        elif name in kept and not isa(live, type):
             type.__setattr__(made, name, live)
     scope.edit.moved_classes.append((cls, made))
     return made
@@ -83,10 +84,12 @@ def finish(edit: Edit) -> tuple[int, list[Straggler], list[tuple[Any, Any, dict[
     for old, new in swap.mapping.values():
         _move_weak_references(edit, old, new)
         upgraded.append((old, new, state(old)))
-    pairs: heap.Mapping = {id(cls): (cls, new) for cls, new in classes.items()}
+    edit.moved_classes[:] = classes.items()
+    del classes
+    pairs: heap.Mapping = {id(cls): (cls, new) for cls, new in edit.moved_classes}
     again = heap.Swap(edit.tx, pairs, edit.scan, all_or_none=False)
     again.run(own_ids(edit), "references to the class")
-    for cls, new in classes.items():
+    for cls, new in edit.moved_classes:
         _lend(edit, cls, new)
     return moved + len(swap.mapping), [_left(o) for o in stay], upgraded
 
@@ -99,12 +102,12 @@ def references(edit: Edit, swap: heap.Swap, mapping: heap.Mapping) -> None:
 def own_ids(edit: Edit) -> set[int]:
     """Our own books, which must go on naming what was there before."""
     tx = edit.tx
-    ids = {id(vars(edit)), id(vars(tx)), id(edit.swaps), id(edit.moved_classes), id(edit.touched), id(edit.before), id(edit.field_makers), id(edit.changed)}
+    ids = {id(vars(edit)), id(vars(tx)), id(edit.swaps), id(edit.moved_classes), id(edit.touched), id(edit.made), id(edit.before), id(edit.field_makers), id(edit.changed)}
     ids |= {id(edit.rehash), id(tx._held), id(tx._undo), id(tx._finish), id(tx._spaces), id(tx._containers), id(tx._overlay), id(tx._staged), id(tx._inverse)}
     for book in (tx._undo, tx._staged, tx._inverse, edit.swaps, edit.moved_classes, edit.field_makers, tx._containers, tx._spaces):
         for entry in book:
             ids.add(id(entry))
-            ids |= {id(part) for part in entry if isinstance(part, (list, tuple)) and book in (tx._undo, tx._staged, tx._inverse)}
+            ids |= {id(part) for part in entry if isa(part, (list, tuple)) and book in (tx._undo, tx._staged, tx._inverse)}
     ids |= {id(copy) for _, copy in (*tx._spaces, *tx._containers)}
     ids |= {id(held) for held in tx._held if type(held) in {dict, list, tuple, set}}
     ids |= {id(pair) for pair in edit.changed.values()}
@@ -117,7 +120,7 @@ def state(thing: Any) -> dict[str, Any]:
     for cls in type(thing).__mro__:
         if cls.__flags__ & (1 << 9):
             for name, member in vars(cls).items():
-                if isinstance(member, types.MemberDescriptorType) and name not in found:
+                if isa(member, types.MemberDescriptorType) and name not in found:
                     try:
                         found[name] = member.__get__(thing, type(thing))
                     except AttributeError:
@@ -131,7 +134,7 @@ def remake(old: Any, cls: type, values: dict[str, Any]) -> Any:
     solid = native.layout(cls)[0]
     source = native.layout(type(old))[0]
     try:
-        if solid is object or solid not in type(old).__mro__:
+        if solid is object or (solid not in type(old).__mro__ and not issubclass(solid, BaseException)):
             new = solid.__new__(cls)
         elif solid in (int, float, str, bytes, tuple, frozenset, complex):
             new = solid.__new__(cls, _plain(old, solid))
@@ -171,7 +174,7 @@ def fill(new: Any, values: dict[str, Any]) -> None:
     for cls in type(new).__mro__:
         if cls.__flags__ & (1 << 9):
             for name, member in vars(cls).items():
-                if isinstance(member, types.MemberDescriptorType):
+                if isa(member, types.MemberDescriptorType):
                     members.setdefault(name, member)
     inside = functions._attributes(new)
     for name, value in values.items():
@@ -188,7 +191,7 @@ def _move_subclasses(edit: Edit, cls: type, classes: dict[type, type]) -> None:
         bases = tuple(classes.get(b, b) for b in sub.__bases__)
         body = {
             n: v for n, v in vars(sub).items()
-            if n not in {"__dict__", "__weakref__"} and not isinstance(v, types.MemberDescriptorType)
+            if n not in {"__dict__", "__weakref__"} and not isa(v, types.MemberDescriptorType)
         }
         made = _quietly(type(sub), sub.__name__, bases, body)
         for value in body.values():
@@ -222,9 +225,9 @@ def _quietly(meta: type, name: str, bases: tuple[type, ...], body: dict[str, Any
 def _lend(edit: Edit, cls: type, new: type) -> None:
     """What stays on the old class runs the new bodies, and says that it is of the new one."""
     for name, value in vars(new).items():
-        if name in _SKIPPED or isinstance(value, (types.MemberDescriptorType, types.GetSetDescriptorType)):
+        if name in _SKIPPED or isa(value, (types.MemberDescriptorType, types.GetSetDescriptorType)):
             continue
-        if isinstance(vars(cls).get(name), types.MemberDescriptorType):
+        if isa(vars(cls).get(name), types.MemberDescriptorType):
             continue
         edit.tx.set_attr(cls, name, value)
     edit.tx.set_attr(cls, "__class__", property(lambda self: new))

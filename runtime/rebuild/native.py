@@ -22,6 +22,8 @@ import weakref
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from .kinds import isa
+
 Write = tuple[Any, ...]  # a callable implemented in C, and its arguments
 
 _WORD = ctypes.sizeof(ctypes.c_void_p)
@@ -145,14 +147,20 @@ def layout(cls: type) -> tuple[Any, ...]:
     slots: list[str] = []
     solid: type = cls
     while solid.__flags__ & (1 << 9):  # made by a class statement
-        slots[:0] = sorted(name for name, value in vars(solid).items() if isinstance(value, types.MemberDescriptorType))
+        slots[:0] = sorted(name for name, value in vars(solid).items() if isa(value, types.MemberDescriptorType))
         above = solid.__base__
         if above is None:
             break
         solid = above
+    while issubclass(solid, Exception) and solid.__base__ and _sizes(solid.__base__) == _sizes(solid):
+        solid = solid.__base__  # most exceptions are the same in memory
     # managed dict, garbage collected, and the built-in families
     flags = cls.__flags__ & ((1 << 4) | (1 << 14) | (0xFF << 24))
     return solid, cls.__basicsize__, cls.__itemsize__, cls.__dictoffset__, cls.__weakrefoffset__, flags, tuple(slots)
+
+
+def _sizes(cls: type) -> tuple[int, ...]:
+    return cls.__basicsize__, cls.__itemsize__, cls.__dictoffset__, cls.__weakrefoffset__
 
 
 def set_bases(cls: type, bases: tuple[type, ...], base: type) -> None:
@@ -179,8 +187,8 @@ def set_type(thing: object, cls: type) -> None:
     _set_value(ctypes.c_size_t.from_address(id(thing) + _TYPE), id(cls))
     if old.__flags__ & (1 << 9):
         _decref(old)
-    if isinstance(thing, type):
-        ctypes.pythonapi.PyType_Modified(ctypes.py_object(thing))
+    if isa(thing, type):
+        modified(thing)
 
 
 def replace_words(holder: object, old: object, new: object, size: int, start: int = 0) -> int:
@@ -201,6 +209,17 @@ def move_weak_references(old: object, new: object) -> None:
     source = ctypes.c_size_t.from_address(id(old) + type(old).__weakrefoffset__)
     target = ctypes.c_size_t.from_address(id(new) + type(new).__weakrefoffset__)
     target.value, source.value = source.value, 0
+
+
+def class_dict(cls: type) -> dict[str, Any]:
+    """The dict behind `vars(cls)`, for the few names that assignment to the class would take as its own."""
+    found = gc.get_referents(vars(cls))[0]
+    assert type(found) is dict
+    return found
+
+
+modified: Callable[[type], None] = ctypes.pythonapi.PyType_Modified
+modified.argtypes, modified.restype = [ctypes.py_object], None  # type: ignore[attr-defined]  # a foreign function
 
 
 def getset(cls: type, like: Any) -> Any:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import heap
 from .errors import RebuildError
+from .kinds import isa
 
 if TYPE_CHECKING:
     from .scopes import Edit
@@ -28,15 +29,15 @@ def run(edit: Edit, classes: set[type], own: set[int]) -> None:
             wanted.append(holder)
     ids = set(map(id, wanted))
     for holder, _ in heap.holders(wanted, things, own):
-        if isinstance(holder, (dict, set)) and not ids.isdisjoint(map(id, holder)):
+        if isa(holder, (dict, set)) and not ids.isdisjoint(map(id, holder)):
             _fill_again(edit, holder, name)
 
 
 def _fill_again(edit: Edit, holder: Any, name: str) -> None:
-    kind: Any = dict if isinstance(holder, dict) else set
+    kind: Any = dict if isa(holder, dict) else set
     before = list(dict.items(holder)) if kind is dict else list(holder)
-    edit.tx.did(kind.update, holder, before)
-    edit.tx.did(kind.clear, holder)
+    edit.tx.did_keys(kind.update, holder, before)
+    edit.tx.did_keys(kind.clear, holder)
     kind.clear(holder)
     kind.update(holder, before)
     if len(holder) != len(before):

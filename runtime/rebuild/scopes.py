@@ -19,6 +19,7 @@ from .functions import Change, FunctionType
 from .plan import ModulePlan, Step
 from .report import Note
 from .transaction import MISSING, Transaction
+from .kinds import isa
 
 _COMPOUND = (ast.If, ast.Try, ast.For, ast.While, ast.With, ast.Match, ast.AsyncFor, ast.AsyncWith)
 _CAPTURE = "_midair_capture"
@@ -35,9 +36,9 @@ class Before:
     @classmethod
     def of(cls, live: type) -> Before:
         number, back = vars(live).get("__schema__", 0), vars(live).get("__downgrade__")
-        if isinstance(back, FunctionType):  # as it is now, whatever its name will mean
+        if isa(back, FunctionType):  # as it is now, whatever its name will mean
             back = FunctionType(back.__code__, back.__globals__, back.__name__, back.__defaults__, back.__closure__)
-        return cls(number if type(number) is int else 0, back if isinstance(back, FunctionType) else None, live.__mro__)
+        return cls(number if type(number) is int else 0, back if isa(back, FunctionType) else None, live.__mro__)
 
 
 @dataclass(eq=False)
@@ -54,6 +55,7 @@ class Edit:
     swaps: list[tuple[Any, Any]] = field(default_factory=list)  # references to the first become the second
     moved_classes: list[tuple[type, type]] = field(default_factory=list)  # a layout changed: old class, new class
     touched: list[type] = field(default_factory=list)  # classes whose body or bases changed
+    made: list[type] = field(default_factory=list)  # classes built aside, of no use any more
     before: dict[type, Before] = field(default_factory=dict)  # classes that were edited, as they were
     field_makers: list[tuple[type, dict[str, Callable[[], Any]]]] = field(default_factory=list)  # new fields with defaults
     rehash: list[type] = field(default_factory=list)
@@ -161,7 +163,7 @@ class Scope:
     def same_codes(self, code: types.CodeType) -> types.CodeType:
         """The same code, with the code objects that are in the module's tree in the place of equal ones."""
         consts = tuple(
-            self.canonical.get(c) or self.same_codes(c) if isinstance(c, types.CodeType) else c for c in code.co_consts
+            self.canonical.get(c) or self.same_codes(c) if isa(c, types.CodeType) else c for c in code.co_consts
         )
         if all(a is b for a, b in zip(consts, code.co_consts, strict=True)):
             return code
@@ -173,7 +175,7 @@ class Scope:
             return self._execute_in_class(nodes)
         code = compile(ast.Module(nodes, []), self.plan.path, "exec", flags=self.plan.text.flags, dont_inherit=True)
         code = self.same_codes(code)
-        if any(isinstance(n, _COMPOUND) for n in nodes):
+        if any(isa(n, _COMPOUND) for n in nodes):
             self.tx.flush()
             before = dict(self.space)
             self.tx.run(code, self.space)
@@ -198,16 +200,21 @@ class Scope:
         caught: dict[str, Any] = {}
         given = {n: v for n, v in vars(cls).items() if n not in {"__dict__", "__weakref__", "__annotations__"}}
 
-        class Capture:
-            @staticmethod
-            def __prepare__(name: str, bases: object) -> dict[str, Any]:
-                return dict(given) if name == self.path[-1].name else {}
+        depth = len(self.path)
+        entered = 0
+
+        def prepare(name: str, bases: object) -> dict[str, Any]:
+            nonlocal entered
+            entered += 1
+            return dict(given) if entered == depth else {_CAPTURE: capture}
 
         def capture(name: str, bases: object, body: dict[str, Any]) -> None:
-            if name == self.path[-1].name:
+            nonlocal entered
+            if entered == depth:
                 caught.update(body)
+            entered = 0  # the classes around it are of no interest
 
-        capture.__prepare__ = Capture.__prepare__  # type: ignore[attr-defined]  # how a metaclass gives the namespace
+        capture.__prepare__ = prepare  # type: ignore[attr-defined]  # how a metaclass gives the namespace
         inner = nodes
         for node in reversed(self.path):
             keyword = ast.keyword("metaclass", ast.Name(_CAPTURE, ast.Load()))
@@ -216,7 +223,7 @@ class Scope:
         code = compile(ast.Module(inner, []), self.plan.path, "exec", flags=self.plan.text.flags, dont_inherit=True)
         scratch: dict[str, Any] = {_CAPTURE: capture}
         self.tx.run(self.same_codes(code), self.space, scratch)
-        if isinstance(cell := caught.pop("__classcell__", None), types.CellType):
+        if isa(cell := caught.pop("__classcell__", None), types.CellType):
             cell.cell_contents = cls
         return {n: v for n, v in caught.items() if given.get(n, MISSING) is not v and n not in {"__module__", "__qualname__"}}
 
@@ -241,20 +248,20 @@ class Scope:
         node = step.node
         if outline.is_main_block(node):
             self.exchange(step)
-        elif isinstance(node, outline.FUNCTIONS):
+        elif isa(node, outline.FUNCTIONS):
             self._run_function(step, node)
-        elif isinstance(node, ast.ClassDef):
+        elif isa(node, ast.ClassDef):
             from . import classes
 
             classes.run(self, step, node)
-        elif isinstance(node, (ast.Assign, ast.AnnAssign)):
+        elif isa(node, (ast.Assign, ast.AnnAssign)):
             self._run_assignment(step, node)
         elif outline.is_docstring(node) and step.new is not None and step.new.start == node.lineno:
             self._run_docstring(step)
         else:
             self.exchange(step)
             self._bind(self.execute([node]), step)
-            if isinstance(node, ast.Expr):
+            if isa(node, ast.Expr):
                 self.edit.change("ran", self, ast.unparse(node)[:40], node.lineno)
         if step.old is not None:  # names that the statement bound and binds no longer
             rest = plan.names_kept(self.plan.text) if not self.path else self.bound_now()
@@ -265,7 +272,7 @@ class Scope:
         return {name for statement in self.path[-1].body for name in outline.bound(statement)}
 
     def _run_docstring(self, step: Step) -> None:
-        assert isinstance(step.node, ast.Expr)
+        assert isa(step.node, ast.Expr)
         if self.path or (self.plan.text.body and self.plan.text.body[0] is step.new):
             self.set("__doc__", ast.literal_eval(step.node.value))
 
@@ -330,7 +337,7 @@ class Scope:
         for i, name in enumerate(path):
             inside = self.space if i == 0 else vars(found)
             found = inside.get(name)
-            if not isinstance(found, type):
+            if not isa(found, type):
                 return None
         return found
 
@@ -340,7 +347,7 @@ class Scope:
         before = step.before
         live = self.get(node.name)
         line = step.new.start if step.new else node.lineno
-        if isinstance(before, outline.FUNCTIONS) and live is not MISSING and not step.again:
+        if isa(before, outline.FUNCTIONS) and live is not MISSING and not step.again:
             self.exchange(step)
             if outline.decorators(before) == outline.decorators(node) and not _registers(node, before):
                 return
@@ -353,7 +360,7 @@ class Scope:
         self.exchange(step)
         old_parts = values.pairs_of(step.before) if step.before is not None else {}
         new_parts = values.pairs_of(node)
-        if new_parts and all(map(outline.is_plain, new_parts.values())) and not isinstance(node, ast.AnnAssign):
+        if new_parts and all(map(outline.is_plain, new_parts.values())) and not isa(node, ast.AnnAssign):
             bound = {}
             made: dict[int, Any] = {}
             for name, expr in new_parts.items():
@@ -369,7 +376,7 @@ class Scope:
             live = self.get(plain)
             if old is not None and new is not None and live is not MISSING and not step.again:
                 if ast.dump(old) == ast.dump(new):
-                    if self.cls is not None or len(new_parts) > 1 or isinstance(node, ast.AnnAssign):
+                    if self.cls is not None or len(new_parts) > 1 or isa(node, ast.AnnAssign):
                         continue
                 if self._merged(old, new, value, live):
                     self.edit.change("merged", self, plain, node.lineno)
@@ -406,7 +413,7 @@ class Scope:
         made = bound.pop("__annotations__", None)
         if made is not None and self.cls is not None:
             known = vars(self.cls).get("__annotations__")
-            if isinstance(known, dict):
+            if isa(known, dict):
                 before = dict(known)
                 self.tx.stage((dict.update, known, made), (dict.update, known, before))
                 self.tx.stage((len, known), (dict.clear, known))
@@ -454,7 +461,7 @@ class Scope:
         for dotted in statement.reads:
             base, dot, name = dotted.partition(".")
             owner = self.space.get(base) if dot else None
-            if isinstance(owner, types.ModuleType) and (owner.__name__, name) in self.edit.changed:
+            if isa(owner, types.ModuleType) and (owner.__name__, name) in self.edit.changed:
                 found.add(dotted)
         return found
 
@@ -466,7 +473,7 @@ class Scope:
             node = step.node
             for name in sorted(outline.bound(node) - kept):
                 self.drop(name, node.lineno, node)
-            if isinstance(node, ast.Expr) and isinstance(node.value, (ast.Call, ast.Await)):
+            if isa(node, ast.Expr) and isa(node.value, (ast.Call, ast.Await)):
                 self.edit.keep(self, ast.unparse(node)[:40], node.lineno, "a call cannot be taken back")
 
     def drop(self, name: str, line: int, node: ast.stmt | None = None) -> None:
@@ -476,8 +483,8 @@ class Scope:
         if not self.path and not self.untouched(name) and not self._set_by_itself(name, live):
             self.edit.keep(self, name, line, "it was set from outside")
             return
-        if isinstance(live, (type, FunctionType)):
-            kind = "class" if isinstance(live, type) else "def"
+        if isa(live, (type, FunctionType)):
+            kind = "class" if isa(live, type) else "def"
             qualname = f"{self.qualname}.{name}" if self.path else name
             sources.remember(self.plan.name, kind, qualname, live)
         self.delete(name)
@@ -485,7 +492,7 @@ class Scope:
 
     def _set_by_itself(self, name: str, live: object) -> bool:
         """Did the module's own code change it (a `global` in one of its functions)?"""
-        if isinstance(live, (type, FunctionType)):
+        if isa(live, (type, FunctionType)):
             return getattr(live, "__module__", None) == self.plan.name and name not in self.put
         return any(f"global {name}" in line or f"{name}" in line.partition("global")[2] for line in self.plan.record.text.lines if "global" in line)
 
@@ -501,7 +508,7 @@ def _alike(old: types.CodeType, new: types.CodeType) -> bool:
 
 def _name(node: ast.stmt) -> str:
     named = getattr(node, "name", None)
-    if isinstance(named, str):
+    if isa(named, str):
         return named
     names = sorted(outline.bound(node))
     return ", ".join(names) if names else type(node).__name__.lower()
@@ -511,13 +518,13 @@ def _registers(node: outline.Function, before: outline.Function) -> bool:
     """`@something.register`: what it registers depends on the annotations, so it must run again when they change."""
     if outline.signature(node) == outline.signature(before):
         return False
-    return any(isinstance(d, ast.Attribute) and d.attr == "register" for d in node.decorator_list)
+    return any(isa(d, ast.Attribute) and d.attr == "register" for d in node.decorator_list)
 
 
 def _set_name(tx: Transaction, cls: type, name: str, value: object) -> None:
     """As at the end of a class statement."""
     hook = getattr(type(value), "__set_name__", None)
-    if hook is not None and not isinstance(value, (FunctionType, type)):
+    if hook is not None and not isa(value, (FunctionType, type)):
         hook(value, cls, name)
 
 

@@ -24,8 +24,9 @@ from typing import Any
 from . import outline
 from .errors import RebuildError
 from .outline import Imported, Statement
+from .kinds import isa
 
-_SKIPPED = ("site-packages", "dist-packages", "__pycache__", ".venv", "venv", "node_modules", ".git")
+SKIPPED = ("site-packages", "dist-packages", "__pycache__", ".venv", "venv", "node_modules", ".git")
 
 
 @dataclass(eq=False)
@@ -87,14 +88,14 @@ class Record:
                 else:
                     self.put.pop(name, None)
         for name in space if names is None else names:
-            if isinstance(cls := space.get(name), type) and type.__getattribute__(cls, "__module__") == self.name:
+            if isa(cls := space.get(name), type) and type.__getattribute__(cls, "__module__") == self.name:
                 self.note_class(cls, name)
 
     def note_class(self, cls: type, path: str) -> None:
         inside = vars(cls)
         self.members[path] = {name: id(value) for name, value in inside.items()}
         for name, value in list(inside.items()):
-            if isinstance(value, type) and getattr(value, "__qualname__", "") == f"{path}.{name}":
+            if isa(value, type) and type.__getattribute__(value, "__qualname__") == f"{path}.{name}":
                 self.note_class(value, f"{path}.{name}")
 
     def holds(self, name: str, value: object) -> bool:
@@ -121,7 +122,7 @@ def is_ours(path: str | None) -> bool:
             return True
         if path.startswith(folder + os.sep):
             inner = path[len(folder) + 1 :].split(os.sep)[:-1]
-            if not any(part in _SKIPPED for part in inner) and not any(
+            if not any(part in SKIPPED for part in inner) and not any(
                 os.path.exists(os.path.join(folder, *inner[: i + 1], "pyvenv.cfg")) for i in range(len(inner))
             ):
                 return True
@@ -222,7 +223,7 @@ def record(folder: str | os.PathLike[str]) -> list[str]:
     refused = []
     for name, module in list(sys.modules.items()):
         path = getattr(module, "__file__", None)
-        if name not in records and isinstance(path, str) and isinstance(module, types.ModuleType) and is_ours(path):
+        if name not in records and isa(path, str) and isa(module, types.ModuleType) and is_ours(path):
             if name == "__mp_main__" or any(r.module is module for r in records.values()):
                 continue
             try:
@@ -261,7 +262,7 @@ def adopt(name: str, module: types.ModuleType, path: str) -> Record:
 def _with(code: types.CodeType, live: dict[types.CodeType, types.CodeType]) -> types.CodeType:
     """The same tree with the live code objects in the place of equal ones."""
     consts = tuple(
-        live.get(c) or _with(c, live) if isinstance(c, types.CodeType) else c for c in code.co_consts
+        live.get(c) or _with(c, live) if isa(c, types.CodeType) else c for c in code.co_consts
     )
     return code.replace(co_consts=consts)
 
@@ -273,7 +274,7 @@ def _live_codes(module: types.ModuleType) -> dict[int, types.CodeType]:
     files = {module.__file__, real(module.__file__ or "")}
     found: dict[int, types.CodeType] = {}
     for value in list(vars(module).values()):
-        owner = getattr(value, "__module__", None) if isinstance(value, (type, types.FunctionType)) else module.__name__
+        owner = getattr(value, "__module__", None) if isa(value, (type, types.FunctionType)) else module.__name__
         if owner == module.__name__:
             for function in reach(value):
                 if function.__code__.co_filename in files:
@@ -293,7 +294,7 @@ def recover(name: str) -> Record:
     if module is None:
         raise RebuildError(f"module {name!r} is not imported; nothing of it runs", stage="call")
     path = getattr(module, "__file__", None)
-    if not isinstance(path, str) or not path.endswith(".py"):
+    if not isa(path, str) or not path.endswith(".py"):
         raise RebuildError(f"module {name!r} has no source file", stage="call")
     return adopt(name, module, path)
 

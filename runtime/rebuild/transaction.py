@@ -7,6 +7,7 @@ before it did. Whatever goes wrong, `roll_back` replays the inverses, last first
 
 from __future__ import annotations
 
+import logging
 import sys
 import types
 from collections.abc import Callable, Mapping
@@ -14,6 +15,7 @@ from typing import Any, Final
 
 from . import native, sources
 from .native import Write
+from .kinds import isa
 
 
 class _Missing:
@@ -22,6 +24,8 @@ class _Missing:
 
 
 MISSING: Final = _Missing()
+log = logging.getLogger("midair.rebuild")
+_OF_TYPE = {"__class__", "__dict__", "__weakref__"}  # setting these on a class means something else
 _MAX_COPIED = 10_000  # entries; larger containers are not watched for changes that a failed edit made in passing
 
 
@@ -33,6 +37,7 @@ class Transaction:
         self._inverse: list[Write] = []
         self._overlay: dict[tuple[int, str], Any] = {}
         self._undo: list[Write] = []
+        self._undo_keys: list[Write] = []
         self._spaces: list[tuple[dict[str, Any], dict[str, Any]]] = []
         self._containers: list[tuple[Any, Any]] = []
         self._modules: dict[str, types.ModuleType] | None = None
@@ -65,6 +70,10 @@ class Transaction:
         """Something was done at once; this undoes it."""
         self._undo.append((inverse, *args))
 
+    def did_keys(self, inverse: Callable[..., Any], *args: Any) -> None:
+        """The same for what asks keys for their hash: undone when their classes are as they were."""
+        self._undo_keys.append((inverse, *args))
+
     # -- module globals and classes -----------------------------------------------------------------------------
 
     def get(self, space: Mapping[str, Any], name: str, key: int | None = None) -> Any:
@@ -91,7 +100,10 @@ class Transaction:
 
     def set_attr(self, cls: type, name: str, value: Any) -> None:
         old = self.get_attr(cls, name)
-        if old is not value:
+        if name in _OF_TYPE:
+            self.set_item(native.class_dict(cls), name, value)
+            self.stage((native.modified, cls), (native.modified, cls))
+        elif old is not value:
             self._overlay[id(cls), name] = value
             self._hold_old(old)
             back: Write = (
@@ -101,7 +113,10 @@ class Transaction:
 
     def del_attr(self, cls: type, name: str) -> None:
         old = self.get_attr(cls, name)
-        if old is not MISSING:
+        if name in _OF_TYPE:
+            self.del_item(native.class_dict(cls), name)
+            self.stage((native.modified, cls), (native.modified, cls))
+        elif old is not MISSING:
             self._overlay[id(cls), name] = MISSING
             self._hold_old(old)
             self.stage((type.__delattr__, cls, name), (type.__setattr__, cls, name, old))
@@ -154,7 +169,6 @@ class Transaction:
         self._staged, self._inverse = [], []
         self._overlay.clear()
         undo, self._undo = self._undo, []
-        native.perform(reversed(undo))
         for space, before in self._spaces:
             if space.keys() != before.keys() or any(space[name] is not value for name, value in before.items()):
                 self._held.append(dict(space))
@@ -172,16 +186,23 @@ class Transaction:
                     delattr(sys.modules[parent], last)
             for name, module in self._modules.items():
                 sys.modules.setdefault(name, module)
+        inverses = iter([*reversed(undo), *reversed(self._undo_keys)])
+        while True:
+            try:
+                native.perform(inverses)
+                break
+            except Exception:  # the user's own __hash__ or a property may raise; the rest must still be put back
+                log.exception("part of a refused edit could not be undone")
         self._held.clear()
 
 
 def _put_back(live: Any, before: Any) -> None:
     """Give a container its contents back, without asking its members how they compare."""
-    if isinstance(live, list):
+    if isa(live, list):
         same = len(live) == len(before) and all(a is b for a, b in zip(live, before, strict=True))
         if not same:
             live[:] = before
-    elif isinstance(live, dict):
+    elif isa(live, dict):
         same = len(live) == len(before) and all(
             a is b and live[a] is before[b] for a, b in zip(live, before, strict=True)
         )

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from . import outline
+from .kinds import isa
 
 _IMMUTABLE = (
     int, float, complex, str, bytes, bool, type(None), type(...), range, slice, re.Pattern, decimal.Decimal, fractions.Fraction,
@@ -42,21 +43,21 @@ _PURE_NODES = (
 
 
 def is_immutable(value: object) -> bool:
-    if isinstance(value, (tuple, frozenset)) and type(value) in {tuple, frozenset}:
+    if isa(value, (tuple, frozenset)) and type(value) in {tuple, frozenset}:
         return all(map(is_immutable, value))
-    return isinstance(value, _IMMUTABLE) or isinstance(value, _TYPING) or isinstance(value, (type, types.FunctionType))
+    return isa(value, _IMMUTABLE) or isa(value, _TYPING) or isa(value, (type, types.FunctionType))
 
 
 def is_pure(node: ast.expr, look: Callable[[str], Any]) -> bool:
     """Does the expression call nothing but builtins, methods of immutable values and pure standard modules?"""
-    local = {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+    local = {n.id for n in ast.walk(node) if isa(n, ast.Name) and isa(n.ctx, ast.Store)}
 
     def resolve(expr: ast.expr) -> Any:
-        if isinstance(expr, ast.Name) and expr.id not in local:
+        if isa(expr, ast.Name) and expr.id not in local:
             return look(expr.id)
-        if isinstance(expr, ast.Attribute):
+        if isa(expr, ast.Attribute):
             owner = resolve(expr.value)
-            if isinstance(owner, (types.ModuleType, type)):
+            if isa(owner, (types.ModuleType, type)):
                 return getattr(owner, expr.attr, None)
         return None
 
@@ -66,23 +67,23 @@ def is_pure(node: ast.expr, look: Callable[[str], Any]) -> bool:
                 return True
             case ast.Attribute(value=value):
                 found = resolve(value)  # type: ignore[arg-type]  # an expression
-                return isinstance(found, types.ModuleType) or is_immutable(found) or (
+                return isa(found, types.ModuleType) or is_immutable(found) or (
                     found is None and pure(value)
                 )
             case ast.Call(func=func, args=args, keywords=keywords):
                 return may_call(func) and all(map(pure, (*args, *keywords)))
-            case _ if isinstance(each, _PURE_NODES):
-                return all(pure(n) for n in ast.iter_child_nodes(each) if not isinstance(n, (ast.expr_context, ast.operator, ast.unaryop, ast.boolop, ast.cmpop)))
+            case _ if isa(each, _PURE_NODES):
+                return all(pure(n) for n in ast.iter_child_nodes(each) if not isa(n, (ast.expr_context, ast.operator, ast.unaryop, ast.boolop, ast.cmpop)))
         return False
 
     def may_call(func: ast.expr) -> bool:
-        if isinstance(func, ast.Attribute):
-            if isinstance(func.value, (ast.Constant, ast.JoinedStr)):
+        if isa(func, ast.Attribute):
+            if isa(func.value, (ast.Constant, ast.JoinedStr)):
                 return True
             owner = resolve(func.value)
-            if isinstance(owner, types.ModuleType):
+            if isa(owner, types.ModuleType):
                 return owner.__name__ in _MODULES
-            return owner is not None and is_immutable(owner) and not isinstance(owner, types.FunctionType)
+            return owner is not None and is_immutable(owner) and not isa(owner, types.FunctionType)
         found = resolve(func)
         try:
             return found in _BUILTINS or getattr(found, "__module__", None) in _MODULES
@@ -97,8 +98,8 @@ def is_pure(node: ast.expr, look: Callable[[str], Any]) -> bool:
 
 def display(node: ast.AST | None) -> ast.Dict | ast.List | ast.Set | None:
     """The dict, list or set display that an assignment puts into its name, if it is one."""
-    value = getattr(node, "value", None) if isinstance(node, (ast.Assign, ast.AnnAssign)) else None
-    return value if isinstance(value, (ast.Dict, ast.List, ast.Set)) else None
+    value = getattr(node, "value", None) if isa(node, (ast.Assign, ast.AnnAssign)) else None
+    return value if isa(value, (ast.Dict, ast.List, ast.Set)) else None
 
 
 Merge = Iterator[tuple[Any, ...]]
@@ -114,11 +115,11 @@ def merge(old: ast.expr, new: ast.expr, fresh: Any, live: Any, was: Callable[[as
     Returns:
         None where the two cannot be put side by side.
     """
-    if isinstance(old, ast.Dict) and isinstance(new, ast.Dict) and type(live) is dict and type(fresh) is dict:
+    if isa(old, ast.Dict) and isa(new, ast.Dict) and type(live) is dict and type(fresh) is dict:
         return _merge_dict(old, new, fresh, live, was)
-    if isinstance(old, ast.List) and isinstance(new, ast.List) and type(live) is list and type(fresh) is list:
+    if isa(old, ast.List) and isa(new, ast.List) and type(live) is list and type(fresh) is list:
         return _merge_list(old, new, fresh, live, was)
-    if isinstance(old, ast.Set) and isinstance(new, ast.Set) and type(live) is set and type(fresh) is set:
+    if isa(old, ast.Set) and isa(new, ast.Set) and type(live) is set and type(fresh) is set:
         return _merge_set(old, new, fresh, live, was)
     return None
 
@@ -147,7 +148,7 @@ def _merge_dict(
 def _merge_list(
     old: ast.List, new: ast.List, fresh: list[Any], live: list[Any], was: Callable[[ast.expr], Any]
 ) -> Merge | None:
-    if len(fresh) != len(new.elts) or any(isinstance(e, ast.Starred) for e in old.elts):
+    if len(fresh) != len(new.elts) or any(isa(e, ast.Starred) for e in old.elts):
         return None
     before, after = [outline.shape(e) for e in old.elts], [outline.shape(e) for e in new.elts]
     rest = list(live)
@@ -172,7 +173,7 @@ def _merge_list(
 
 
 def _merge_set(old: ast.Set, new: ast.Set, fresh: set[Any], live: set[Any], was: Callable[[ast.expr], Any]) -> Merge | None:
-    if any(isinstance(e, ast.Starred) for e in (*old.elts, *new.elts)):
+    if any(isa(e, ast.Starred) for e in (*old.elts, *new.elts)):
         return None
     earlier = {was(e) for e in old.elts}
     return iter([(set.difference_update, live, earlier - fresh), (set.update, live, fresh - earlier)])
@@ -182,28 +183,28 @@ def _same(value: Any, element: ast.expr, was: Callable[[ast.expr], Any]) -> bool
     try:
         expected = was(element)
     except Exception:  # noqa: BLE001 -- the part cannot be evaluated again: then we cannot say that it is the same
-        return isinstance(element, (ast.Lambda, ast.Call, ast.Dict, ast.List, ast.Set))
+        return isa(element, (ast.Lambda, ast.Call, ast.Dict, ast.List, ast.Set))
     return value is expected or (type(value) is type(expected) and is_immutable(value) and value == expected)
 
 
 def pairs_of(node: ast.stmt) -> dict[str, ast.expr]:
     """Name -> expression, for an assignment in which each name has one of its own (`a, b = 1, 2` too)."""
     found: dict[str, ast.expr] = {}
-    if isinstance(node, ast.AnnAssign):
-        if isinstance(node.target, ast.Name) and node.value is not None:
+    if isa(node, ast.AnnAssign):
+        if isa(node.target, ast.Name) and node.value is not None:
             found[node.target.id] = node.value
-    elif isinstance(node, ast.Assign):
+    elif isa(node, ast.Assign):
         for target in node.targets:
-            if isinstance(target, ast.Name):
+            if isa(target, ast.Name):
                 found[target.id] = node.value
             elif (
-                isinstance(target, (ast.Tuple, ast.List))
-                and isinstance(node.value, (ast.Tuple, ast.List))
+                isa(target, (ast.Tuple, ast.List))
+                and isa(node.value, (ast.Tuple, ast.List))
                 and len(target.elts) == len(node.value.elts)
-                and not any(isinstance(e, ast.Starred) for e in (*target.elts, *node.value.elts))
+                and not any(isa(e, ast.Starred) for e in (*target.elts, *node.value.elts))
             ):
                 for t, v in zip(target.elts, node.value.elts, strict=True):
-                    if isinstance(t, ast.Name):
+                    if isa(t, ast.Name):
                         found[t.id] = v
     return found
 

@@ -6,6 +6,7 @@ import collections
 import difflib
 import linecache
 import logging
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -92,6 +93,7 @@ class History:
 history = History()
 _held: dict[str, Held] = {}
 _refused: dict[str, bytes | None] = {}
+_surroundings: dict[str, tuple[int, int]] = {}
 _refusal: str = ""
 _subscribers: list[Callable[[Report], None]] = []
 
@@ -147,7 +149,22 @@ def release_text(path: str) -> None:
 
 def is_refused(texts: Mapping[str, bytes | None]) -> bool:
     """Are these exactly the texts that were refused last?"""
-    return bool(_refused) and dict(texts) == _refused
+    return bool(_refused) and dict(texts) == _refused and _others() == _surroundings
+
+
+def _others() -> dict[str, tuple[int, int]]:
+    """Files below the recorded folders that no module runs: one that is added or edited may be what was missing."""
+    known = {record.path for record in sources.records.values()}
+    found = {}
+    for folder in sources.folders:
+        for place, inner, files in os.walk(folder):
+            inner[:] = [name for name in inner if name not in sources.SKIPPED]
+            for name in files:
+                path = os.path.join(place, name)
+                if name.endswith(".py") and path not in known:
+                    status = os.stat(path)
+                    found[path] = status.st_mtime_ns, status.st_size
+    return found
 
 
 def refuse(error: RebuildError, files: set[str], texts: dict[str, bytes | None], who: str) -> None:
@@ -155,6 +172,8 @@ def refuse(error: RebuildError, files: set[str], texts: dict[str, bytes | None],
     global _refusal
     _refused.clear()
     _refused.update(texts)
+    _surroundings.clear()
+    _surroundings.update(_others())
     _refusal = f"{error.reason} ({error.stage})"
     report = Report(time=_now(), files=sorted(files), refused=True, error=str(error), needs=error.needs, who=who)
     log.error("%s", report.line())

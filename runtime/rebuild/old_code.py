@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import functions, outline
 from .report import Straggler
+from .kinds import isa
 
 if TYPE_CHECKING:
     from .scopes import Edit
@@ -102,7 +103,7 @@ def after_edit(edit: Edit) -> list[Straggler]:
     found = [*threads(), *tasks()]
     for each in edit.holders.suspended:
         code = functions.suspended_code(each)
-        if code is not None and is_stale(code) and not isinstance(each, types.CoroutineType):
+        if code is not None and is_stale(code) and not isa(each, types.CoroutineType):
             frame = getattr(each, "gi_frame", None) or getattr(each, "ag_frame", None)
             if frame is not None:
                 found.append(Straggler("generator", f"at {id(each):#x}", *_where(code, frame)))
