@@ -371,8 +371,8 @@ class Static(Resource):
             variant = entry.packed[coding]
             if variant.path != plain.path and not _same(variant):
                 del entry.packed[coding]
-        coding = rules.choose_coding(accept, [coding for coding in CODINGS if coding in entry.packed])
-        return entry.packed[coding] if coding else plain
+        chosen = rules.choose_coding(accept, [coding for coding in CODINGS if coding in entry.packed])
+        return entry.packed[chosen] if chosen else plain
 
     async def _send_conditional(self, request: Request, variant: Variant, headers: dict[bytes, bytes]) -> None:
         code = rules.precondition(request.method, headers, variant.etag, variant.modified)
@@ -421,7 +421,7 @@ class Static(Resource):
         if body is not None:
             request.started = True
             await send(start)
-            await send({"type": "http.response.body", "body": body if length == len(body) else body[slice(*span)]})
+            await send({"type": "http.response.body", "body": body[slice(*span)]})
             return
         fd = self._open(variant.path)
         try:

@@ -161,7 +161,7 @@ class Upstream(Resource):
         return await asyncio.open_connection(self.host, self.port, ssl=context, limit=PIECE)
 
     def _away(self, error: BaseException) -> WebError:
-        log.info("%s does not answer: %s", self.url, error or type(error).__name__)
+        log.info("%s does not answer: %s", self.url, str(error) or type(error).__name__)
         return WebError(502, "the server behind this address does not answer")
 
     def headers_for(self, request: Request) -> RawHeaders:
