@@ -222,7 +222,12 @@ class Console:
         self._refuse_cleartext(host)
         opening = asyncio.run_coroutine_threadsafe(self._open_telnet(host, port), self.loop)
         opened, address = await asyncio.wrap_future(opening)
-        return address, lambda: self.call(lambda: [one.close() for one in opened])
+
+        def close() -> None:
+            for one in opened:
+                one.close()
+
+        return address, lambda: self.call(close)
 
     def _refuse_cleartext(self, host: str) -> None:
         if host not in LOCAL and not self.allow_cleartext:

@@ -92,6 +92,41 @@ class Table(Sequence[dict[str, Any]]):
         yield from (line(row) for row in cells)
 
 
+class Facts(dict[str, Any]):
+    """Named facts, one a line."""
+
+    def __repr__(self) -> str:
+        return self.text(120)
+
+    def text(self, width: int) -> str:
+        return self._lines(width, "", "")
+
+    def rich(self, width: int) -> str:
+        return self._lines(width, BOLD, PLAIN)
+
+    def json(self) -> Any:
+        return dict(self)
+
+    def _lines(self, width: int, before: str, after: str) -> str:
+        wide = max((len(name) for name in self), default=0)
+        room = max(width - wide - 2, 20)
+        lines = [
+            f"{before}{name:<{wide}}{after}  {_fit(_fact(value), room, right=False).rstrip()}"
+            for name, value in self.items()
+        ]
+        return "\n".join(lines)
+
+
+def _fact(value: Any) -> str:
+    if value is None or (isinstance(value, list | dict) and not value):
+        return "-"
+    if isinstance(value, list):
+        return one_line("; ".join(str(item) for item in value))
+    if isinstance(value, dict):
+        return one_line("; ".join(f"{key} {_fact(item)}" for key, item in value.items()))
+    return one_line(value if isinstance(value, str) else shown(value))
+
+
 def _cell(value: Any) -> str:
     if value is None:
         return ""

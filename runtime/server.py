@@ -112,7 +112,8 @@ class Server:
         self._status = FINE
         self._discard = False
         self._saving = asyncio.Lock()
-        self._why = ""
+        # Asked now: a terminal that hung up is no longer one.
+        self._on_terminal = bool(sys.stdin and sys.stdin.isatty())
 
     @property
     def name(self) -> str:
@@ -407,7 +408,7 @@ class Server:
             os._exit(UNSAVED)
 
     def _hangup(self) -> None:
-        if sys.stdin and sys.stdin.isatty():
+        if self._on_terminal:
             self._stop_signal(signal.SIGHUP)
         else:
             self._task(self._rebuild_unless_refused("SIGHUP"))

@@ -242,6 +242,8 @@ def _unchanged(before: ast.ClassDef | None, node: ast.AST) -> set[str]:
 def _take_members(scope: Scope, cls: type, made: type, kept: set[str]) -> None:
     tx = scope.tx
     old, new = dict(vars(cls)), dict(vars(made))
+    if old.get("__module__") != new.get("__module__"):
+        tx.set_attr(cls, "__module__", new["__module__"])
     path = getattr(cls, "__qualname__", cls.__name__)
     known = scope.plan.record.members.get(path, old)
     for name, value in new.items():

@@ -254,7 +254,7 @@ def apply(
         set_closure(tx, function, closure or None)
     tx.stage((native.SET_CODE, function, new), (native.SET_CODE, function, old))
     tx.hold(old)
-    before, after = _documentation(old), _documentation(new)
+    before, after = documentation(old), documentation(new)
     if before != after and function.__doc__ == before:
         tx.stage((native.SET_DOC, function, after), (native.SET_DOC, function, before))
     if isa(change.after, (*FUNCTIONS, ast.Lambda)) and (
@@ -268,7 +268,7 @@ def _header(node: ast.AST) -> str:
     return ast.dump(node.args) if isa(node, ast.Lambda) else outline.signature(node)  # type: ignore[arg-type]  # a def
 
 
-def _documentation(code: types.CodeType) -> str | None:
+def documentation(code: types.CodeType) -> str | None:
     first = code.co_consts[0] if code.co_consts else None
     return first if isa(first, str) and code.co_name != "<lambda>" else None
 
@@ -323,6 +323,10 @@ def set_annotations(tx: Transaction, function: FunctionType, made: dict[str, Any
     before = dict(known)
     tx.stage((dict.clear, known), (dict.update, known, before))
     tx.stage((dict.update, known, made), (dict.clear, known))
+
+
+def set_qualname(tx: Transaction, function: FunctionType, name: str) -> None:
+    tx.stage((native.SET_QUALNAME, function, name), (native.SET_QUALNAME, function, function.__qualname__))
 
 
 _OF_DECORATORS = ("__wrapped__", "__isabstractmethod__", "__final__", "__override__", "__deprecated__")

@@ -177,7 +177,7 @@ async def _in_child(
         taking.seconds, taking.objects = time.perf_counter() - began, _COUNTERS.unpack_from(counters)[0]
         number = draft.number
     adopt(space, store, number)
-    await asyncio.to_thread(store.prune)
+    await asyncio.to_thread(store.tidy)
     return number
 
 

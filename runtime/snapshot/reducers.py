@@ -75,6 +75,7 @@ _LOCK, _RLOCK = type(threading.Lock()), type(threading.RLock())
 _FULL_ERRORS = (OSError, ImportError, SyntaxError, UnicodeError, StopIteration, SystemExit, BaseExceptionGroup)
 _MAKERS = (copyreg.__newobj__, parts.new, parts.new_ex, parts.hashed)  # type: ignore[attr-defined]
 _BY_REFERENCE = (types.FunctionType, types.BuiltinFunctionType, types.ModuleType, types.MethodType)
+_CONTAINERS = (list, dict, set, tuple, frozenset)
 _METHODS_IN_C = (types.MethodDescriptorType, types.WrapperDescriptorType, types.ClassMethodDescriptorType)
 
 
@@ -132,7 +133,8 @@ class Table(dict[type, Reducer]):
         #: By id: objects of weak references that were written dead.
         self.thought_dead: dict[int, Any] = {}
         self._names: dict[Any, Name] = {}
-        self._nested: list[list[Any]] = []
+        #: What is written before the calls that are open: lists of `Now`, None where instances wait for their turn.
+        self._nested: list[list[Any] | None] = []
         self._reducing: set[int] = set()
         self._place: dict[int, int] = {}
         self.nothing = (parts.nothing, ())
@@ -340,9 +342,9 @@ class Table(dict[type, Reducer]):
     # --- instances
 
     def _queue(self, obj: Any) -> None:
-        if self._nested:
+        if self._nested and (now := self._nested[-1]) is not None:
             self.stated.add(id(obj))
-            self._nested[-1].append(Now(obj))
+            now.append(Now(obj))
         self._dumper.queue.append(obj)
 
     def _shell(self, cls: type, entry: Any) -> Reducer:
@@ -413,7 +415,7 @@ class Table(dict[type, Reducer]):
                 return self._dumper.refuse(obj, str(error) + _HINT, error)
             if isinstance(reduced, tuple) and reduced[0] is getattr:
                 self[cls] = lambda obj: (parts.method, obj.__reduce_ex__(2)[1])
-            elif isinstance(reduced, tuple) and self._dumper.deep and any(reduced[2:]):
+            elif self._dumper.deep:
                 self[cls] = self._own(cls)
             else:
                 self[cls] = operator.methodcaller("__reduce_ex__", 2)
@@ -424,7 +426,7 @@ class Table(dict[type, Reducer]):
     def _own(self, cls: type) -> Reducer:
         """A class that reduces itself in Python, or has items: made by its own call, filled later."""
         rest: dict[int, Any] = {}
-        left_out = transient(cls)
+        left_out, built_in = transient(cls), not is_ordinary(cls) and not _reduces_in_python(cls)
 
         def state(obj: Any) -> Any:
             return rest.pop(id(obj))
@@ -440,6 +442,8 @@ class Table(dict[type, Reducer]):
             if left_out and type(kept) is dict:
                 kept = {name: value for name, value in kept.items() if name not in left_out}
             flat = None if pairs is None else tuple(part for pair in pairs for part in pair)
+            if built_in and kept is items is pairs is None:
+                return self._after_arguments(cls, obj, func, args)
             rest[id(obj)] = (kept, None if items is None else tuple(items), flat)
             self._queue(obj)
             return self._after_arguments(cls, obj, *self._maker(cls, func, args))
@@ -462,44 +466,48 @@ class Table(dict[type, Reducer]):
         return self.ref(func) if isinstance(func, type) else func, args
 
     def _after_arguments(self, cls: type, obj: Any, func: Any, args: tuple[Any, ...]) -> Any:
-        """The reduction, with the states of the instances in its arguments written before the call."""
-        if cls in self._known.circular or func in _MAKERS:
+        """The reduction, with the states of what is in its arguments written before the call.
+
+        C code, a frozenset for one, needs its lists filled, which are shells in deep mode, but asks nothing of instances.
+        """
+        if func in _MAKERS:
             return func, args
-        if id(obj) in self._reducing:
+        instances = _reduces_in_python(cls) and cls not in self._known.circular
+        if instances and id(obj) in self._reducing:
             self._dumper.again_without(cls)
-        missing = self._unstated(args)
+        missing = self._unstated(args, instances=instances)
         if not missing:
             return func, args
         # The pickler looks at the length of a list anew for each item, so what is appended meanwhile is written too.
         now: list[Any] = [None, None, *map(Now, missing)]
         self._dumper.mine(now)
         self.stated.update(map(id, missing))
-        self._nested.append(now)
+        self._nested.append(now if instances else None)
         self._reducing.add(id(obj))
         return parts.call, (now, End(obj), func, args)
 
-    def _unstated(self, args: tuple[Any, ...]) -> list[Any]:
-        """The instances in some arguments whose states are not written yet."""
-        places = self._places()
+    def _unstated(self, args: tuple[Any, ...], *, instances: bool) -> list[Any]:
+        """What is in some arguments whose state is not written yet."""
+        places = self._places() if instances else {}
         found: dict[int, Any] = {}
+        seen: set[int] = set()
         todo: list[Any] = list(args)
         while todo:
             value = todo.pop()
             kind = type(value)
-            if kind in (list, tuple, set, frozenset):
+            if kind in _CONTAINERS:
+                if id(value) in seen or self._dumper.is_written(value):
+                    continue
+                seen.add(id(value))
                 todo.extend(value)
-            elif kind is dict:
-                todo.extend(value)
-                todo.extend(value.values())
-            elif kind in ATOMS or id(value) in self.stated or not self._is_shell(value):
+                todo.extend(value.values() if kind is dict else ())
+                if self._dumper.deep and kind in (list, dict, set) and id(value) not in self.stated:
+                    found[id(value)] = value
+            elif not instances or kind in ATOMS or id(value) in self.stated or not self._is_shell(value):
                 continue
             elif places.get(id(value), self.batch) >= self.batch:
                 found[id(value)] = value
         return list(found.values())
-
-    def _is_shell(self, value: Any) -> bool:
-        kind = type(value)
-        return not isinstance(value, type) and kind not in _BY_REFERENCE and (kind in self.entries or is_ordinary(kind))
 
     def _places(self) -> dict[int, int]:
         """Where in the queue each instance is."""
@@ -508,9 +516,15 @@ class Table(dict[type, Reducer]):
             self._place[id(queued[number])] = number
         return self._place
 
+    def _is_shell(self, value: Any) -> bool:
+        kind = type(value)
+        return not isinstance(value, type) and kind not in _BY_REFERENCE and (kind in self.entries or is_ordinary(kind))
+
     def _now(self, now: Now) -> Any:
         obj = now.obj
-        if type(obj) not in self.entries:  # not met before: its reducer makes the entry
+        if (
+            type(obj) not in self.entries and type(obj) not in _CONTAINERS
+        ):  # not met before: its reducer makes the entry
             self[type(obj)]
         flat: list[Any] = []
         self._dumper.add_entry(flat, obj)
@@ -550,18 +564,15 @@ def _has_own_hash(cls: type) -> bool:
 
 
 def _reduces_in_python(cls: type) -> bool:
+    """Whether a class that is not ordinary reduces itself in Python, or adds to one that does so in C."""
     for base in cls.__mro__:
         if base is object:
             return False
         for name in ("__reduce_ex__", "__reduce__"):
             if isinstance(vars(base).get(name), types.FunctionType):
                 return True
-    return not is_static(cls)
-
-
-def is_static(cls: type) -> bool:
-    """Whether the reduction that holds is the class's own, so that C code knows all there is to its instances."""
-    return any(name in vars(cls) for name in ("__reduce_ex__", "__reduce__"))
+    # C code that reduces its own class knows all there is to it; what a subclass adds, it does not.
+    return not any(name in vars(cls) for name in ("__reduce_ex__", "__reduce__"))
 
 
 def _is_plain_error(cls: type) -> bool:

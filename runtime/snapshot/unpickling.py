@@ -153,7 +153,11 @@ class Reader(pickle.Unpickler):
             found = names.import_and_look_up(module, qualname)
         except Exception as error:
             raise SnapshotError(f"{name} cannot be loaded, its module does not import: {error}") from error
-        fits = isinstance(found, type) if is_class else callable(found) and not isinstance(found, type)
+        fits = (
+            isinstance(found, type)
+            if is_class
+            else (callable(found) and not isinstance(found, type)) or found in (..., NotImplemented)
+        )
         if not fits:
             found = self._former_names().get(name)
         if found is None:
@@ -226,13 +230,14 @@ class Reader(pickle.Unpickler):
 
     def read(self) -> Any:
         """The root, with every state in place and every key under its hash; no hook has run."""
-        self.load()  # what only weak references and the final graph share, so that it is made first
-        root = self.load()
+        self.load()  # what a weak reference comes before, made first
+        while type(first := self.load()) is list:
+            self._fill(first)
         while type(flat := self.load()) is list:
             self._fill(flat)
         self._asleep.wake()
         self._exceptions_to_lineage(flat)
-        return root
+        return first[0]
 
     def _exceptions_to_lineage(self, end: tuple[Any, ...]) -> None:
         """Instances that an upgrade failed for before: their schema is older than that of their class."""

@@ -221,6 +221,17 @@ class Telnet:
         """End an option of ours."""
         self._ours.ask(option, wanted=False)
 
+    def withdraw(self, option: int) -> None:
+        """End an option of ours that the peer may not have answered, because it does not negotiate: said in any case.
+
+        RFC 1143 would wait for the answer to our offer. Call it only after something that the peer sent later than that answer.
+        """
+        if self._ours.state(option) is _Want.WANT_YES:
+            del self._ours.states[option]
+            self._request(WONT, option)
+        else:
+            self.wont(option)
+
     def do(self, option: int) -> None:
         """Ask the peer for an option."""
         self._theirs.ask(option, wanted=True)

@@ -114,6 +114,18 @@ def test_echo_goes_on_and_off_as_a_password_is_asked_for() -> None:
     assert telnet.take_output() == iac(t.WILL, t.ECHO)
 
 
+def test_an_unanswered_offer_can_be_withdrawn_from_a_peer_that_does_not_negotiate() -> None:
+    telnet = Telnet()
+    telnet.will(t.ECHO)
+    telnet.withdraw(t.ECHO)
+    assert telnet.take_output() == iac(t.WILL, t.ECHO) + iac(t.WONT, t.ECHO)
+    telnet.will(t.ECHO)
+    telnet.receive(iac(t.DO, t.ECHO))
+    telnet.take_output()
+    telnet.withdraw(t.ECHO)
+    assert telnet.take_output() == iac(t.WONT, t.ECHO)
+
+
 def test_two_machines_that_want_different_things_come_to_rest() -> None:
     one, other = Telnet(ours=frozenset({t.ECHO})), Telnet(theirs=frozenset({t.ECHO}))
     for number in range(20):
