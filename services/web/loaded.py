@@ -30,6 +30,11 @@ class Loaded(Resource):
         self._held: dict[str, Any] | None = None
         self._instance: Resource | None = self._make()
 
+    @property
+    def code_folder(self) -> str:
+        """Where its module is, for who watches it."""
+        return os.path.dirname(self.file)
+
     def _class(self) -> type[Resource]:
         folder, name = os.path.split(self.file)
         if not os.path.isfile(self.file):

@@ -157,8 +157,9 @@ class Operator(Resource):
     def now(self) -> dict[str, Any]:
         """Everything that the status page shows, as plain data."""
         web = self._web()
-        metrics, runner = web.engine.metrics, web.space.runner
-        status = runner.status() if runner is not None and hasattr(runner, "status") else {}
+        metrics = web.engine.metrics
+        runner: Any = web.space.runner
+        status = runner.status() if hasattr(runner, "status") else {}
         edits = [{"at": at, "what": what} for at, what in self._happened]
         return {
             "time": time.time(),

@@ -8,6 +8,7 @@ import os
 import pwd
 from collections.abc import Awaitable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, cast
 
 from ...runtime.book import Listener
@@ -100,6 +101,7 @@ class Web(Service):
             for resource in walk(self.site):
                 self._open.append(resource)
                 await resource.begin(self)
+            self._follow_code()
             for at in self.addresses_wanted:
                 if isinstance(at, Personal):
                     await self._listen_for_central(at)
@@ -113,6 +115,14 @@ class Web(Service):
             raise
         if self._certificates():
             self.spawn(self.watch_certificates)
+
+    def _follow_code(self) -> None:
+        """Have the folders watched that the site has its code from."""
+        runner: Any = self.space.runner
+        for resource in self._open:
+            folder = getattr(resource, "code_folder", None)
+            if folder and hasattr(runner, "follow"):
+                runner.follow(Path(folder))
 
     async def stop(self) -> None:
         try:

@@ -98,6 +98,11 @@ class AppMount(Resource):
         return self.target if isinstance(self.target, str) else type(self.target).__name__
 
     @property
+    def code_folder(self) -> str | None:
+        """Where its modules are, for who watches them."""
+        return self.folder if isinstance(self.target, str) else None
+
+    @property
     def app(self) -> Any:
         """The application object that answers now; None before the first request."""
         return self._serving.source if self._serving else None

@@ -224,7 +224,7 @@ class Guard(asyncio.Protocol):
         return f"<{kind} connection {self.number} from {self.peer}>"
 
 
-class GuardedH11(Guard, H11Protocol):
+class GuardedH11(Guard, H11Protocol):  # pyright: ignore[reportIncompatibleMethodOverride] - arguments go through
     """The parser in Python, which is always there. It limits the header by itself."""
 
     def __init__(self, engine: Engine) -> None:
