@@ -87,6 +87,8 @@ class Server:
         self.space, self.files, self.application = space, files, application
         self.drain, self.snapshot_every = drain, snapshot_every
         self.watch = tuple(watch)
+        #: Whether folders that services find code in are watched too.
+        self.follows = True
         self.settle = settle if settle is not None else 0.05 if sys.stdout.isatty() else 2.0
         self.say, self.complain = say, complain
         #: Counts what was done on somebody's behalf: data, timers, statements. Equal counts mean that nothing ran.
@@ -367,6 +369,13 @@ class Server:
             RebuildError: refused, and why; nothing changed.
         """
         return await rebuild.apply(*modules, who=who)
+
+    def follow(self, folder: Path) -> None:
+        """Watch the folder that a service has its code from, unless nothing is to be watched."""
+        folder = folder.absolute()
+        if self.follows and not any(folder.is_relative_to(known) for known in self.watch):
+            self.watch = (*self.watch, folder)
+            rebuild.watch(folder, settle=self.settle, dispatch=self._dispatch)
 
     def _dispatch(self) -> None:
         """Have saved files made live on the loop; called in the thread that watches."""

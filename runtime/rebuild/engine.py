@@ -26,6 +26,7 @@ _lock = threading.Lock()
 _inside: int | None = None  # the thread that is rebuilding
 
 checks: dict[tuple[str, str], Callable[[], Any]] = {}
+in_hand: dict[str, bytes] = {}  # the texts of the edit that is being made
 
 
 @dataclass(eq=False)
@@ -174,6 +175,7 @@ def commit(
 ) -> Report:
     """Make the plans happen."""
     began = time.perf_counter()
+    in_hand.update({each.name: each.text.data for each in plans})
     tx = Transaction()
     edit = Edit(tx, functions.Scan(), plans)
     report = Report(time=time.time(), who=who, files=sorted(files), undo_of=undo_of)
@@ -197,6 +199,8 @@ def commit(
         if isinstance(error, RebuildError):
             raise
         raise wrap(error, stage, files) from error
+    finally:
+        in_hand.clear()
     report.pause_ms = (time.perf_counter() - began) * 1000
     report.changes, report.kept = edit.changes, edit.kept
     report.scanned, report.scan_ms = edit.scan.objects, edit.scan.seconds * 1000
