@@ -1,0 +1,88 @@
+"""Live code follows its sources, in any Python process: all of an edit, or nothing of it.
+
+    outline.py      reading source: statements, names, shapes (pure)
+    plan.py         old text, new text -> steps (pure)
+    sources.py      what each module was made from
+    engine.py       one rebuild from beginning to end
+    transaction.py  staged writes, their inverses, one commit
+    scopes.py       where statements take effect: a module, a class body
+    functions.py    finding and changing functions;  unify.py  a new definition meets the old object
+    classes.py      classes in place;  enums.py;  layout.py  another memory layout;  heap.py  one pass over all references
+    values.py, dependents.py   merging displays, computing again
+    instances.py, rehash.py    live instances, and the dicts they are keys of
+    edits.py, old_code.py, report.py   what was done, what waits, what still runs old code
+    watcher.py      files that change;  native.py  what CPython allows in memory
+
+    from midair.runtime import rebuild
+    rebuild.watch("src")
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from . import engine as _engine
+from . import edits as _edits
+from . import sources as _sources
+from .engine import rebuild
+from .errors import NotUpgraded, RebuildError
+from .edits import Entry, Held, history, subscribe
+from .edits import held as held
+from .report import Note, Report, Straggler
+from .old_code import is_stale, is_stale_task, stragglers
+
+__all__ = [
+    "Entry",
+    "Held",
+    "NotUpgraded",
+    "Note",
+    "RebuildError",
+    "Report",
+    "Straggler",
+    "check",
+    "held",
+    "history",
+    "is_stale",
+    "is_stale_task",
+    "rebuild",
+    "record",
+    "stragglers",
+    "subscribe",
+    "undo",
+]
+
+_Check = TypeVar("_Check", bound=Callable[[], Any])
+
+
+def record(folder: str | os.PathLike[str]) -> list[str]:
+    """Make the modules below a folder editable: those imported from here on, and those whose files are what runs.
+
+    Returns:
+        Names of modules imported earlier whose files are not what runs; they need a restart, or to be imported again.
+    """
+    return _sources.record(folder)
+
+
+def undo(number: int | None = None, *, write: bool = False, who: str = "") -> Report:
+    """Go back one edit, or to before edit `number`. Code is restored, not run-time values.
+
+    Args:
+        write: also put the earlier texts into the files; else the files are held until they change.
+    """
+    texts, first = _edits.undo_texts(number)
+    report = rebuild(sources=texts, who=who, undo_of=first)
+    if write:
+        for name, data in texts.items():
+            path = _sources.records[name].path
+            with open(path, "wb") as file:
+                file.write(data)
+            _edits.release_text(path)
+    return report
+
+
+def check(function: _Check) -> _Check:
+    """Have `function()` called after each edit: where it raises or returns False, the edit is refused."""
+    _engine.checks[function.__module__, function.__qualname__] = function
+    return function

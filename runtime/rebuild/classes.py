@@ -1,0 +1,319 @@
+"""Classes: edited in place, statement by statement; built aside and taken in where something else makes them.
+
+What a plain class statement says can be carried over piece by piece. Where a decorator, a metaclass or
+`__init_subclass__` makes more of the body than it says, the whole statement runs, and the live class takes in what
+came out. Only another memory layout needs another class: that is `layout.py`.
+"""
+
+from __future__ import annotations
+
+import abc
+import ast
+import enum
+import sys
+import types
+from typing import TYPE_CHECKING, Any
+
+from . import enums, functions, instances, native, outline, plan, unify
+from .plan import Step
+from .transaction import MISSING
+from .kinds import isa
+
+if TYPE_CHECKING:
+    from .scopes import Scope
+
+_STANDARD = frozenset(sys.stdlib_module_names)
+_NOT_TAKEN = {"__dict__", "__weakref__", "__module__", "_abc_impl", "__qualname__"}
+_OF_DATACLASS = {"__init__", "__repr__", "__eq__", "__lt__", "__le__", "__gt__", "__ge__", "__hash__", "__setattr__", "__delattr__",
+                 "__post_init__", "__match_args__", "__getstate__", "__setstate__"}  # fmt: skip
+
+
+def run(scope: Scope, step: Step, node: ast.ClassDef) -> None:
+    """A class statement that is new or differs."""
+    live = scope.get(node.name)
+    before = step.before
+    line = step.new.start if step.new else node.lineno
+    ours = isa(live, type) and live.__module__ == scope.plan.name and bool(live.__flags__ & (1 << 9))
+    if isa(before, ast.ClassDef) and ours and not step.again:
+        update(scope, live, before, node, step)
+        return
+    scope.edit.change("added" if live is MISSING else "changed", scope, node.name, line)
+    scope._bind(scope.execute([node]), step)
+
+
+def enter(scope: Scope, cls: type, node: ast.ClassDef) -> Scope:
+    from .scopes import Scope as Made
+
+    return Made(scope.edit, scope.plan, scope.module, cls, (*scope.path, node), scope.canonical)
+
+
+def update(scope: Scope, cls: type, before: ast.ClassDef, node: ast.ClassDef, step: Step) -> None:
+    """Carry the difference of two class statements into the live class."""
+    old, new = outline.statements(before.body), outline.statements(node.body)
+    assert step.old is not None and step.new is not None
+    for codes, among in ((step.old.codes, old), (step.new.codes, new)):
+        body = next((c for c in codes if c.co_name == node.name), None)
+        if body is not None:
+            outline.spread(outline.children(body), among)
+    steps = plan.pair(old, new)
+    for each in steps:
+        if each.kind == "same" and each.old is not None and each.new is not None:
+            each.kind = "body"  # its code is that of the new text, at the new lines
+    edit = scope.edit
+    edit.remember(cls)
+    marks = len(edit.changes)
+    if _header(before) != _header(node) or _needs_whole(cls, node, steps):
+        _exchange_all(scope, cls, node, steps)
+        rebuild_whole(scope, cls, before, node)
+    else:
+        inner = enter(scope, cls, node)
+        inner.take(steps)
+        _finish(inner, before, node, steps)
+    _watch_equality(edit, cls, steps)
+    if len(edit.changes) == marks and any(s.kind in {"run", "gone"} for s in steps):
+        edit.change("changed", scope, node.name, node.lineno)
+
+
+def _watch_equality(edit: Any, cls: type, steps: list[Step]) -> None:
+    if any(s.kind != "same" and {"__hash__", "__eq__"} & outline.bound(s.node) for s in steps):
+        if any(s.kind != "body" or s.old is None or s.old.dump != (s.new or s.old).dump for s in steps if {"__hash__", "__eq__"} & outline.bound(s.node)):
+            edit.rehash.append(cls)
+
+
+def _exchange_all(scope: Scope, cls: type, node: ast.ClassDef, steps: list[Step]) -> None:
+    inner = enter(scope, cls, node)
+    for step in steps:
+        if step.old is not None and step.new is not None:
+            if isa(step.node, ast.ClassDef):
+                continue
+            inner.exchange(step)
+
+
+def _header(node: ast.ClassDef) -> str:
+    parts = [*node.bases, *node.keywords, *node.decorator_list]
+    return ",".join(map(ast.dump, parts)) + f";{len(node.bases)},{len(node.decorator_list)}"
+
+
+def _needs_whole(cls: type, node: ast.ClassDef, steps: list[Step]) -> bool:
+    """Would carrying over the statements alone miss what something else makes of them?"""
+    changed = [s for s in steps if s.kind in {"run", "gone"}]
+    if not changed:
+        return False
+    bound = {n for s in changed for n in outline.bound(s.node)}
+    if bound & {"__slots__", "__classcell__", "__class_getitem__"} or _is_made(cls):
+        return True
+    if not (node.decorator_list or has_machinery(cls)):
+        return False
+    definitions = all(
+        isa(s.node, outline.FUNCTIONS) and (s.old is None or isa(s.before, outline.FUNCTIONS)) for s in changed
+    )
+    if definitions and "__dataclass_fields__" in vars(cls) and not has_machinery(cls):
+        return bool(bound & _OF_DATACLASS)
+    in_place = all(s.old is not None and s.new is not None for s in changed)
+    return not (definitions and in_place) and not all(outline.is_docstring(s.node) for s in changed)
+
+
+def _is_made(cls: type) -> bool:
+    """Classes that a function makes of the body: enums, named tuples, typed dicts."""
+    return isa(cls, enum.EnumMeta) or (issubclass(cls, tuple) and "_fields" in vars(cls)) or hasattr(cls, "__total__")
+
+
+def has_machinery(cls: type) -> bool:
+    """Does a metaclass or an inherited `__init_subclass__` of somebody's own see the body?"""
+    for meta in type(cls).__mro__:
+        if meta.__module__.partition(".")[0] not in _STANDARD and {"__new__", "__init__", "__prepare__"} & vars(meta).keys():
+            return True
+    return any(
+        "__init_subclass__" in vars(base) and base.__module__.partition(".")[0] not in _STANDARD for base in cls.__mro__[1:]
+    )
+
+
+def _finish(inner: Scope, before: ast.ClassDef, node: ast.ClassDef, steps: list[Step]) -> None:
+    cls = inner.cls
+    assert cls is not None
+    tx = inner.tx
+    if ast.get_docstring(before, clean=False) != (doc := ast.get_docstring(node, clean=False)):
+        tx.set_attr(cls, "__doc__", doc)
+    _drop_annotations(inner, before, node)
+    if any(s.kind in {"run", "gone"} for s in steps):
+        inner.edit.touched.append(cls)
+
+
+def _drop_annotations(inner: Scope, before: ast.ClassDef, node: ast.ClassDef) -> None:
+    def names(body: list[ast.stmt]) -> set[str]:
+        return {s.target.id for s in body if isa(s, ast.AnnAssign) and isa(s.target, ast.Name)}
+
+    assert inner.cls is not None
+    known = vars(inner.cls).get("__annotations__")
+    if isa(known, dict):
+        for name in names(before.body) - names(node.body):
+            if (stored := inner.stored(name)) in known:
+                inner.tx.stage((dict.pop, known, stored, None), (dict.__setitem__, known, stored, known[stored]))
+
+
+def settle(tx: Any, classes: list[type]) -> None:
+    """After all writes: what the machinery of abstract classes keeps about them."""
+    seen: set[type] = set()
+    for cls in classes:
+        for each in [cls, *_below(cls)]:
+            if each not in seen and isa(each, abc.ABCMeta):
+                seen.add(each)
+                before = each.__abstractmethods__
+                abc.update_abstractmethods(each)
+                if each.__abstractmethods__ != before:
+                    tx.did(_set_abstract, each, before)
+
+
+def _set_abstract(cls: Any, names: frozenset[str]) -> None:
+    cls.__abstractmethods__ = names
+
+
+def _below(cls: type) -> list[type]:
+    found = []
+    for each in type.__subclasses__(cls):
+        found += [each, *_below(each)]
+    return found
+
+
+# -- classes built aside ----------------------------------------------------------------------------------------------
+
+
+def rebuild_whole(scope: Scope, cls: type, before: ast.ClassDef, node: ast.ClassDef) -> None:
+    """Run the whole statement and let the live class take in what it makes."""
+    bound = scope.execute([node])
+    bound.pop("__annotations__", None)
+    made = bound.pop(node.name)
+    scope.edit.change("changed", scope, node.name, node.lineno)
+    if not isa(made, type):
+        scope.set(node.name, made)
+        return
+    scope.set(node.name, absorb(scope, cls, made, before, node))
+    for name, value in bound.items():
+        scope.set(name, value)
+
+
+def absorb(scope: Scope, cls: type, made: type, before: ast.ClassDef | None, node: ast.AST) -> type:
+    """Let a live class become what one built aside is; returns the class that goes on."""
+    edit = scope.edit
+    edit.remember(cls)
+    same_layout = native.layout(cls) == native.layout(made)
+    same_kind = native.layout(type(cls)) == native.layout(type(made))
+    if not same_layout or not same_kind:
+        from . import layout
+
+        edit.field_makers.append((made, instances.makers(cls, made)))
+        return layout.take_over(scope, cls, made, _unchanged(before, node))
+    kept = _unchanged(before, node)
+    edit.field_makers.append((cls, instances.makers(cls, made)))
+    _take_members(scope, cls, made, kept)
+    _take_bases(scope, cls, made)
+    edit.touched.append(cls)
+    if {"__hash__", "__eq__"} & (vars(cls).keys() | vars(made).keys()):
+        edit.rehash.append(cls)
+    if isa(made, enum.EnumMeta):
+        enums.merge(scope, cls, made)
+    if _may_be_registered(made, node):
+        edit.swaps.append((made, cls))
+    scope.tx.on_commit(lambda: _discard(made))
+    return cls
+
+
+def _may_be_registered(made: type, node: ast.AST) -> bool:
+    if has_machinery(made):
+        return True
+    decorators = getattr(node, "decorator_list", [])
+    names = {ast.unparse(d.func if isa(d, ast.Call) else d) for d in decorators}
+    return not names <= {"dataclass", "dataclasses.dataclass", "total_ordering", "functools.total_ordering", "final", "typing.final",
+                         "runtime_checkable", "typing.runtime_checkable", "unique", "enum.unique"}  # fmt: skip
+
+
+def _unchanged(before: ast.ClassDef | None, node: ast.AST) -> set[str]:
+    """Names whose statements in the class body did not change: they keep what the program made of them."""
+    if before is None or not isa(node, ast.ClassDef):
+        return set()
+    old = {ast.dump(s) for s in before.body}
+    same: set[str] = set()
+    changed: set[str] = set()
+    for statement in node.body:
+        (same if ast.dump(statement) in old else changed).update(outline.bound(statement))
+    return same - changed
+
+
+def _take_members(scope: Scope, cls: type, made: type, kept: set[str]) -> None:
+    tx = scope.tx
+    old, new = dict(vars(cls)), dict(vars(made))
+    path = getattr(cls, "__qualname__", cls.__name__)
+    known = scope.plan.record.members.get(path, old)
+    for name, value in new.items():
+        for function in functions.reach(value, 3):
+            for cell in functions.class_cells(function):
+                if _cell_is(cell, made):
+                    functions.set_cell(tx, cell, cls)
+        if name in _NOT_TAKEN or isa(value, types.GetSetDescriptorType):
+            continue
+        live = old.get(name, MISSING)
+        if live is MISSING:
+            tx.set_attr(cls, name, value)
+        elif live is value:
+            continue
+        elif _is_own(cls, live) and _is_behaviour(value):
+            final = unify.join(scope, live, value)
+            tx.set_attr(cls, name, final)
+        elif isa(value, types.MemberDescriptorType) or (isa(cls, enum.EnumMeta) and isa(value, made)):
+            continue
+        elif name in kept and not isa(cls, enum.EnumMeta):
+            if isa(live, type) and isa(value, type) and live is not value:
+                continue
+        else:
+            tx.set_attr(cls, name, value)
+    for name in old.keys() - new.keys() - _NOT_TAKEN:
+        if name in known and not isa(old[name], types.GetSetDescriptorType):
+            if not (isa(cls, enum.EnumMeta) and isa(old[name], cls)):
+                tx.del_attr(cls, name)
+
+
+def _is_behaviour(value: object) -> bool:
+    return isa(value, (types.FunctionType, staticmethod, classmethod, property)) or type(value) is functions._LRU
+
+
+def _is_own(cls: type, value: object) -> bool:
+    """Made for this class, not a function of a library that was put into it."""
+    if not _is_behaviour(value):
+        return False
+    found = next(functions.reach(value, 1), None)
+    if found is None:
+        return False
+    return found.__qualname__.startswith(f"{cls.__qualname__}.") or "<locals>" in found.__qualname__
+
+
+def _cell_is(cell: types.CellType, cls: type) -> bool:
+    try:
+        return cell.cell_contents is cls
+    except ValueError:
+        return False
+
+
+def _take_bases(scope: Scope, cls: type, made: type) -> None:
+    tx = scope.tx
+    if type(cls) is not type(made):
+        tx.flush()
+        old = type(cls)
+        native.set_type(cls, type(made))
+        tx.did(native.set_type, cls, old)
+    if cls.__bases__ != made.__bases__:
+        tx.flush()
+        bases, base = cls.__bases__, cls.__base__
+        assert base is not None and made.__base__ is not None
+        native.set_bases(cls, made.__bases__, made.__base__)
+        tx.did(native.set_bases, cls, bases, base)
+        for name in ("__dict__", "__weakref__"):  # where the new bases have them, a plain import would not repeat them
+            if name in vars(cls) and name not in vars(made):
+                tx.del_attr(cls, name)
+            elif name in vars(made) and name not in vars(cls):
+                tx.set_attr(cls, name, native.getset(cls, vars(made)[name]))
+
+
+def _discard(made: type) -> None:
+    """Take a class that was only built to be taken in out of the lists of subclasses."""
+    if native.layout(made)[0] is object and made.__bases__ != (object,) and not isa(made, enum.EnumMeta):
+        native.set_bases(made, (object,), object)

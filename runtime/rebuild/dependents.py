@@ -1,0 +1,119 @@
+"""Values computed from values that an edit changed: computed again where that is safe, else kept and reported."""
+
+from __future__ import annotations
+
+import ast
+import types
+from typing import TYPE_CHECKING, Any
+
+from . import functions, outline, values
+from .transaction import MISSING
+from .kinds import isa
+
+if TYPE_CHECKING:
+    from .scopes import Scope
+
+
+def recompute(scope: Scope, node: ast.stmt, names: set[str]) -> None:
+    """Compute again what an unchanged statement had made of the names that changed."""
+    if isa(node, (ast.Assign, ast.AnnAssign)) and node.value is not None:
+        _assignment(scope, node, names)
+    elif isa(node, outline.FUNCTIONS):
+        _definition(scope, node, names)
+    elif isa(node, ast.ClassDef):
+        _class(scope, node, names)
+    elif isa(node, ast.If) and not outline.is_main_block(node):
+        for inner in (*node.body, *node.orelse):
+            if not outline.read_now(inner).isdisjoint(names):
+                recompute(scope, inner, names)
+
+
+def _assignment(scope: Scope, node: ast.Assign | ast.AnnAssign, names: set[str]) -> None:
+    for name, expr in values.pairs_of(node).items():
+        reads = outline.read_now(expr)
+        if reads.isdisjoint(names):
+            continue
+        live = scope.get(name)
+        if live is MISSING:
+            continue
+        changed = ", ".join(sorted(reads & names))
+        if isa(expr, ast.Name) and scope.untouched(name):
+            scope.set(name, scope.look(expr.id))
+            scope.edit.change("recomputed", scope, name, node.lineno)
+        elif not scope.untouched(name):
+            scope.edit.keep(scope, name, node.lineno, f"{changed} changed, but it was set at run time")
+        elif not values.is_immutable(live):
+            scope.edit.keep(scope, name, node.lineno, f"{changed} changed, but it is mutable and may hold more by now")
+        elif not values.is_pure(expr, scope.look):
+            scope.edit.keep(scope, name, node.lineno, f"{changed} changed, but computing it again may have effects")
+        else:
+            scope.set(name, scope.evaluate(expr))
+            scope.edit.change("recomputed", scope, name, node.lineno)
+
+
+def _definition(scope: Scope, node: outline.Function, names: set[str]) -> None:
+    value = scope.get(node.name)
+    if value is MISSING:
+        return
+    defaults, keyword, annotations = functions.parameters(node)
+    for function in functions.reach(value):
+        code = function.__code__
+        if code.co_name != node.name or code.co_firstlineno != outline.first_line(node):
+            continue
+        live = function.__defaults__ or ()
+        if len(live) == len(defaults):
+            made = tuple(
+                _again(scope, expr, names, have) for expr, have in zip(defaults.values(), live, strict=True)
+            )
+            words = {n: _again(scope, keyword[n], names, have) if n in keyword else have for n, have in (function.__kwdefaults__ or {}).items()}
+            if any(a is not b for a, b in zip(made, live, strict=True)) or any(
+                words[n] is not have for n, have in (function.__kwdefaults__ or {}).items()
+            ):
+                functions.set_defaults(scope.tx, function, made or None, words or None)
+                scope.edit.change("recomputed", scope, node.name, node.lineno)
+        known = function.__annotations__
+        fresh = {n: _again(scope, e, names, known[n]) for n, e in annotations.items() if n in known and not isa(known[n], str)}
+        if any(known[n] is not v for n, v in fresh.items()):
+            functions.set_annotations(scope.tx, function, {**known, **fresh})
+
+
+def _again(scope: Scope, expr: ast.expr, names: set[str], have: Any) -> Any:
+    if outline.read_now(expr).isdisjoint(names) or not values.is_pure(expr, scope.look):
+        return have
+    if not values.is_immutable(have):
+        return have
+    return scope.evaluate(expr)
+
+
+def _class(scope: Scope, node: ast.ClassDef, names: set[str]) -> None:
+    from . import classes
+
+    cls = scope.get(node.name)
+    if not isa(cls, type):
+        return
+    header = [*node.bases, *(k.value for k in node.keywords)]
+    if any(not outline.read_now(expr).isdisjoint(names) for expr in header) and _bases_differ(scope, node, cls):
+        classes.rebuild_whole(scope, cls, node, node)
+        return
+    inner = classes.enter(scope, cls, node)
+    for each in node.body:
+        if not outline.read_now(each).isdisjoint(names):
+            recompute(inner, each, names)
+    known = vars(cls).get("__annotations__")
+    if isa(known, dict):
+        fresh = {
+            each.target.id: _again(inner, each.annotation, names, known[each.target.id])
+            for each in node.body
+            if isa(each, ast.AnnAssign) and isa(each.target, ast.Name) and each.target.id in known
+            and not isa(known[each.target.id], str)
+        }
+        fresh = {n: v for n, v in fresh.items() if v is not known[n]}
+        if fresh:
+            before = dict(known)
+            scope.tx.stage((dict.update, known, fresh), (dict.update, known, before))
+
+
+def _bases_differ(scope: Scope, node: ast.ClassDef, cls: type) -> bool:
+    now = [scope.evaluate(b) for b in node.bases if not isa(b, ast.Starred)]
+    known = cls.__dict__.get("__orig_bases__", cls.__bases__)
+    return any(isa(b, (type, types.GenericAlias)) and b not in known for b in now)

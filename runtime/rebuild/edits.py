@@ -1,0 +1,246 @@
+"""Edits made, and texts that wait: undone, refused, or overridden from memory."""
+
+from __future__ import annotations
+
+import collections
+import difflib
+import linecache
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from . import sources
+from .errors import RebuildError
+from .report import Report
+
+log = logging.getLogger("midair.rebuild")
+
+KEPT = 100  # edits
+
+
+@dataclass(eq=False)
+class Entry:
+    """One successful edit: its report, its diff, and the texts before and after by module."""
+
+    report: Report
+    texts: dict[str, tuple[str, bytes, bytes | None]]
+
+    @property
+    def number(self) -> int:
+        return self.report.number
+
+    @property
+    def diff(self) -> str:
+        """A unified diff of all files."""
+        return "".join(_diff(path, old, new or b"") for path, old, new in self.texts.values())
+
+    def __str__(self) -> str:
+        return self.report.line()
+
+
+def _diff(path: str, old: bytes, new: bytes) -> str:
+    before, after = (t.decode("utf-8", "replace").splitlines(keepends=True) for t in (old, new))
+    return "".join(
+        line if line.endswith("\n") else line + "\n\\ No newline at end of file\n"
+        for line in difflib.unified_diff(before, after, path, path)
+    )
+
+
+@dataclass(eq=False)
+class Held:
+    """A text on disk that is not what runs: file, why, and what makes it live."""
+
+    file: str
+    module: str
+    reason: str
+    cure: str
+    data: bytes | None = field(repr=False, default=None)
+
+
+class History:
+    """The last edits, newest last; a sequence of `Entry`."""
+
+    def __init__(self) -> None:
+        self._entries: collections.deque[Entry] = collections.deque(maxlen=KEPT)
+        self.last = 0  # number of the last edit
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __iter__(self) -> Iterator[Entry]:
+        return iter(list(self._entries))
+
+    def __getitem__(self, index: int) -> Entry:
+        return list(self._entries)[index]
+
+    def find(self, number: int) -> Entry:
+        for entry in self._entries:
+            if entry.number == number:
+                return entry
+        raise RebuildError(f"edit {number} is not in the history, which holds the last {KEPT}", stage="call")
+
+    def add(self, entry: Entry) -> None:
+        self.last += 1
+        entry.report.number = self.last
+        self._entries.append(entry)
+
+    def __repr__(self) -> str:
+        return "\n".join(str(entry) for entry in self._entries) or "no edits yet"
+
+
+history = History()
+_held: dict[str, Held] = {}
+_refused: dict[str, bytes | None] = {}
+_surroundings: dict[str, tuple[int, int]] = {}
+_refusal: str = ""
+_subscribers: list[Callable[[Report], None]] = []
+
+
+def subscribe(callback: Callable[[Report], None]) -> Callable[[], None]:
+    """Have `callback(report)` called after each edit, refused ones too, in the thread that made it.
+
+    Returns:
+        A function that ends the subscription.
+    """
+    _subscribers.append(callback)
+    return lambda: _subscribers.remove(callback) if callback in _subscribers else None
+
+
+def _tell(report: Report) -> None:
+    for callback in list(_subscribers):
+        try:
+            callback(report)
+        except Exception:
+            log.exception("a subscriber to edits failed")
+
+
+# -- held texts -------------------------------------------------------------------------------------------------------
+
+
+def held_texts() -> dict[str, bytes | None]:
+    """Texts that a rebuild of everything passes over, by path."""
+    return {path: held.data for path, held in _held.items()}
+
+
+def held() -> list[Held]:
+    """What on disk is not what runs, and why: undone, overridden from memory, or refused."""
+    found = list(_held.values())
+    for path, data in _refused.items():
+        if path not in _held:
+            name = next((r.name for r in sources.records.values() if r.path == path), "")
+            found.append(Held(path, name, f"refused: {_refusal}", "correct it and save", data))
+    return found
+
+
+def hold_text(path: str, name: str, reason: str) -> None:
+    try:
+        with open(path, "rb") as file:
+            data: bytes | None = file.read()
+    except OSError:
+        data = None
+    _held[path] = Held(path, name, reason, f"rebuild({name!r}) makes it live; saving another text does too", data)
+
+
+def release_text(path: str) -> None:
+    _held.pop(path, None)
+
+
+def is_refused(texts: Mapping[str, bytes | None]) -> bool:
+    """Are these exactly the texts that were refused last?"""
+    return bool(_refused) and dict(texts) == _refused and _others() == _surroundings
+
+
+def _others() -> dict[str, tuple[int, int]]:
+    """Files below the recorded folders that no module runs: one that is added or edited may be what was missing."""
+    known = {record.path for record in sources.records.values()}
+    found = {}
+    for folder in sources.folders:
+        for place, inner, files in os.walk(folder):
+            inner[:] = [name for name in inner if name not in sources.SKIPPED]
+            for name in files:
+                path = os.path.join(place, name)
+                if name.endswith(".py") and path not in known:
+                    status = os.stat(path)
+                    found[path] = status.st_mtime_ns, status.st_size
+    return found
+
+
+def refuse(error: RebuildError, files: set[str], texts: dict[str, bytes | None], who: str) -> None:
+    """Note a refused edit: say it, keep its texts so that they are not tried again as they are."""
+    global _refusal
+    _refused.clear()
+    _refused.update(texts)
+    _surroundings.clear()
+    _surroundings.update(_others())
+    _refusal = f"{error.reason} ({error.stage})"
+    report = Report(time=_now(), files=sorted(files), refused=True, error=str(error), needs=error.needs, who=who)
+    log.error("%s", report.line())
+    _tell(report)
+
+
+def _now() -> float:
+    import time
+
+    return time.time()
+
+
+# -- successful edits -------------------------------------------------------------------------------------------------
+
+
+def publish(report: Report, texts: dict[str, tuple[str, bytes, bytes | None]], memory: set[str]) -> None:
+    _refused.clear()
+    history.add(Entry(report, texts))
+    for name, (path, _, new) in texts.items():
+        if path in memory:
+            reason = f"undone by edit {report.number}" if report.undo_of else f"overridden from memory by edit {report.number}"
+            hold_text(path, name, reason)
+            if _held[path].data == new:
+                release_text(path)
+        else:
+            release_text(path)
+        _show_lines(path, new)
+    log.info("%s", report.line())
+    _tell(report)
+
+
+def _show_lines(path: str, data: bytes | None) -> None:
+    """Tracebacks and inspect.getsource show what runs, also where the file says something else."""
+    names = {path} | {f for f in list(linecache.cache) if sources.real(f) == path} if linecache.cache else {path}
+    for name in names:
+        linecache.cache.pop(name, None)
+    if path in _held and data is not None:
+        text = sources.decode(data, path)
+        linecache.cache[path] = (len(text), None, text.splitlines(keepends=True), path)
+
+
+def undo_texts(number: int | None) -> tuple[dict[str, bytes], int]:
+    """The texts that were live before an edit (the last one without a number), and its number.
+
+    Raises:
+        RebuildError: no such edit, or a module of it is gone.
+    """
+    if not len(history):
+        raise RebuildError("there is no edit to undo", stage="call")
+    first = history.find(number) if number is not None else _last_undoable()
+    wanted: dict[str, bytes] = {}
+    for entry in history:
+        if entry.number >= first.number:
+            for name, (_, old, _) in entry.texts.items():
+                wanted.setdefault(name, old)
+    for name in wanted:
+        if name not in sys.modules:
+            raise RebuildError(f"module {name!r} of edit {first.number} is gone", stage="call")
+    return wanted, first.number
+
+
+def _last_undoable() -> Entry:
+    """Each `undo()` goes one further back: past the edits that are undone, and past the undoing."""
+    undone: set[int] = set()
+    for entry in reversed(list(history)):
+        if entry.report.undo_of is not None:
+            undone |= set(range(entry.report.undo_of, entry.number + 1))
+        elif entry.number not in undone:
+            return entry
+    raise RebuildError("there is no edit to undo", stage="call")

@@ -1,0 +1,437 @@
+"""Functions: found by the code they run, and brought to new code without ceasing to be themselves.
+
+A function is found through the names of its module when the reference count of its code object proves that nobody
+else runs it; else by one scan of the heap for all that an edit concerns. It is changed by its own fields: code,
+defaults, annotations, documentation, and its closure where the new body needs another cell.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import gc
+import inspect
+import sys
+import time
+import types
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from . import native, outline
+from .outline import FUNCTIONS, Function
+from .transaction import MISSING, Transaction
+from .kinds import isa
+
+FunctionType = types.FunctionType
+Pair = tuple[types.CodeType, types.CodeType]
+_LRU = type(functools.lru_cache(lambda: None))
+
+
+def reach(value: object, depth: int = 4) -> Iterator[FunctionType]:
+    """The functions behind a value: itself, what it wraps, what a class or a descriptor holds."""
+    if isa(value, FunctionType):
+        yield value
+        if depth:
+            for name in ("__wrapped__", "registry", "func"):
+                if name in value.__dict__:
+                    yield from reach(value.__dict__[name], depth - 1)
+            for cell in value.__closure__ or ():
+                try:
+                    held = cell.cell_contents
+                except ValueError:
+                    continue
+                if not isa(held, type):
+                    yield from reach(held, depth - 1)
+    elif isa(value, type):
+        for inner in list(vars(value).values()):
+            if not isa(inner, type) or inner.__qualname__.startswith(f"{value.__qualname__}."):
+                yield from reach(inner, depth - 1) if depth else ()
+    elif depth:
+        for inner in _inside(value):
+            yield from reach(inner, depth - 1)
+
+
+def _inside(value: object) -> Iterator[object]:
+    if isa(value, (staticmethod, classmethod)):
+        yield value.__func__
+    elif isa(value, property):
+        yield from (value.fget, value.fset, value.fdel)
+    elif isa(value, functools.partial):
+        yield value.func
+    elif isa(value, (functools.cached_property, functools.partialmethod)):
+        yield value.func
+    elif isa(value, types.MethodType):
+        yield value.__func__
+    elif isa(value, functools.singledispatchmethod):
+        yield from (value.func, value.dispatcher)
+    elif type(value) is _LRU:
+        yield value.__wrapped__
+    elif type(value) in {dict, types.MappingProxyType}:
+        if len(value) <= 100:  # type: ignore[arg-type]  # one of the two
+            yield from list(value.values())  # type: ignore[attr-defined]  # one of the two
+    elif type(value) in {list, tuple}:
+        if len(value) <= 100:  # type: ignore[arg-type]  # one of the two
+            yield from list(value)  # type: ignore[call-overload]  # one of the two
+    elif type(type(value)) is type and type(value).__flags__ & (1 << 9):
+        inside = _attributes(value)
+        if inside is not None and len(inside) <= 50:
+            for held in list(inside.values()):
+                if isa(held, FunctionType):
+                    yield held
+
+
+def _attributes(value: object) -> dict[str, Any] | None:
+    """The `__dict__` of an object, whatever its class does to attribute access."""
+    try:
+        found = object.__getattribute__(value, "__dict__")
+    except (AttributeError, TypeError):
+        return None
+    return found if type(found) is dict else None
+
+
+@dataclass(eq=False)
+class Scan:
+    """What looking at the heap has cost this edit."""
+
+    objects: int = 0
+    seconds: float = 0.0
+    times: int = 0
+    reasons: list[str] = field(default_factory=list)
+
+    def heap(self, reason: str) -> list[Any]:
+        """All tracked objects, the frozen ones too."""
+        began = time.perf_counter()
+        if gc.get_freeze_count():
+            gc.unfreeze()
+        found = gc.get_objects()
+        self.objects, self.times = max(self.objects, len(found)), self.times + 1
+        self.reasons.append(reason)
+        self.seconds += time.perf_counter() - began
+        return found
+
+
+@dataclass(eq=False)
+class Holders:
+    """Who runs the code that an edit supersedes: functions by the identity of their code, and frames under way."""
+
+    functions: dict[int, list[FunctionType]] = field(default_factory=dict)
+    suspended: list[object] = field(default_factory=list)  # generators, coroutines, asynchronous generators
+
+    def of(self, code: types.CodeType) -> list[FunctionType]:
+        return self.functions.get(id(code), [])
+
+
+def find(pairs: list[Pair], roots: Iterable[object], scan: Scan) -> Holders:
+    """All functions that run one of the old code objects."""
+    probe = find.__code__.replace(co_name="probe")
+    consts = [probe]  # stands for the one reference from the code around it
+    pairs.append((probe, probe.replace(co_name="probed")))
+    wanted = {id(old): old for old, _ in pairs}
+    del probe
+    holders = Holders()
+    seen: set[int] = set()
+    for root in roots:
+        for function in reach(root):
+            if id(function) not in seen and id(function.__code__) in wanted:
+                seen.add(id(function))
+                holders.functions.setdefault(id(function.__code__), []).append(function)
+    running = _running(wanted)
+    usual = sys.getrefcount(wanted[id(consts[0])])
+    unproven = {
+        each for each in wanted
+        if sys.getrefcount(wanted[each]) > usual + len(holders.functions.get(each, ())) + running.get(each, 0)
+    }
+    pairs.pop()
+    wanted.pop(id(consts[0]))
+    if unproven:
+        first = wanted[next(iter(unproven))]
+        _search(unproven, wanted, holders, seen, scan, f"{first.co_qualname} is also held elsewhere")
+    return holders
+
+
+def _running(wanted: dict[int, types.CodeType]) -> dict[int, int]:
+    """How many frames on the stacks of all threads run each code."""
+    count: dict[int, int] = {}
+    for top in sys._current_frames().values():
+        frame: types.FrameType | None = top
+        while frame is not None:
+            each = id(frame.f_code)
+            if each in wanted:
+                count[each] = count.get(each, 0) + 1
+            frame = frame.f_back
+    return count
+
+
+def _search(
+    unproven: set[int], wanted: dict[int, types.CodeType], holders: Holders, seen: set[int], scan: Scan, why: str
+) -> None:
+    things = scan.heap(why)
+    began = time.perf_counter()
+    if len(unproven) <= 4:
+        things = gc.get_referrers(*(wanted[each] for each in unproven))
+    for thing in [t for t in things if type(t) in _RUNNABLE]:
+        if type(thing) is FunctionType:
+            if id(thing.__code__) in unproven and id(thing) not in seen:
+                seen.add(id(thing))
+                holders.functions.setdefault(id(thing.__code__), []).append(thing)
+        elif id(suspended_code(thing)) in unproven:
+            holders.suspended.append(thing)
+    scan.seconds += time.perf_counter() - began
+
+
+_RUNNABLE = {FunctionType, types.GeneratorType, types.CoroutineType, types.AsyncGeneratorType}
+
+
+def suspended_code(thing: Any) -> types.CodeType | None:
+    """The code of a generator, coroutine or asynchronous generator."""
+    for name in ("gi_code", "cr_code", "ag_code"):
+        if (code := getattr(thing, name, None)) is not None:
+            return code  # type: ignore[no-any-return]  # one of the three names
+    return None
+
+
+# -- changing one function ------------------------------------------------------------------------------------------
+
+Evaluate = Callable[[ast.expr, FunctionType], Any]
+
+
+def set_closure(tx: Transaction, function: FunctionType, closure: tuple[types.CellType, ...] | None) -> None:
+    old = function.__closure__
+    if closure is not None:
+        native.incref(closure)
+    tx.hold(old, closure)
+    tx.stage(native.write_closure(function, closure), native.write_closure(function, old))
+    if old is not None:
+        tx.on_commit(functools.partial(native.decref, old))
+    if closure is not None:
+        tx.did(native.decref, closure)
+
+
+def cells_for(
+    function: FunctionType, code: types.CodeType, supply: Callable[[str], types.CellType | None]
+) -> tuple[types.CellType, ...] | None:
+    """The closure that a new code needs, from the cells at hand; None when one cannot be had."""
+    have = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
+    cells = []
+    for name in code.co_freevars:
+        cell = have.get(name) or supply(name)
+        if cell is None:
+            return None
+        cells.append(cell)
+    return tuple(cells)
+
+
+@dataclass(eq=False)
+class Change:
+    """How one definition is to change: its code, and what else its text says differently."""
+
+    old: types.CodeType
+    new: types.CodeType
+    before: ast.AST | None
+    after: ast.AST | None
+    strings: bool  # annotations are kept as strings
+
+
+def apply(
+    tx: Transaction,
+    function: FunctionType,
+    change: Change,
+    evaluate: Evaluate,
+    supply: Callable[[str], types.CellType | None],
+) -> str | None:
+    """Bring one function to its new code.
+
+    Returns:
+        None, or why it stays whole on the old one.
+    """
+    new, old = change.new, change.old
+    if new.co_freevars != old.co_freevars:
+        closure = cells_for(function, new, supply)
+        if closure is None:
+            missing = next(n for n in new.co_freevars if n not in old.co_freevars)
+            return f"it never captured {missing!r}"
+        set_closure(tx, function, closure or None)
+    tx.stage((native.SET_CODE, function, new), (native.SET_CODE, function, old))
+    tx.hold(old)
+    before, after = _documentation(old), _documentation(new)
+    if before != after and function.__doc__ == before:
+        tx.stage((native.SET_DOC, function, after), (native.SET_DOC, function, before))
+    if isa(change.after, (*FUNCTIONS, ast.Lambda)) and (
+        not isa(change.before, (*FUNCTIONS, ast.Lambda)) or _header(change.before) != _header(change.after)
+    ):
+        _set_parameters(tx, function, change, evaluate)
+    return None
+
+
+def _header(node: ast.AST) -> str:
+    return ast.dump(node.args) if isa(node, ast.Lambda) else outline.signature(node)  # type: ignore[arg-type]  # a def
+
+
+def _documentation(code: types.CodeType) -> str | None:
+    first = code.co_consts[0] if code.co_consts else None
+    return first if isa(first, str) and code.co_name != "<lambda>" else None
+
+
+def parameters(node: Any) -> tuple[dict[str, ast.expr], dict[str, ast.expr], dict[str, ast.expr]]:
+    """(positional defaults, keyword-only defaults, annotations) of a definition, by name."""
+    args: ast.arguments = node.args
+    positional = [*args.posonlyargs, *args.args]
+    count = len(args.defaults)
+    defaults = dict(zip([a.arg for a in positional[len(positional) - count :]], args.defaults, strict=True))
+    keyword = {a.arg: d for a, d in zip(args.kwonlyargs, args.kw_defaults, strict=True) if d is not None}
+    everyone = [*positional, *([args.vararg] if args.vararg else []), *args.kwonlyargs, *([args.kwarg] if args.kwarg else [])]
+    annotations = {a.arg: a.annotation for a in everyone if a.annotation is not None}
+    if getattr(node, "returns", None) is not None:
+        annotations["return"] = node.returns
+    return defaults, keyword, annotations
+
+
+def _set_parameters(tx: Transaction, function: FunctionType, change: Change, evaluate: Evaluate) -> None:
+    """New defaults and annotations; a default whose text did not change keeps its object."""
+    defaults, keyword, annotations = parameters(change.after)
+    was = parameters(change.before) if change.before is not None else ({}, {}, {})
+
+    def fresh(name: str, exprs: dict[str, ast.expr], earlier: dict[str, ast.expr], have: dict[str, Any]) -> Any:
+        if name in earlier and name in have and ast.dump(earlier[name]) == ast.dump(exprs[name]):
+            return have[name]
+        return evaluate(exprs[name], function)
+
+    live = function.__defaults__ or ()
+    have = dict(zip(was[0], live, strict=True)) if len(was[0]) == len(live) else {}
+    values = tuple(fresh(name, defaults, was[0], have) for name in defaults) or None
+    words = {n: fresh(n, keyword, was[1], function.__kwdefaults__ or {}) for n in keyword} or None
+    set_defaults(tx, function, values, words)
+    if {n: ast.dump(e) for n, e in was[2].items()} != {n: ast.dump(e) for n, e in annotations.items()}:
+        known = function.__annotations__
+        made = {
+            n: ast.unparse(e) if change.strings else fresh(n, annotations, was[2], known) for n, e in annotations.items()
+        }
+        set_annotations(tx, function, made)
+
+
+def set_defaults(tx: Transaction, function: FunctionType, values: Any, words: Any) -> None:
+    old, old_words = function.__defaults__, function.__kwdefaults__
+    tx.hold(old, old_words)
+    tx.stage((native.SET_DEFAULTS, function, values), (native.SET_DEFAULTS, function, old))
+    tx.stage((native.SET_KWDEFAULTS, function, words), (native.SET_KWDEFAULTS, function, old_words))
+
+
+def set_annotations(tx: Transaction, function: FunctionType, made: dict[str, Any]) -> None:
+    """In the same dict: a wrapper made with functools.wraps shares it."""
+    known = function.__annotations__
+    before = dict(known)
+    tx.stage((dict.clear, known), (dict.update, known, before))
+    tx.stage((dict.update, known, made), (dict.clear, known))
+
+
+def adopt(tx: Transaction, function: FunctionType, other: FunctionType, *, name: bool = True) -> None:
+    """Let a function become all that another is, its own attributes excepted; both then do the same."""
+    if function is other:
+        return
+    if (function.__closure__ or ()) is not (other.__closure__ or ()):
+        set_closure(tx, function, other.__closure__)
+    if function.__globals__ is not other.__globals__:
+        tx.hold(function.__globals__)
+        native.incref(other.__globals__)
+        tx.stage(native.write_globals(function, other.__globals__), native.write_globals(function, function.__globals__))
+        tx.on_commit(functools.partial(native.decref, function.__globals__))
+        tx.did(native.decref, other.__globals__)
+    tx.hold(function.__code__)
+    tx.stage((native.SET_CODE, function, other.__code__), (native.SET_CODE, function, function.__code__))
+    set_defaults(tx, function, other.__defaults__, other.__kwdefaults__)
+    tx.stage(
+        (native.SET_ANNOTATIONS, function, other.__annotations__), (native.SET_ANNOTATIONS, function, function.__annotations__)
+    )
+    tx.hold(function.__annotations__, function.__doc__)
+    tx.stage((native.SET_DOC, function, other.__doc__), (native.SET_DOC, function, function.__doc__))
+    if name:
+        tx.stage((native.SET_NAME, function, other.__name__), (native.SET_NAME, function, function.__name__))
+        tx.stage(
+            (native.SET_QUALNAME, function, other.__qualname__), (native.SET_QUALNAME, function, function.__qualname__)
+        )
+        tx.stage((native.SET_MODULE, function, other.__module__), (native.SET_MODULE, function, function.__module__))
+    inside = function.__dict__
+    for key, value in other.__dict__.items():
+        tx.set_item(inside, key, value)
+    if "__wrapped__" in inside and "__wrapped__" not in other.__dict__:
+        tx.del_item(inside, "__wrapped__")
+
+
+def forward(tx: Transaction, function: FunctionType, target: Callable[..., Any]) -> None:
+    """Let a function call something that is not a function."""
+    made: FunctionType
+    if inspect.iscoroutinefunction(target):
+
+        async def forward_coroutine(*args: Any, **kwargs: Any) -> Any:
+            return await target(*args, **kwargs)
+
+        made = forward_coroutine  # type: ignore[assignment]  # a function
+    else:
+
+        def forward_call(*args: Any, **kwargs: Any) -> Any:
+            return target(*args, **kwargs)
+
+        made = forward_call  # type: ignore[assignment]  # a function
+    functools.update_wrapper(made, target, updated=())
+    if isa(target, type):
+        made.__annotations__ = {}
+    adopt(tx, function, made, name=False)
+
+
+def class_cells(function: FunctionType) -> Iterator[types.CellType]:
+    """The `__class__` cells behind a function and what it wraps."""
+    for each in reach(function):
+        for name, cell in zip(each.__code__.co_freevars, each.__closure__ or (), strict=True):
+            if name == "__class__":
+                yield cell
+
+
+def set_cell(tx: Transaction, cell: types.CellType, value: object) -> None:
+    try:
+        old: object = cell.cell_contents
+    except ValueError:
+        old = MISSING
+    if old is value:
+        return
+    tx.hold(old)
+    back = (types.CellType.cell_contents.__delete__, cell) if old is MISSING else (native.SET_CELL, cell, old)  # type: ignore[attr-defined]  # a slot
+    tx.stage((native.SET_CELL, cell, value), back)
+
+
+def clear_caches(value: object) -> Iterator[Any]:
+    """The lru_caches around the functions behind a value."""
+    todo, seen = [value], set()
+    while todo:
+        each = todo.pop()
+        if id(each) in seen:
+            continue
+        seen.add(id(each))
+        if type(each) is _LRU:
+            yield each
+        wrapped = getattr(each, "__dict__", {}).get("__wrapped__") if isa(each, (FunctionType, _LRU)) else None
+        todo += [wrapped] if wrapped is not None else []
+        if isa(each, type):
+            todo += [v for v in vars(each).values() if not isa(v, type)]
+        elif isa(each, FunctionType):
+            for cell in each.__closure__ or ():
+                try:
+                    todo.append(cell.cell_contents)
+                except ValueError:
+                    continue
+            todo = [t for t in todo if not isa(t, type)]
+        elif isa(each, (staticmethod, classmethod, property, functools.partial)):
+            todo += [inner for inner in _inside(each) if inner is not None]
+
+
+def is_definition(node: object) -> bool:
+    return isa(node, FUNCTIONS)
+
+
+def bare(node: Function) -> Function:
+    """The definition without its decorators."""
+    import copy
+
+    made = copy.copy(node)
+    made.decorator_list = []
+    return made

@@ -1,0 +1,251 @@
+"""One pass over the heap: references to some objects become references to others.
+
+A chunk of objects is asked for its referents at once and compared with the set of what is wanted, all in C; only a
+chunk with a hit is looked at closer. So the pass is linear in what is tracked, however many objects are to be found.
+
+An object is replaced at every reference or at none: the references that can be written are counted and compared with
+its reference count.
+"""
+
+from __future__ import annotations
+
+import collections
+import ctypes
+import gc
+import sys
+import time
+import types
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from . import functions, native
+from .transaction import Transaction
+from .kinds import isa
+
+_CHUNK = 512
+Mapping = dict[int, tuple[Any, Any]]  # identity of the old -> (old, new)
+
+
+def holders(wanted: Iterable[Any], things: list[Any], skip: set[int]) -> Iterator[tuple[Any, list[Any]]]:
+    """(holder, its referents) for all that refer to something wanted."""
+    ids = set(map(id, wanted))
+    stack = [(start, min(start + _CHUNK, len(things))) for start in range(0, len(things), _CHUNK)]
+    while stack:
+        low, high = stack.pop()
+        inside = gc.get_referents(*things[low:high])
+        if ids.isdisjoint(map(id, inside)):
+            continue
+        if high - low == 1:
+            if id(things[low]) not in skip:
+                yield things[low], inside
+            continue
+        step = max(1, (high - low) // 8)
+        del inside
+        stack += [(start, min(start + step, high)) for start in range(low, high, step)]
+
+
+class Swap:
+    """Collects what has to be written; `apply` writes it where every reference was found."""
+
+    def __init__(self, tx: Transaction, mapping: Mapping, scan: functions.Scan, *, all_or_none: bool) -> None:
+        self.tx, self.mapping, self.scan, self.strict = tx, mapping, scan, all_or_none
+        self.found: collections.Counter[int] = collections.Counter()
+        self.writers: list[tuple[set[int], Callable[[Mapping], None]]] = []
+        self.left: list[Any] = []
+
+    def run(self, own: set[int], why: str) -> None:
+        """Look, decide, write."""
+        things = self.scan.heap(why)
+        began = time.perf_counter()
+        own |= {id(things), id(self.mapping), id(self.writers), id(self.__dict__)} | {id(pair) for pair in self.mapping.values()}
+        if not self.strict and len(self.mapping) <= 4:
+            things = gc.get_referrers(*(old for old, _ in self.mapping.values()))
+            own.add(id(things))
+        for holder, referents in holders((old for old, _ in self.mapping.values()), things, own):
+            if isa(holder, types.FrameType):
+                continue
+            self._consider(holder, referents)
+        del things
+        self._frames()
+        self._decide()
+        self.scan.seconds += time.perf_counter() - began
+
+    def _consider(self, holder: Any, referents: list[Any]) -> None:
+        hits = collections.Counter(id(r) for r in referents if id(r) in self.mapping)
+        write = _writer(self.tx, holder, hits)
+        if write is not None:
+            self.found.update(hits)
+            self.writers.append((set(hits), write))
+            if id(holder) in self.mapping:
+                self.found[id(holder)] += 1  # the writer's own reference
+
+    def _frames(self) -> None:
+        """Local variables of the functions that all threads are in; those of coroutines were found as objects."""
+        for top in sys._current_frames().values():
+            frame: types.FrameType | None = top
+            while frame is not None:
+                if not frame.f_globals.get("__name__", "").startswith(__package__ or "") and frame.f_code.co_flags & 0x2A1 == 1:
+                    self._consider_frame(frame)
+                frame = frame.f_back
+
+    def _consider_frame(self, frame: types.FrameType) -> None:
+        code = frame.f_code
+        plain = [n for n in code.co_varnames if n not in code.co_cellvars]
+        local = frame.f_locals
+        hits = collections.Counter(id(local[n]) for n in plain if n in local and id(local[n]) in self.mapping)
+        if hits:
+            self.found.update(hits)
+            self.writers.append((set(hits), lambda chosen: _write_frame(self.tx, frame, plain, chosen)))
+            for name in plain:  # the snapshot that asking for f_locals made counts as a reference of its own
+                if name in local and id(local[name]) in self.mapping:
+                    del local[name]
+
+    def _decide(self) -> None:
+        chosen = dict(self.mapping)
+        if self.strict:
+            usual = self._usual()
+            for key, (old, _) in self.mapping.items():
+                if sys.getrefcount(old) - usual != self.found[key]:
+                    del chosen[key]
+                    self.left.append(old)
+        for keys, write in self.writers:
+            if not keys.isdisjoint(chosen):
+                write(chosen)
+        self.mapping = chosen
+
+    def _usual(self) -> int:
+        """How many references something in the mapping has that nobody else holds."""
+
+        class Probe: ...
+
+        mapping = {}
+        probes = [Probe()]
+        mapping[0] = (probes[0], None)
+        for old, _ in mapping.values():
+            return sys.getrefcount(old)
+        raise AssertionError
+
+
+def _writer(tx: Transaction, holder: Any, hits: collections.Counter[int]) -> Callable[[Mapping], None] | None:
+    """How to replace references inside one object; None where it cannot be written."""
+    kind = type(holder)
+    if isa(holder, dict):
+        return lambda chosen: _write_dict(tx, holder, chosen)
+    if isa(holder, list):
+        return lambda chosen: _write_list(tx, holder, chosen)
+    if isa(holder, set):
+        return lambda chosen: _write_set(tx, holder, chosen)
+    if isa(holder, collections.deque):
+        return lambda chosen: _write_deque(tx, holder, chosen)
+    if isa(holder, types.CellType):
+        return lambda chosen: functions.set_cell(tx, holder, chosen[id(holder.cell_contents)][1])
+    if kind.__flags__ & (1 << 4) and not isa(holder, type):
+        inside = functions._attributes(holder)  # from here on the attributes are in a dict
+        if inside is not None:
+            return lambda chosen: _write_object(tx, holder, inside, chosen)
+    if isa(holder, type):
+        return lambda chosen: _write_class(tx, holder, chosen)
+    size = _size(holder)
+    count = collections.Counter(w for w in native.words(holder, size)[2:] if w in hits)
+    if any(count[key] != number for key, number in hits.items()):
+        return None
+    return lambda chosen: _write_words(tx, holder, chosen)
+
+
+def _size(holder: Any) -> int:
+    return object.__sizeof__(holder) if not isa(holder, tuple) else tuple.__sizeof__(holder)
+
+
+def _write_words(tx: Transaction, holder: Any, chosen: Mapping) -> None:
+    size = _size(holder)
+    start = 2 * ctypes.sizeof(ctypes.c_void_p)
+    for word in set(native.words(holder, size)[2:]):
+        if word in chosen:
+            old, new = chosen[word]
+            native.replace_words(holder, old, new, size, start)
+            tx.did(native.replace_words, holder, new, old, size, start)
+
+
+def _write_object(tx: Transaction, holder: Any, inside: dict[str, Any], chosen: Mapping) -> None:
+    _write_dict(tx, inside, chosen)
+    _write_words(tx, holder, chosen)
+
+
+def _write_dict(tx: Transaction, holder: dict[Any, Any], chosen: Mapping) -> None:
+    if not any(id(key) in chosen for key in holder):
+        for key, value in list(holder.items()):
+            if id(value) in chosen:
+                dict.__setitem__(holder, key, chosen[id(value)][1])
+                tx.did(dict.__setitem__, holder, key, value)
+        return
+    before = list(holder.items())
+    after: list[tuple[Any, Any]] = []
+    seen: set[int] = set()
+    for key, value in before:
+        k = chosen[id(key)][1] if id(key) in chosen else key
+        if id(k) not in seen:
+            seen.add(id(k))
+            after.append((k, chosen[id(value)][1] if id(value) in chosen else value))
+    _refill(holder, after)
+    tx.did(_refill, holder, before)
+
+
+def _refill(holder: dict[Any, Any], items: list[tuple[Any, Any]]) -> None:
+    dict.clear(holder)
+    for key, value in items:
+        dict.__setitem__(holder, key, value)
+
+
+def _write_list(tx: Transaction, holder: list[Any], chosen: Mapping) -> None:
+    before = list(holder)
+    new = {id(n) for _, n in chosen.values()}
+    after: list[Any] = []
+    for value in before:
+        put = chosen[id(value)][1] if id(value) in chosen else value
+        if id(value) in chosen and id(put) in new and any(put is other for other in before):
+            continue  # the earlier entry stands for it
+        after.append(put)
+    list.__setitem__(holder, slice(None), after)
+    tx.did(list.__setitem__, holder, slice(None), before)
+
+
+def _write_set(tx: Transaction, holder: set[Any], chosen: Mapping) -> None:
+    before = list(holder)
+    set.clear(holder)
+    set.update(holder, [chosen[id(v)][1] if id(v) in chosen else v for v in before])
+    tx.did(_reset, holder, before)
+
+
+def _reset(holder: set[Any], items: list[Any]) -> None:
+    set.clear(holder)
+    set.update(holder, items)
+
+
+def _write_deque(tx: Transaction, holder: collections.deque[Any], chosen: Mapping) -> None:
+    for i, value in enumerate(list(holder)):
+        if id(value) in chosen:
+            collections.deque.__setitem__(holder, i, chosen[id(value)][1])
+            tx.did(collections.deque.__setitem__, holder, i, value)
+
+
+def _write_class(tx: Transaction, holder: type, chosen: Mapping) -> None:
+    for name, value in list(vars(holder).items()):
+        if id(value) in chosen:
+            type.__setattr__(holder, name, chosen[id(value)][1])
+            tx.did(type.__setattr__, holder, name, value)
+
+
+def _write_frame(tx: Transaction, frame: types.FrameType, names: list[str], chosen: Mapping) -> None:
+    local = frame.f_locals
+    store = ctypes.pythonapi.PyFrame_LocalsToFast
+    for name in names:
+        if name in local and id(local[name]) in chosen:
+            local[name] = chosen[id(local[name])][1]
+    store(ctypes.py_object(frame), ctypes.c_int(0))
+    local.clear()
+    back = {id(new): (new, old) for old, new in chosen.values()}
+    tx.did(_write_frame_back, frame, names, back)
+
+
+def _write_frame_back(frame: types.FrameType, names: list[str], chosen: Mapping) -> None:
+    _write_frame(Transaction(), frame, names, chosen)

@@ -1,0 +1,204 @@
+"""Bringing live instances to the schema of their class.
+
+A class says its schema with `__schema__ = 3` and the way there with `__upgrade__(self, schema, state)`; both are read
+from each class's own namespace. Once per instance, base first. Fields that appear in a dataclass or attrs class with a
+default are filled in without a hook.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from . import layout
+from .errors import RebuildError
+from .kinds import isa
+
+if TYPE_CHECKING:
+    from .scopes import Edit
+
+Hook = Callable[[Any, int, dict[str, Any]], None]
+
+
+def schema_of(namespace: Any) -> int:
+    """A class's own schema: 0 where it says none, or says something that is not ours."""
+    number = namespace.get("__schema__", 0)
+    return number if type(number) is int else 0
+
+
+def hook_of(cls: type) -> Hook | None:
+    found = vars(cls).get("__upgrade__")
+    if type(vars(cls).get("__schema__")) is not int or not isa(found, types.FunctionType):
+        return None
+    return found
+
+
+@dataclasses.dataclass(eq=False)
+class Upgrades:
+    """What instances of which classes have to go through."""
+
+    raised: dict[type, tuple[int, Hook]] = dataclasses.field(default_factory=dict)
+    lowered: dict[type, tuple[int, Hook]] = dataclasses.field(default_factory=dict)
+    fills: dict[type, dict[str, Callable[[], Any]]] = dataclasses.field(default_factory=dict)
+    joined: dict[type, set[type]] = dataclasses.field(default_factory=dict)  # class -> bases new in its MRO
+
+    def __bool__(self) -> bool:
+        return bool(self.raised or self.lowered or self.fills or self.joined)
+
+    def classes(self) -> set[type]:
+        found: set[type] = set()
+        for cls in {*self.raised, *self.lowered, *self.fills, *self.joined}:
+            found |= {cls, *_below(cls)}
+        return found
+
+
+def _below(cls: type) -> Iterator[type]:
+    for each in type.__subclasses__(cls):
+        yield each
+        yield from _below(each)
+
+
+def plan(edit: Edit) -> Upgrades:
+    """Compare each edited class with what it was.
+
+    Raises:
+        RebuildError: a schema was lowered and the class being left has no `__downgrade__`.
+    """
+    made = Upgrades()
+    for cls, old in edit.before.items():
+        was, back, mro = old.schema, old.back, old.mro
+        now = schema_of(vars(cls))
+        if now > was and (hook := hook_of(cls)) is not None:
+            made.raised[cls] = was, hook
+        elif now < was:
+            if back is None:
+                raise RebuildError(
+                    f"{cls.__module__}.{cls.__qualname__} goes from schema {was} to {now} and has no __downgrade__",
+                    stage="upgrade",
+                )
+            made.lowered[cls] = now, back
+        new_bases = {b for b in cls.__mro__ if b not in mro and b is not cls and hook_of(b) and schema_of(vars(b))}
+        new_bases -= {b for b in new_bases if any(m.__qualname__ == b.__qualname__ and m.__module__ == b.__module__ for m in mro)}
+        if new_bases:
+            made.joined[cls] = new_bases
+    for cls, fields in _new_fields(edit):
+        made.fills[cls] = fields
+    return made
+
+
+def _new_fields(edit: Edit) -> Iterator[tuple[type, dict[str, Callable[[], Any]]]]:
+    for cls, makers in edit.field_makers:
+        if makers:
+            yield cls, makers
+
+
+def makers(cls: type, made: type) -> dict[str, Callable[[], Any]]:
+    """Fields that `made` has and `cls` has not, with what gives their first value."""
+    old = _fields(cls)
+    return {name: maker for name, maker in _fields(made).items() if name not in old and maker is not None}
+
+
+def _fields(cls: type) -> dict[str, Callable[[], Any] | None]:
+    found: dict[str, Callable[[], Any] | None] = {}
+    for name, field in (vars(cls).get("__dataclass_fields__") or {}).items():
+        if field.default_factory is not dataclasses.MISSING:
+            found[name] = field.default_factory
+        elif field.default is not dataclasses.MISSING:
+            found[name] = lambda value=field.default: value
+        else:
+            found[name] = None
+    for attribute in vars(cls).get("__attrs_attrs__") or ():
+        found[attribute.name] = _attrs_maker(attribute.default)
+    return found
+
+
+def _attrs_maker(default: Any) -> Callable[[], Any] | None:
+    kind = type(default).__name__
+    if kind == "_Nothing" or "NOTHING" in repr(default):
+        return None
+    if kind == "Factory":
+        return None if default.takes_self else default.factory  # type: ignore[no-any-return]  # of attrs
+    return lambda: default
+
+
+def find(edit: Edit, upgrades: Upgrades) -> list[Any]:
+    """All live instances concerned."""
+    wanted = upgrades.classes()
+    first = next(iter(wanted))
+    return [o for o in edit.scan.heap(f"instances of {first.__qualname__}") if type(o) in wanted]
+
+
+def run(edit: Edit, upgrades: Upgrades, moved: list[tuple[Any, Any, dict[str, Any]]]) -> int:
+    """Upgrade every instance, or raise and leave none upgraded.
+
+    Args:
+        moved: (old object, new object, state before) of instances whose layout changed.
+
+    Returns:
+        How many went through a hook or got a field.
+    """
+    states = {id(new): values for _, new, values in moved}
+    count = 0
+    wanted = upgrades.classes()
+    everyone = find(edit, upgrades)
+    done: set[int] = set()
+    for thing in [*everyone, *(new for _, new, _ in moved if type(new) in wanted)]:
+        if id(thing) in done:
+            continue
+        done.add(id(thing))
+        if one(edit, upgrades, thing, states.get(id(thing))):
+            count += 1
+    return count
+
+
+def one(edit: Edit, upgrades: Upgrades, thing: Any, earlier: dict[str, Any] | None = None) -> bool:
+    """Upgrade one instance."""
+    before = layout.state(thing) if earlier is None else earlier
+    edit.tx.did(restore, thing, layout.state(thing))
+    touched = False
+    mro = type(thing).__mro__
+    for cls in mro:  # the most derived first on the way back
+        if cls in upgrades.lowered:
+            schema, back = upgrades.lowered[cls]
+            back(thing, schema, dict(before))
+            touched = True
+    for cls in mro:
+        for name, maker in upgrades.fills.get(cls, {}).items():
+            if name not in layout.state(thing):
+                _put(thing, name, maker())
+                touched = True
+    for cls in reversed(mro):
+        if cls in upgrades.raised:
+            schema, hook = upgrades.raised[cls]
+        elif any(cls in upgrades.joined.get(owner, ()) for owner in mro):
+            schema, hook = 0, hook_of(cls)  # type: ignore[assignment]  # joined only with a hook
+        else:
+            continue
+        hook(thing, schema, dict(before))
+        touched = True
+    return touched
+
+
+def _put(thing: Any, name: str, value: Any) -> None:
+    layout.fill(thing, {name: value})
+
+
+def restore(thing: Any, values: dict[str, Any]) -> None:
+    """Give an instance back the state it had."""
+    now = layout.state(thing)
+    if now.keys() == values.keys() and all(now[n] is v for n, v in values.items()):
+        return
+    from .functions import _attributes
+
+    inside = _attributes(thing)
+    if inside is not None:
+        inside.clear()
+    for cls in type(thing).__mro__:
+        for name, member in vars(cls).items():
+            if isa(member, types.MemberDescriptorType) and cls.__flags__ & (1 << 9) and name in now and name not in values:
+                member.__delete__(thing)
+    layout.fill(thing, values)
+
+

@@ -1,0 +1,243 @@
+"""Another memory layout: a new class takes over, with its instances and with everybody who refers to either.
+
+Instances whose memory can serve the new class change their type. The others are made again and take the place of the
+old ones at every reference; one that cannot be reached everywhere stays whole as it is, runs the new bodies, and
+still is an instance of the new class.
+"""
+
+from __future__ import annotations
+
+import collections
+import types
+import weakref
+from typing import TYPE_CHECKING, Any
+
+from . import functions, heap, native, unify
+from .functions import FunctionType
+from .report import Straggler
+from .transaction import MISSING
+from .kinds import isa
+
+if TYPE_CHECKING:
+    from .scopes import Edit, Scope
+
+_SKIPPED = {"__dict__", "__weakref__", "__module__", "__qualname__", "_abc_impl", "__slots__", "__annotations__", "__doc__"}
+
+
+def take_over(scope: Scope, cls: type, made: type, kept: set[str]) -> type:
+    """Prepare a class built aside to be the class from now on; references follow at the end of the edit."""
+    known = scope.plan.record.members.get(cls.__qualname__, {})
+    old, new = dict(vars(cls)), dict(vars(made))
+    for name, live in old.items():
+        if name in _SKIPPED or isa(live, (types.MemberDescriptorType, types.GetSetDescriptorType)):
+            continue
+        value = new.get(name, MISSING)
+        if value is MISSING:
+            if name not in known:  # set by the running program
+                type.__setattr__(made, name, live)
+        elif isa(live, (FunctionType, staticmethod, classmethod, property)) and live is not value:
+            found = next(functions.reach(live, 1), None)
+            if found is not None and found.__module__ == cls.__module__:
+                type.__setattr__(made, name, unify.join(scope, live, value))
+        elif name in kept and not isa(live, type):
+            type.__setattr__(made, name, live)
+    scope.edit.moved_classes.append((cls, made))
+    return made
+
+
+def finish(edit: Edit) -> tuple[int, list[Straggler], list[tuple[Any, Any, dict[str, Any]]]]:
+    """Move subclasses, instances and references to the classes that took over.
+
+    Returns:
+        (how many instances moved, those that stayed, (old, new, old state) of those that moved)
+    """
+    classes = dict(edit.moved_classes)
+    for cls in list(classes):
+        _move_subclasses(edit, cls, classes)
+    things = edit.scan.heap(f"the layout of {next(iter(classes)).__qualname__} changed")
+    instances = [o for o in things if type(o) in classes]
+    del things
+    mapping: heap.Mapping = {}
+    upgraded: list[tuple[Any, Any, dict[str, Any]]] = []
+    stay: list[Any] = []
+    moved = 0
+    while instances:
+        old = instances.pop()
+        cls = type(old)
+        new = classes[cls]
+        values = state(old)
+        if native.layout(cls) == native.layout(new):
+            native.set_type(old, new)
+            edit.tx.did(native.set_type, old, cls)
+            upgraded.append((old, old, values))
+            moved += 1
+            continue
+        copy = remake(old, new, values)
+        if copy is None:
+            stay.append(old)
+        else:
+            mapping[id(old)] = (old, copy)
+        del old
+    swap = heap.Swap(edit.tx, mapping, edit.scan, all_or_none=True)
+    references(edit, swap, mapping)
+    stay += swap.left
+    for old, new in swap.mapping.values():
+        _move_weak_references(edit, old, new)
+        upgraded.append((old, new, state(old)))
+    pairs: heap.Mapping = {id(cls): (cls, new) for cls, new in classes.items()}
+    again = heap.Swap(edit.tx, pairs, edit.scan, all_or_none=False)
+    again.run(own_ids(edit), "references to the class")
+    for cls, new in classes.items():
+        _lend(edit, cls, new)
+    return moved + len(swap.mapping), [_left(o) for o in stay], upgraded
+
+
+def references(edit: Edit, swap: heap.Swap, mapping: heap.Mapping) -> None:
+    if mapping:
+        swap.run(own_ids(edit), "references to instances that were made again")
+
+
+def own_ids(edit: Edit) -> set[int]:
+    """Our own books, which must go on naming what was there before."""
+    tx = edit.tx
+    ids = {id(vars(edit)), id(vars(tx)), id(edit.swaps), id(edit.moved_classes), id(edit.touched), id(edit.before), id(edit.field_makers), id(edit.changed)}
+    ids |= {id(edit.rehash), id(tx._held), id(tx._undo), id(tx._finish), id(tx._spaces), id(tx._containers), id(tx._overlay), id(tx._staged), id(tx._inverse)}
+    for book in (tx._undo, tx._staged, tx._inverse, edit.swaps, edit.moved_classes, edit.field_makers, tx._containers, tx._spaces):
+        for entry in book:
+            ids.add(id(entry))
+            ids |= {id(part) for part in entry if isa(part, (list, tuple)) and book in (tx._undo, tx._staged, tx._inverse)}
+    ids |= {id(copy) for _, copy in (*tx._spaces, *tx._containers)}
+    ids |= {id(held) for held in tx._held if type(held) in {dict, list, tuple, set}}
+    ids |= {id(pair) for pair in edit.changed.values()}
+    return ids
+
+
+def state(thing: Any) -> dict[str, Any]:
+    """A shallow copy of all that an instance holds by name, slots included."""
+    found: dict[str, Any] = {}
+    for cls in type(thing).__mro__:
+        if cls.__flags__ & (1 << 9):
+            for name, member in vars(cls).items():
+                if isa(member, types.MemberDescriptorType) and name not in found:
+                    try:
+                        found[name] = member.__get__(thing, type(thing))
+                    except AttributeError:
+                        continue
+    found.update(functions._attributes(thing) or {})
+    return found
+
+
+def remake(old: Any, cls: type, values: dict[str, Any]) -> Any:
+    """An instance of cls with the contents of another; None where its kind cannot be made again."""
+    solid = native.layout(cls)[0]
+    source = native.layout(type(old))[0]
+    try:
+        if solid is object or solid not in type(old).__mro__:
+            new = solid.__new__(cls)
+        elif solid in (int, float, str, bytes, tuple, frozenset, complex):
+            new = solid.__new__(cls, _plain(old, solid))
+        elif solid is bytearray or solid in (list, set, dict):
+            new = solid.__new__(cls)
+            {list: list.extend, set: set.update, dict: dict.update, bytearray: bytearray.extend}[solid](new, old)  # type: ignore[index]  # one of the four
+        elif solid is collections.deque:
+            new = solid.__new__(cls)
+            collections.deque.__init__(new, old, old.maxlen)
+        elif issubclass(solid, BaseException):
+            new = solid.__new__(cls, *old.args)
+            for name in ("__cause__", "__context__", "__traceback__", "__suppress_context__"):
+                setattr(new, name, getattr(old, name))
+        else:
+            return None
+    except TypeError:
+        return None
+    if solid is object and source is not object:
+        return None  # what the built-in base held would be lost
+    fill(new, values)
+    return new
+
+
+def _plain(old: Any, solid: Any) -> Any:
+    if solid is tuple:
+        return tuple(tuple.__iter__(old))
+    if solid is frozenset:
+        return frozenset.copy(old)
+    return {int: int.__int__, float: float.__float__, str: str.__str__, bytes: bytes.__getitem__, complex: complex.__pos__}[solid](
+        *((old, slice(None)) if solid is bytes else (old,))
+    )
+
+
+def fill(new: Any, values: dict[str, Any]) -> None:
+    """Put values into slots of their names, and the rest into the `__dict__` where there is one."""
+    members: dict[str, Any] = {}
+    for cls in type(new).__mro__:
+        if cls.__flags__ & (1 << 9):
+            for name, member in vars(cls).items():
+                if isa(member, types.MemberDescriptorType):
+                    members.setdefault(name, member)
+    inside = functions._attributes(new)
+    for name, value in values.items():
+        if name in members:
+            members[name].__set__(new, value)
+        elif inside is not None:
+            inside[name] = value
+
+
+def _move_subclasses(edit: Edit, cls: type, classes: dict[type, type]) -> None:
+    for sub in type.__subclasses__(cls):
+        if sub in classes or sub in classes.values():
+            continue
+        bases = tuple(classes.get(b, b) for b in sub.__bases__)
+        body = {
+            n: v for n, v in vars(sub).items()
+            if n not in {"__dict__", "__weakref__"} and not isa(v, types.MemberDescriptorType)
+        }
+        made = _quietly(type(sub), sub.__name__, bases, body)
+        for value in body.values():
+            for function in functions.reach(value, 2):
+                for cell in functions.class_cells(function):
+                    if cell.cell_contents is sub:
+                        functions.set_cell(edit.tx, cell, made)
+        classes[sub] = made
+        edit.remember(sub)
+        edit.tx.flush()
+        _move_subclasses(edit, sub, classes)
+
+
+def _quietly(meta: type, name: str, bases: tuple[type, ...], body: dict[str, Any]) -> type:
+    """A class like another, without telling `__init_subclass__` again."""
+    first = next((b for b in bases if b.__flags__ & (1 << 9)), None)
+    own = vars(first).get("__init_subclass__", MISSING) if first is not None else MISSING
+    if first is not None:
+        type.__setattr__(first, "__init_subclass__", classmethod(lambda cls, **kw: None))
+    try:
+        made: type = type.__new__(meta, name, bases, body)
+        return made
+    finally:
+        if first is not None:
+            if own is MISSING:
+                type.__delattr__(first, "__init_subclass__")
+            else:
+                type.__setattr__(first, "__init_subclass__", own)
+
+
+def _lend(edit: Edit, cls: type, new: type) -> None:
+    """What stays on the old class runs the new bodies, and says that it is of the new one."""
+    for name, value in vars(new).items():
+        if name in _SKIPPED or isa(value, (types.MemberDescriptorType, types.GetSetDescriptorType)):
+            continue
+        if isa(vars(cls).get(name), types.MemberDescriptorType):
+            continue
+        edit.tx.set_attr(cls, name, value)
+    edit.tx.set_attr(cls, "__class__", property(lambda self: new))
+    edit.tx.flush()
+
+
+def _move_weak_references(edit: Edit, old: Any, new: Any) -> None:
+    if type(old).__weakrefoffset__ > 0 and type(new).__weakrefoffset__ > 0 and weakref.getweakrefcount(old):
+        native.move_weak_references(old, new)
+        edit.tx.did(native.move_weak_references, new, old)
+
+
+def _left(thing: Any) -> Straggler:
+    cls = type(thing)
+    return Straggler("instance", cls.__qualname__, f"at {id(thing):#x}", getattr(cls, "__module__", ""), 0)

@@ -1,0 +1,242 @@
+"""What CPython allows in memory though not in Python: the few words that are written directly, and nothing else.
+
+Each offset is found at import by looking for a known value in an object made for that purpose, and must be unique;
+where that fails, this module refuses to load rather than guess. Reference counts are kept exact.
+
+    closure of a function     read-only in Python; a body that needs another cell can then be had in place
+    first line of a code      lines move without replacing a code object, so nobody has to be found
+    base of a type            lets `__bases__ =` pass when we have compared the layouts ourselves
+    type of an object         the same for `__class__ =`
+    item of a tuple, …        a reference inside an object that Python cannot write to
+"""
+
+from __future__ import annotations
+
+import collections
+import ctypes
+import gc
+import itertools
+import operator
+import types
+import weakref
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from .kinds import isa
+
+Write = tuple[Any, ...]  # a callable implemented in C, and its arguments
+
+_WORD = ctypes.sizeof(ctypes.c_void_p)
+_set_value: Callable[[Any, int], None] = next(
+    vars(base)["value"] for base in ctypes.c_void_p.__mro__ if "value" in vars(base)
+).__set__
+_incref, _decref = ctypes.pythonapi.Py_IncRef, ctypes.pythonapi.Py_DecRef
+_incref.argtypes = _decref.argtypes = [ctypes.py_object]
+_incref.restype = _decref.restype = None
+
+
+def words(thing: object, size: int) -> list[int]:
+    """The first `size` bytes of an object, as pointers."""
+    return list((ctypes.c_size_t * (size // _WORD)).from_address(id(thing)))
+
+
+def _only(found: list[int], what: str) -> int:
+    if len(found) != 1:
+        raise ImportError(f"the place of {what} was found {len(found)} times in this Python; rebuild cannot work on it")
+    return found[0]
+
+
+def _find_closure() -> int:
+    cell = 1
+    made = lambda: cell  # noqa: E731 -- any closure will do
+    size = object.__sizeof__(made)
+    return _only([i * _WORD for i, w in enumerate(words(made, size)) if w == id(made.__closure__)], "a closure")
+
+
+def _find_globals() -> int:
+    space = {"__builtins__": __builtins__}
+    made = types.FunctionType(_find_globals.__code__, space)
+    size = object.__sizeof__(made)
+    return _only([i * _WORD for i, w in enumerate(words(made, size)) if w == id(space)], "the globals of a function")
+
+
+def _find_first_line() -> int:
+    mark = 0x5EED123
+    code = _find_closure.__code__.replace(co_firstlineno=mark)
+    ints = (ctypes.c_int * (object.__sizeof__(code) // 4)).from_address(id(code))
+    return _only([i * 4 for i, value in enumerate(ints) if value == mark], "the first line of a code object")
+
+
+def _find_base() -> int:
+    class Above: ...
+
+    class Below(Above): ...
+
+    found = [i * _WORD for i, w in enumerate(words(Below, type.__basicsize__)) if w == id(Above)]
+    return _only(found, "the base of a type")
+
+
+def _find_type() -> int:
+    class Probe: ...
+
+    made = Probe()
+    return _only([i * _WORD for i, w in enumerate(words(made, object.__basicsize__)) if w == id(Probe)], "a type")
+
+
+_CLOSURE, _GLOBALS, _FIRST_LINE, _BASE, _TYPE = (
+    _find_closure(),
+    _find_globals(),
+    _find_first_line(),
+    _find_base(),
+    _find_type(),
+)
+
+# The setters of a function's fields: called from C, they run no Python.
+_fields = vars(types.FunctionType)
+SET_CODE = _fields["__code__"].__set__
+SET_DEFAULTS = _fields["__defaults__"].__set__
+SET_KWDEFAULTS = _fields["__kwdefaults__"].__set__
+SET_ANNOTATIONS = _fields["__annotations__"].__set__
+SET_DOC = _fields["__doc__"].__set__
+SET_NAME = _fields["__name__"].__set__
+SET_QUALNAME = _fields["__qualname__"].__set__
+SET_MODULE = _fields["__module__"].__set__
+SET_CELL = vars(types.CellType)["cell_contents"].__set__
+
+
+def perform(writes: Iterable[Write]) -> None:
+    """Make all writes in one call that runs no Python, so that no other thread sees some without the rest."""
+    collecting = gc.isenabled()
+    gc.disable()  # a collection may run finalizers, which are Python
+    try:
+        collections.deque(itertools.starmap(operator.call, writes), maxlen=0)
+    finally:
+        if collecting:
+            gc.enable()
+
+
+def write_word(address: int, value: int) -> Write:
+    return (_set_value, ctypes.c_size_t.from_address(address), value)
+
+
+def write_closure(function: types.FunctionType, closure: tuple[Any, ...] | None) -> Write:
+    """Point a function at another closure. The caller owns a reference to each of the two for as long as it may undo."""
+    return write_word(id(function) + _CLOSURE, id(closure) if closure is not None else 0)
+
+
+def write_globals(function: types.FunctionType, space: dict[str, Any]) -> Write:
+    """Point a function at another module's globals; references as in `write_closure`."""
+    return write_word(id(function) + _GLOBALS, id(space))
+
+
+def write_first_line(code: types.CodeType, line: int) -> Write:
+    """Move a code object to another line; its table of lines is relative to it."""
+    return (_set_value, ctypes.c_int.from_address(id(code) + _FIRST_LINE), line)
+
+
+def incref(thing: object) -> None:
+    _incref(thing)
+
+
+def decref(thing: object) -> None:
+    _decref(thing)
+
+
+def layout(cls: type) -> tuple[Any, ...]:
+    """What decides whether memory made for one class can serve another: equal means yes."""
+    slots: list[str] = []
+    solid: type = cls
+    while solid.__flags__ & (1 << 9):  # made by a class statement
+        slots[:0] = sorted(name for name, value in vars(solid).items() if isa(value, types.MemberDescriptorType))
+        above = solid.__base__
+        if above is None:
+            break
+        solid = above
+    # managed dict, garbage collected, and the built-in families
+    flags = cls.__flags__ & ((1 << 4) | (1 << 14) | (0xFF << 24))
+    return solid, cls.__basicsize__, cls.__itemsize__, cls.__dictoffset__, cls.__weakrefoffset__, flags, tuple(slots)
+
+
+def set_bases(cls: type, bases: tuple[type, ...], base: type) -> None:
+    """`cls.__bases__ = bases`, where the caller has seen that the layout stays; base is the one that gives it."""
+    old = cls.__base__
+    _incref(base)
+    _set_value(ctypes.c_size_t.from_address(id(cls) + _BASE), id(base))
+    try:
+        cls.__bases__ = bases
+    except BaseException:
+        _set_value(ctypes.c_size_t.from_address(id(cls) + _BASE), id(old))
+        _decref(base)
+        raise
+    _decref(old)
+
+
+def set_type(thing: object, cls: type) -> None:
+    """`thing.__class__ = cls`, where the caller has compared the layouts."""
+    old = type(thing)
+    if old.__flags__ & (1 << 4):  # attributes kept inline share the names of the old class: make the dict first
+        object.__getattribute__(thing, "__dict__")
+    if cls.__flags__ & (1 << 9):
+        _incref(cls)
+    _set_value(ctypes.c_size_t.from_address(id(thing) + _TYPE), id(cls))
+    if old.__flags__ & (1 << 9):
+        _decref(old)
+    if isa(thing, type):
+        modified(thing)
+
+
+def replace_words(holder: object, old: object, new: object, size: int, start: int = 0) -> int:
+    """Make every word of `holder` from byte `start` on that points at `old` point at `new`; returns how many."""
+    found = [i for i, word in enumerate(words(holder, size)) if word == id(old) and i * _WORD >= start]
+    for i in found:
+        _incref(new)
+        _set_value(ctypes.c_size_t.from_address(id(holder) + i * _WORD), id(new))
+        _decref(old)
+    return len(found)
+
+
+def move_weak_references(old: object, new: object) -> None:
+    """Let all weak references to one object be references to another; both kinds have room for them."""
+    for reference in weakref.getweakrefs(old):
+        at = words(reference, object.__sizeof__(reference)).index(id(old))
+        _set_value(ctypes.c_size_t.from_address(id(reference) + at * _WORD), id(new))
+    source = ctypes.c_size_t.from_address(id(old) + type(old).__weakrefoffset__)
+    target = ctypes.c_size_t.from_address(id(new) + type(new).__weakrefoffset__)
+    target.value, source.value = source.value, 0
+
+
+def class_dict(cls: type) -> dict[str, Any]:
+    """The dict behind `vars(cls)`, for the few names that assignment to the class would take as its own."""
+    found = gc.get_referents(vars(cls))[0]
+    assert type(found) is dict
+    return found
+
+
+modified: Callable[[type], None] = ctypes.pythonapi.PyType_Modified
+modified.argtypes, modified.restype = [ctypes.py_object], None  # type: ignore[attr-defined]  # a foreign function
+
+
+def getset(cls: type, like: Any) -> Any:
+    """A `__dict__` or `__weakref__` descriptor for cls, made from another class's."""
+    definition = words(like, object.__sizeof__(like))[_GETSET // _WORD]
+    make = ctypes.pythonapi.PyDescr_NewGetSet
+    make.argtypes, make.restype = [ctypes.py_object, ctypes.c_void_p], ctypes.py_object
+    return make(cls, definition)
+
+
+def _find_getset() -> int:
+    class One: ...
+
+    class Two: ...
+
+    first, second = vars(One)["__dict__"], vars(Two)["__dict__"]
+    size = object.__sizeof__(first)
+    shared = [
+        i * _WORD
+        for i, (a, b) in enumerate(zip(words(first, size), words(second, size), strict=True))
+        if a == b != 0 and i >= 4  # after the count, the type, the owner and the name
+    ]
+    return _only(shared[:1], "the definition in a descriptor")
+
+
+_GETSET = _find_getset()

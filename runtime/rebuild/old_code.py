@@ -1,0 +1,123 @@
+"""What still runs old code: frames on the stacks of threads, tasks, generators."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import sys
+import threading
+import types
+import weakref
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from . import functions, outline
+from .report import Straggler
+from .kinds import isa
+
+if TYPE_CHECKING:
+    from .scopes import Edit
+
+_superseded: dict[int, weakref.ref[types.CodeType]] = {}
+
+
+def supersede(codes: Iterable[types.CodeType]) -> None:
+    """Note code objects that an edit replaces; forgotten as soon as nobody runs them."""
+    for top in codes:
+        for code in outline.tree(top):
+            key = id(code)
+            _superseded[key] = weakref.ref(code, lambda _, key=key: _superseded.pop(key, None))  # type: ignore[misc]  # key is bound now
+
+
+def keep(codes: Iterable[types.CodeType]) -> None:
+    """The edit that was to replace them did not happen."""
+    for top in codes:
+        for code in outline.tree(top):
+            _superseded.pop(id(code), None)
+
+
+def is_stale(code: types.CodeType | None) -> bool:
+    """Has an edit replaced this code object?"""
+    return code is not None and id(code) in _superseded
+
+
+def is_stale_task(task: asyncio.Task[Any]) -> bool:
+    """Is a task, or something it awaits, inside code that an edit replaced?"""
+    return any(is_stale(functions.suspended_code(c)) for c in _chain(task.get_coro()))
+
+
+def _chain(awaitable: Any) -> Iterator[Any]:
+    seen = 0
+    while awaitable is not None and seen < 1000:
+        seen += 1
+        yield awaitable
+        awaitable = (
+            getattr(awaitable, "cr_await", None) or getattr(awaitable, "gi_yieldfrom", None) or getattr(awaitable, "ag_await", None)
+        )
+
+
+def running_line(module: types.ModuleType) -> int | None:
+    """The line that the body of a module is at, while it runs."""
+    space = vars(module)
+    for top in sys._current_frames().values():
+        frame: types.FrameType | None = top
+        while frame is not None:
+            if frame.f_globals is space and frame.f_code.co_name == "<module>" and frame.f_locals is space:
+                return frame.f_lineno
+            frame = frame.f_back
+    return None
+
+
+def threads() -> Iterator[Straggler]:
+    """Frames on the stacks of all threads that run old code."""
+    names = {t.ident: t.name for t in threading.enumerate()}
+    for ident, top in sys._current_frames().items():
+        frame: types.FrameType | None = top
+        while frame is not None:
+            if is_stale(frame.f_code):
+                yield Straggler("thread", names.get(ident, str(ident)), *_where(frame.f_code, frame))
+            frame = frame.f_back
+
+
+def tasks() -> Iterator[Straggler]:
+    """Tasks of the running loop that are inside old code."""
+    try:
+        everyone = asyncio.all_tasks()
+    except RuntimeError:  # no loop runs in this thread
+        return
+    for task in everyone:
+        for each in _chain(task.get_coro()):
+            code = functions.suspended_code(each)
+            if code is not None and is_stale(code):
+                frame = getattr(each, "cr_frame", None) or getattr(each, "gi_frame", None)
+                yield Straggler("task", task.get_name(), *_where(code, frame))
+                break
+
+
+def _where(code: types.CodeType, frame: types.FrameType | None) -> tuple[str, str, int]:
+    return code.co_qualname, code.co_filename, frame.f_lineno if frame is not None else code.co_firstlineno
+
+
+def after_edit(edit: Edit) -> list[Straggler]:
+    """Those that can be named without looking at the heap."""
+    found = [*threads(), *tasks()]
+    for each in edit.holders.suspended:
+        code = functions.suspended_code(each)
+        if code is not None and is_stale(code) and not isa(each, types.CoroutineType):
+            frame = getattr(each, "gi_frame", None) or getattr(each, "ag_frame", None)
+            if frame is not None:
+                found.append(Straggler("generator", f"at {id(each):#x}", *_where(code, frame)))
+    return list(dict.fromkeys(found))
+
+
+def stragglers() -> list[Straggler]:
+    """All that is still inside old code: threads, tasks, suspended generators. Looks at the whole heap."""
+    found = [*threads(), *tasks()]
+    kinds = (types.GeneratorType, types.CoroutineType, types.AsyncGeneratorType)
+    for each in gc.get_objects():
+        if type(each) in kinds and is_stale(functions.suspended_code(each)):
+            frame = getattr(each, "gi_frame", None) or getattr(each, "cr_frame", None) or getattr(each, "ag_frame", None)
+            code = functions.suspended_code(each)
+            if frame is not None and code is not None:
+                found.append(Straggler("generator", f"at {id(each):#x}", *_where(code, frame)))
+    return list(dict.fromkeys(found))

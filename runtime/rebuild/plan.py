@@ -1,0 +1,291 @@
+"""What an edit means, before anything is touched: old text, new text -> steps. Pure.
+
+    same     the statement is there as before, perhaps on other lines or in another place
+    body     only the bodies of functions in it differ: their code is exchanged, nothing runs
+    run      it is new, or differs otherwise: it takes effect
+    gone     it is no longer there
+"""
+
+from __future__ import annotations
+
+import ast
+import collections
+import types
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Literal
+
+from . import outline, sources
+from .outline import Statement
+from .sources import Text
+
+Kind = Literal["same", "body", "run", "gone"]
+
+
+@dataclass(eq=False, slots=True)
+class Step:
+    kind: Kind
+    old: Statement | None
+    new: Statement | None
+    code: types.CodeType | None = None  # what running it would run
+    again: bool = False  # unchanged, but an earlier statement for the same name is not
+
+    @property
+    def node(self) -> ast.stmt:
+        """The new tree; the old one of what is gone."""
+        statement = self.new or self.old
+        assert statement is not None and statement.node is not None
+        return statement.node
+
+    @property
+    def before(self) -> ast.stmt | None:
+        return self.old.node if self.old is not None else None
+
+
+@dataclass(eq=False)
+class ModulePlan:
+    """One module: its new text and the steps to get there."""
+
+    record: sources.Record
+    text: Text
+    path: str
+    steps: list[Step]
+    moved: list[tuple[Statement, int]] = field(default_factory=list)  # unchanged statements, by how many lines
+    silent: bool = False  # comments and blank lines only
+
+    @property
+    def name(self) -> str:
+        return self.record.name
+
+
+def compare(record: sources.Record, data: bytes, path: str) -> ModulePlan:
+    """Plan the way from a module's recorded text to a new one.
+
+    Raises:
+        SyntaxError: the new text does not compile; with file and line.
+    """
+    old = record.text
+    lines = sources.decode(data, path).splitlines(keepends=True)
+    first, last, shift = _unequal(old, lines)
+    region = None
+    if last - first < len(old.body):
+        region = _parse_region(old, lines, first, last, shift, path)
+    if region is not None and _shared([*old.body[first:last], *region], [*old.body[:first], *old.body[last:]]):
+        region = None  # a name has statements here and elsewhere: their order matters
+    if region is None:
+        text, _ = Text.parse(data, path)
+        first, last, region = 0, len(old.body), text.body
+        flags = text.flags
+    else:
+        flags = old.flags
+    if first < last:
+        _fill_run(old, first, last)
+    head, tail = old.body[:first], old.body[last:]
+    ahead = [s.moved(shift) for s in tail] if shift else tail
+    text = Text(data, lines, [*head, *region, *ahead], flags)
+    steps = pair(old.body[first:last], region)
+    if flags != old.flags:
+        for step in steps:
+            if step.kind == "same" and not outline.is_docstring(step.node):
+                step.kind = "body" if not isinstance(step.node, outline.FUNCTIONS) else "run"
+    moved = [(s, shift) for s in tail] if shift else []
+    plan = ModulePlan(record, text, path, steps, moved)
+    plan.silent = all(step.kind == "same" for step in steps)
+    _compile(plan, path)
+    return plan
+
+
+def _unequal(old: Text, lines: list[str]) -> tuple[int, int, int]:
+    """(first and last+1 statement of the old text that an edit may touch, by how many lines the rest moves)."""
+    before = old.lines
+    shift = len(lines) - len(before)
+    limit = min(len(before), len(lines))
+    same_above = next((i for i in range(limit) if before[i] != lines[i]), limit)
+    room = limit - same_above
+    same_below = next((i for i in range(room) if before[-1 - i] != lines[-1 - i]), room)
+    body = old.body
+    first = 0
+    while first < len(body) and body[first].end <= same_above:
+        first += 1
+    first = max(first - 1, 0)  # an `else:` may have been added to the last one
+    while first and body[first - 1].end >= body[first].start:
+        first -= 1
+    last = len(body)
+    while last > first and body[last - 1].start > len(before) - same_below:
+        last -= 1
+    while last < len(body) and last and body[last].start <= body[last - 1].end:
+        last += 1
+    return first, last, shift
+
+
+def _parse_region(
+    old: Text, lines: list[str], first: int, last: int, shift: int, path: str
+) -> list[Statement] | None:
+    """The new statements between two unchanged ones; None where only the whole text can tell."""
+    above = old.body[first - 1].end if first else 0
+    below = old.body[last].start + shift - 1 if last < len(old.body) else len(lines)
+    if above < 2 or below < above:
+        return None  # the lines that may name an encoding, or hold `from __future__`
+    try:
+        parsed = ast.parse("".join(lines[above:below]), path)
+    except SyntaxError:
+        return None  # reported from the whole text, where lines are right
+    if outline.futures(parsed.body):
+        return None
+    for node in parsed.body:
+        ast.increment_lineno(node, above)
+    return outline.statements(parsed.body)
+
+
+def _shared(inside: list[Statement], outside: list[Statement]) -> bool:
+    names = frozenset().union(*(s.binds for s in inside))
+    return any(not names.isdisjoint(s.binds) for s in outside)
+
+
+def _fill_run(text: Text, first: int, last: int) -> None:
+    run = [s for s in text.body[first:last] if s.node is None]
+    if run and len(run) == last - first:
+        sources.fill(text, run)
+    else:
+        for statement in run:
+            sources.node_of(statement, text)
+
+
+def _compile(plan: ModulePlan, path: str) -> None:
+    """Compile what is new, so that an error in any file is known before anything is touched."""
+    for step in plan.steps:
+        if step.new is None:
+            continue
+        if step.kind == "same":
+            assert step.old is not None
+            step.new.codes = step.old.codes
+            if not _same_lines(step.old, step.new):
+                step.kind = "body"  # comments inside: the lines of its functions changed
+            elif step.new.start != step.old.start:
+                plan.moved.append((step.old, step.new.start - step.old.start))
+        if step.kind != "same":
+            code = compile(
+                ast.Module([step.node], []), path, "exec", flags=plan.text.flags, dont_inherit=True
+            )
+            step.code = code
+            step.new.codes = outline.children(code)
+
+
+def _same_lines(old: Statement, new: Statement) -> bool:
+    if old.end - old.start != new.end - new.start:
+        return False
+    assert old.node is not None and new.node is not None
+    return all(
+        getattr(a, "lineno", old.start) - old.start == getattr(b, "lineno", new.start) - new.start
+        for a, b in zip(ast.walk(old.node), ast.walk(new.node), strict=True)
+    )
+
+
+def pair(old: list[Statement], new: list[Statement]) -> list[Step]:
+    """Put old and new statements side by side; steps come in the new order, what is gone last."""
+    partner: dict[int, Statement] = {}
+    left = _match(old, new, partner, lambda s: s.dump)
+    left = _match(left, [n for n in new if id(n) not in partner], partner, lambda s: outline.key(_node(s)))
+    steps = []
+    for n in new:
+        o = partner.get(id(n))
+        kind: Kind
+        if o is None:
+            kind = "run"
+        elif o.dump == n.dump:
+            kind = "same"
+        elif outline.shape(_node(o)) == outline.shape(_node(n)):
+            kind = "body"
+        else:
+            kind = "run"
+        steps.append(Step(kind, o, n))
+    used = {id(o) for o in partner.values()}
+    steps += [Step("gone", o, None) for o in old if id(o) not in used]
+    _follow_names(old, steps)
+    return steps
+
+
+def _node(statement: Statement) -> ast.stmt:
+    assert statement.node is not None
+    return statement.node
+
+
+def _match(old: list[Statement], new: list[Statement], partner: dict[int, Statement], mark) -> list[Statement]:  # type: ignore[no-untyped-def]  # a key function
+    """Pair statements with equal marks, in order; returns the old ones left over."""
+    waiting: dict[object, collections.deque[Statement]] = collections.defaultdict(collections.deque)
+    for o in old:
+        waiting[mark(o)].append(o)
+    for n in new:
+        if queue := waiting.get(mark(n)):
+            partner[id(n)] = queue.popleft()
+    return [o for o in old if any(o is w for w in waiting[mark(o)])]
+
+
+def _follow_names(old: list[Statement], steps: list[Step]) -> None:
+    """Where several statements bind one name, those after one that runs run too, and an `x += …` with its start."""
+    binders: dict[str, list[Step]] = collections.defaultdict(list)
+    for step in steps:
+        if step.kind != "gone":
+            for name in _binds(step):
+                binders[name].append(step)
+    for name, several in binders.items():
+        if len(several) == 1:
+            continue
+        plain = [s for s in several if not isinstance(s.node, (*outline.FUNCTIONS, ast.ClassDef))]
+        augmented = any(isinstance(s.node, ast.AugAssign) for s in plain)
+        gone = any(s.kind == "gone" and name in _binds(s) for s in steps)
+        runs = augmented and (gone or any(s.kind == "run" for s in plain))
+        for step in several:
+            if step.kind == "run":
+                runs = True
+            elif runs and step in plain and step.kind == "same":
+                step.kind, step.again = "run", True
+        last = several[-1]
+        before = [o for o in old if name in o.binds]
+        if last.kind == "same" and before and last.old is not before[-1]:
+            last.kind, last.again = "run", True
+
+
+def _binds(step: Step) -> frozenset[str]:
+    statement = step.new or step.old
+    return statement.binds if statement is not None else frozenset()
+
+
+def names_kept(text: Text) -> set[str]:
+    """Names that some statement of a text binds."""
+    return set().union(*(s.binds for s in text.body))
+
+
+def pair_codes(
+    old: list[types.CodeType], new: list[types.CodeType]
+) -> Iterator[tuple[types.CodeType, types.CodeType]]:
+    """Old and new code objects of one scope and all below, by name and place among those of that name."""
+    groups: dict[str, tuple[list[types.CodeType], list[types.CodeType]]] = collections.defaultdict(lambda: ([], []))
+    for code in old:
+        groups[code.co_name][0].append(code)
+    for code in new:
+        groups[code.co_name][1].append(code)
+    for olds, news in groups.values():
+        for o, n in _align(olds, news):
+            yield o, n
+            yield from pair_codes(outline.children(o), outline.children(n))
+
+
+def _align(olds: list[types.CodeType], news: list[types.CodeType]) -> Iterator[tuple[types.CodeType, types.CodeType]]:
+    if len(olds) == len(news):
+        yield from zip(olds, news, strict=True)
+        return
+    rest = list(news)
+    late = []
+    for o in olds:  # those that say the same first, so that one put in front does not shift the others
+        twin = next((n for n in rest if n.co_code == o.co_code and _values(n) == _values(o) and n.co_names == o.co_names), None)
+        if twin is None:
+            late.append(o)
+        else:
+            rest.remove(twin)
+            yield o, twin
+    yield from zip(late, rest, strict=False)
+
+
+def _values(code: types.CodeType) -> tuple[object, ...]:
+    return tuple(c.co_code if isinstance(c, types.CodeType) else c for c in code.co_consts)

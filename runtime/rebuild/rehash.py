@@ -1,0 +1,47 @@
+"""Dicts and sets whose keys hash or compare differently after an edit are filled again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from . import heap
+from .errors import RebuildError
+from .kinds import isa
+
+if TYPE_CHECKING:
+    from .scopes import Edit
+
+
+def run(edit: Edit, classes: set[type], own: set[int]) -> None:
+    """Fill every dict and set again that has an instance of these classes as a key, alone or in a tuple.
+
+    Raises:
+        RebuildError: two keys have become equal.
+    """
+    name = next(iter(classes)).__qualname__
+    things = edit.scan.heap(f"keys that are instances of {name}")
+    wanted: list[Any] = [o for o in things if type(o) in classes]
+    if not wanted:
+        return
+    own |= {id(things), id(wanted)}
+    for holder, _ in list(heap.holders(wanted, things, own)):
+        if type(holder) is tuple:
+            wanted.append(holder)
+    ids = set(map(id, wanted))
+    for holder, _ in heap.holders(wanted, things, own):
+        if isa(holder, (dict, set)) and not ids.isdisjoint(map(id, holder)):
+            _fill_again(edit, holder, name)
+
+
+def _fill_again(edit: Edit, holder: Any, name: str) -> None:
+    kind: Any = dict if isa(holder, dict) else set
+    before = list(dict.items(holder)) if kind is dict else list(holder)
+    edit.tx.did(kind.update, holder, before)
+    edit.tx.did(kind.clear, holder)
+    kind.clear(holder)
+    kind.update(holder, before)
+    if len(holder) != len(before):
+        raise RebuildError(
+            f"two keys of a {type(holder).__name__}, instances of {name}, have become equal; one entry would be lost",
+            stage="upgrade",
+        )

@@ -1,0 +1,526 @@
+"""One scope of an edit: the globals of a module, or the body of a class in it. Where statements take effect.
+
+The steps of a plan are taken in the order of the new text. What can be staged is staged; what must run runs with the
+module's own globals, but binds into a scratch namespace first, so that a definition is unified with the object that
+bore its name before anybody sees it.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import types
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from . import functions, outline, plan, sources, values
+from .functions import Change, FunctionType
+from .plan import ModulePlan, Step
+from .report import Note
+from .transaction import MISSING, Transaction
+from .kinds import isa
+
+_COMPOUND = (ast.If, ast.Try, ast.For, ast.While, ast.With, ast.Match, ast.AsyncFor, ast.AsyncWith)
+_CAPTURE = "_midair_capture"
+
+
+@dataclass(eq=False)
+class Before:
+    """A class before the edit: its own schema, the way back from it, its MRO."""
+
+    schema: int
+    back: FunctionType | None
+    mro: tuple[type, ...]
+
+    @classmethod
+    def of(cls, live: type) -> Before:
+        number, back = vars(live).get("__schema__", 0), vars(live).get("__downgrade__")
+        if isa(back, FunctionType):  # as it is now, whatever its name will mean
+            back = FunctionType(back.__code__, back.__globals__, back.__name__, back.__defaults__, back.__closure__)
+        return cls(number if type(number) is int else 0, back if isa(back, FunctionType) else None, live.__mro__)
+
+
+@dataclass(eq=False)
+class Edit:
+    """What all modules of one edit share."""
+
+    tx: Transaction
+    scan: functions.Scan
+    plans: list[ModulePlan] = field(default_factory=list)
+    holders: functions.Holders = field(default_factory=functions.Holders)
+    changes: list[Note] = field(default_factory=list)
+    kept: list[Note] = field(default_factory=list)
+    changed: dict[tuple[str, str], tuple[Any, Any]] = field(default_factory=dict)  # (module, name) -> old, new value
+    swaps: list[tuple[Any, Any]] = field(default_factory=list)  # references to the first become the second
+    moved_classes: list[tuple[type, type]] = field(default_factory=list)  # a layout changed: old class, new class
+    touched: list[type] = field(default_factory=list)  # classes whose body or bases changed
+    before: dict[type, Before] = field(default_factory=dict)  # classes that were edited, as they were
+    field_makers: list[tuple[type, dict[str, Callable[[], Any]]]] = field(default_factory=list)  # new fields with defaults
+    rehash: list[type] = field(default_factory=list)
+    globals_before: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def remember(self, cls: type) -> None:
+        """Keep what an upgrade needs to know of a class before it changes."""
+        if cls not in self.before:
+            self.before[cls] = Before.of(cls)
+
+    def change(self, kind: str, scope: Scope, name: str, line: int) -> None:
+        self.changes.append(Note(kind, scope.qualify(name), scope.plan.path, line))
+
+    def keep(self, scope: Scope, name: str, line: int, why: str) -> None:
+        self.kept.append(Note("kept", scope.qualify(name), scope.plan.path, line, why))
+
+
+@dataclass(eq=False)
+class Scope:
+    """The globals of a module, or with `cls` the body of a class."""
+
+    edit: Edit
+    plan: ModulePlan
+    module: types.ModuleType
+    cls: type | None = None
+    path: tuple[ast.ClassDef, ...] = ()
+    canonical: dict[types.CodeType, types.CodeType] = field(default_factory=dict)
+
+    # -- names --------------------------------------------------------------------------------------------------
+
+    @property
+    def space(self) -> dict[str, Any]:
+        return vars(self.module)
+
+    @property
+    def tx(self) -> Transaction:
+        return self.edit.tx
+
+    def stored(self, name: str) -> str:
+        return outline.mangle(name, self.path[-1].name) if self.path else name
+
+    def get(self, name: str) -> Any:
+        if self.cls is not None:
+            return self.tx.get_attr(self.cls, self.stored(name))
+        return self.tx.get(self.space, name)
+
+    def look(self, name: str) -> Any:
+        """What a name means in this scope."""
+        for value in (self.get(name), self.tx.get(self.space, name)):
+            if value is not MISSING:
+                return value
+        return getattr(builtins, name, None)
+
+    def set(self, name: str, value: Any) -> None:
+        old = self.get(name)
+        if self.cls is not None:
+            self.tx.set_attr(self.cls, self.stored(name), value)
+        else:
+            self.tx.set_item(self.space, name, value)
+        if old is not value:
+            self._differs(name, old, value)
+
+    def _differs(self, name: str, old: Any, value: Any) -> None:
+        key = (self.plan.name, f"{self.qualname}.{name}" if self.path else name)
+        first = self.edit.changed.get(key, (old, None))[0]
+        self.edit.changed[key] = (first, value)
+
+    def delete(self, name: str) -> None:
+        if self.cls is not None:
+            self.tx.del_attr(self.cls, self.stored(name))
+        else:
+            old = self.get(name)
+            self.tx.del_item(self.space, name)
+            if old is not MISSING:
+                self._differs(name, old, MISSING)
+
+    def qualify(self, name: str) -> str:
+        return ".".join([self.plan.name, *(c.name for c in self.path), name])
+
+    @property
+    def qualname(self) -> str:
+        return ".".join(c.name for c in self.path)
+
+    @property
+    def put(self) -> dict[str, int]:
+        record = self.plan.record
+        return record.members.get(self.qualname, {}) if self.path else record.put
+
+    def untouched(self, name: str) -> bool:
+        """Does the name still hold what its statement put there?"""
+        return self.put.get(self.stored(name)) == id(self.get(name))
+
+    # -- running ------------------------------------------------------------------------------------------------
+
+    def evaluate(self, expr: ast.expr, names: dict[str, Any] | None = None) -> Any:
+        """The value of a part of a definition: a default, an annotation, an entry of a display."""
+        if outline.is_plain(expr):
+            return ast.literal_eval(expr)
+        self.tx.flush()
+        self.tx.watch(self.space)
+        code = compile(ast.Expression(expr), self.plan.path, "eval", flags=self.plan.text.flags, dont_inherit=True)
+        local = dict(vars(self.cls)) if self.cls is not None else {}
+        return eval(self.same_codes(code), self.space, {**local, **(names or {})})  # noqa: S307 -- the user's own source
+
+    def same_codes(self, code: types.CodeType) -> types.CodeType:
+        """The same code, with the code objects that are in the module's tree in the place of equal ones."""
+        consts = tuple(
+            self.canonical.get(c) or self.same_codes(c) if isa(c, types.CodeType) else c for c in code.co_consts
+        )
+        if all(a is b for a, b in zip(consts, code.co_consts, strict=True)):
+            return code
+        return code.replace(co_consts=consts)
+
+    def execute(self, nodes: list[ast.stmt]) -> dict[str, Any]:
+        """Run statements in this scope; returns what they bound, which nobody else has seen yet."""
+        if self.path:
+            return self._execute_in_class(nodes)
+        code = compile(ast.Module(nodes, []), self.plan.path, "exec", flags=self.plan.text.flags, dont_inherit=True)
+        code = self.same_codes(code)
+        if any(isa(n, _COMPOUND) for n in nodes):
+            self.tx.flush()
+            before = dict(self.space)
+            self.tx.run(code, self.space)
+            bound = {n: v for n, v in self.space.items() if before.get(n, MISSING) is not v}
+            for name in bound:  # seen already; put back until it has been unified
+                if name in before:
+                    self.space[name] = before[name]
+            for name in before.keys() - self.space.keys():
+                self.edit.changed.setdefault((self.plan.name, name), (before[name], MISSING))
+            return bound
+        scratch: dict[str, Any] = {}
+        self.tx.run(code, self.space, scratch)
+        if (made := scratch.pop("__annotations__", None)) is not None:
+            known = self.space.setdefault("__annotations__", {})
+            self.tx.did(dict.update, known, dict(known))
+            known.update(made)
+        return scratch
+
+    def _execute_in_class(self, nodes: list[ast.stmt]) -> dict[str, Any]:
+        cls = self.cls
+        assert cls is not None
+        caught: dict[str, Any] = {}
+        given = {n: v for n, v in vars(cls).items() if n not in {"__dict__", "__weakref__", "__annotations__"}}
+
+        class Capture:
+            @staticmethod
+            def __prepare__(name: str, bases: object) -> dict[str, Any]:
+                return dict(given) if name == self.path[-1].name else {}
+
+        def capture(name: str, bases: object, body: dict[str, Any]) -> None:
+            if name == self.path[-1].name:
+                caught.update(body)
+
+        capture.__prepare__ = Capture.__prepare__  # type: ignore[attr-defined]  # how a metaclass gives the namespace
+        inner = nodes
+        for node in reversed(self.path):
+            keyword = ast.keyword("metaclass", ast.Name(_CAPTURE, ast.Load()))
+            made: ast.stmt = ast.ClassDef(node.name, [], [keyword], inner, [])
+            inner = [ast.fix_missing_locations(ast.copy_location(made, node))]
+        code = compile(ast.Module(inner, []), self.plan.path, "exec", flags=self.plan.text.flags, dont_inherit=True)
+        scratch: dict[str, Any] = {_CAPTURE: capture}
+        self.tx.run(self.same_codes(code), self.space, scratch)
+        if isa(cell := caught.pop("__classcell__", None), types.CellType):
+            cell.cell_contents = cls
+        return {n: v for n, v in caught.items() if given.get(n, MISSING) is not v and n not in {"__module__", "__qualname__"}}
+
+    # -- steps --------------------------------------------------------------------------------------------------
+
+    def take(self, steps: list[Step]) -> None:
+        """Let the steps take effect, in their order."""
+        for step in steps:
+            self.take_one(step)
+        self.remove([s for s in steps if s.kind == "gone"])
+
+    def take_one(self, step: Step) -> None:
+        if step.kind == "body":
+            self.exchange(step)
+            self.depend(step)
+        elif step.kind == "run":
+            self._run(step)
+        elif step.kind == "same":
+            self.depend(step)
+
+    def _run(self, step: Step) -> None:
+        node = step.node
+        if outline.is_main_block(node):
+            self.exchange(step)
+        elif isa(node, outline.FUNCTIONS):
+            self._run_function(step, node)
+        elif isa(node, ast.ClassDef):
+            from . import classes
+
+            classes.run(self, step, node)
+        elif isa(node, (ast.Assign, ast.AnnAssign)):
+            self._run_assignment(step, node)
+        elif outline.is_docstring(node) and step.new is not None and step.new.start == node.lineno:
+            self._run_docstring(step)
+        else:
+            self.exchange(step)
+            self._bind(self.execute([node]), step)
+            if isa(node, ast.Expr):
+                self.edit.change("ran", self, ast.unparse(node)[:40], node.lineno)
+        if step.old is not None:  # names that the statement bound and binds no longer
+            rest = plan.names_kept(self.plan.text) if not self.path else self.bound_now()
+            for name in step.old.binds - (step.new.binds if step.new else frozenset()) - rest:
+                self.drop(name, node.lineno)
+
+    def bound_now(self) -> set[str]:
+        return {name for statement in self.path[-1].body for name in outline.bound(statement)}
+
+    def _run_docstring(self, step: Step) -> None:
+        assert isa(step.node, ast.Expr)
+        if self.path or (self.plan.text.body and self.plan.text.body[0] is step.new):
+            self.set("__doc__", ast.literal_eval(step.node.value))
+
+    def exchange(self, step: Step) -> None:
+        """New code for the functions that the old text of a statement has made; nothing of it runs."""
+        if step.old is None or step.new is None:
+            return
+        before = outline.by_code(step.old.node) if step.old.node is not None else {}
+        after = outline.by_code(step.node)
+        noted = False
+        for old, new in plan.pair_codes(step.old.codes, step.new.codes):
+            for function in self.edit.holders.of(old):
+                if function.__code__ is not old:
+                    continue
+                change = Change(old, new, _node_of(before, old), _node_of(after, new), bool(self.plan.text.flags & 0x1000000))
+                why = functions.apply(self.tx, function, change, self._evaluator(new), self._supplier(function))
+                if why:
+                    self.edit.keep(self, function.__qualname__.removeprefix(self.qualname + "."), new.co_firstlineno, why)
+                elif not _alike(old, new):
+                    noted = True
+        if noted or not self.edit.holders.functions:
+            name = _name(step.node)
+            self.edit.change("changed", self, name, step.new.start)
+            self._clear_caches(step)
+
+    def _clear_caches(self, step: Step) -> None:
+        assert step.new is not None
+        for name in step.new.binds:
+            value = self.get(name)
+            if value is not MISSING:
+                for cache in functions.clear_caches(value):
+                    self.tx.hold(cache)
+                    self.tx.stage((cache.cache_clear,), (cache.cache_clear,))
+
+    def _evaluator(self, code: types.CodeType) -> functions.Evaluate:
+        def evaluate(expr: ast.expr, function: FunctionType) -> Any:
+            cells = {}
+            for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+                try:
+                    cells[name] = cell.cell_contents
+                except ValueError:
+                    continue
+            return self.evaluate(expr, cells)
+
+        return evaluate
+
+    def _supplier(self, function: FunctionType) -> Callable[[str], types.CellType | None]:
+        def supply(name: str) -> types.CellType | None:
+            if name == "__class__":
+                owner = self.cls if self.cls is not None else self._class_of(function)
+                return types.CellType(owner) if owner is not None else None
+            if name == function.__name__:
+                return types.CellType(function)
+            return None
+
+        return supply
+
+    def _class_of(self, function: FunctionType) -> type | None:
+        """The class that a method belongs to, by its qualified name."""
+        found: Any = None
+        *path, _ = function.__qualname__.split(".")
+        for i, name in enumerate(path):
+            inside = self.space if i == 0 else vars(found)
+            found = inside.get(name)
+            if not isa(found, type):
+                return None
+        return found
+
+    # -- definitions --------------------------------------------------------------------------------------------
+
+    def _run_function(self, step: Step, node: outline.Function) -> None:
+        before = step.before
+        live = self.get(node.name)
+        line = step.new.start if step.new else node.lineno
+        if isa(before, outline.FUNCTIONS) and live is not MISSING and not step.again:
+            self.exchange(step)
+            if outline.decorators(before) == outline.decorators(node) and not _registers(node, before):
+                return
+            self.edit.change("changed", self, node.name, line)
+        elif not step.again:
+            self.edit.change("added", self, node.name, line)
+        self._bind(self.execute([node]), step)
+
+    def _run_assignment(self, step: Step, node: ast.Assign | ast.AnnAssign) -> None:
+        self.exchange(step)
+        old_parts = values.pairs_of(step.before) if step.before is not None else {}
+        new_parts = values.pairs_of(node)
+        if new_parts and all(map(outline.is_plain, new_parts.values())) and not isa(node, ast.AnnAssign):
+            bound = {}
+            made: dict[int, Any] = {}
+            for name, expr in new_parts.items():
+                if id(expr) not in made:
+                    made[id(expr)] = ast.literal_eval(expr)
+                bound[self.stored(name)] = made[id(expr)]
+        else:
+            bound = self.execute([node])
+        self._merge_annotation(step, node, bound)
+        for name, value in bound.items():
+            plain = next((n for n in new_parts if self.stored(n) == name), name)
+            old, new = old_parts.get(plain), new_parts.get(plain)
+            live = self.get(plain)
+            if old is not None and new is not None and live is not MISSING and not step.again:
+                if ast.dump(old) == ast.dump(new):
+                    if self.cls is not None or len(new_parts) > 1 or isa(node, ast.AnnAssign):
+                        continue
+                if self._merged(old, new, value, live):
+                    self.edit.change("merged", self, plain, node.lineno)
+                    self.note_change(plain, live)
+                    continue
+            self._bind_one(plain, value, step)
+            self.edit.change("added" if live is MISSING else "changed", self, plain, node.lineno)
+
+    def note_change(self, name: str, live: Any) -> None:
+        if self.cls is None:
+            self.edit.changed.setdefault((self.plan.name, name), (live, live))
+
+    def _merged(self, old: ast.expr, new: ast.expr, value: Any, live: Any) -> bool:
+        try:
+            calls = values.merge(old, new, value, live, lambda e: values.safe_eval(e, self.space, self.plan.path))
+            made = list(calls) if calls is not None else None
+        except (ValueError, TypeError, NameError):
+            return False
+        if made is None:
+            return False
+        for call in made:
+            holder = call[1]
+            copy = holder.copy()
+            self.tx.hold(copy)
+            kind = type(holder)
+            if kind is list:
+                self.tx.stage(call, (list.__setitem__, holder, slice(None), copy))
+            else:
+                self.tx.stage(call, (kind.update, holder, copy))
+                self.tx.stage((len, holder), (kind.clear, holder))
+        return True
+
+    def _merge_annotation(self, step: Step, node: ast.stmt, bound: dict[str, Any]) -> None:
+        made = bound.pop("__annotations__", None)
+        if made is not None and self.cls is not None:
+            known = vars(self.cls).get("__annotations__")
+            if isa(known, dict):
+                before = dict(known)
+                self.tx.stage((dict.update, known, made), (dict.update, known, before))
+                self.tx.stage((len, known), (dict.clear, known))
+            else:
+                self.tx.set_attr(self.cls, "__annotations__", made)
+
+    def _bind(self, bound: dict[str, Any], step: Step) -> None:
+        made = bound.pop("__annotations__", None)
+        if made is not None and self.cls is not None:
+            self._merge_annotation(step, step.node, {"__annotations__": made})
+        for name, value in bound.items():
+            self._bind_one(name, value, step)
+
+    def _bind_one(self, name: str, value: Any, step: Step) -> None:
+        from . import unify
+
+        live = self.get(name)
+        final = unify.unify(self, name, live, value, step)
+        self.set(name, final)
+        if self.cls is not None and live is not final:
+            _set_name(self.tx, self.cls, self.stored(name), final)
+
+    # -- what depends on what changed -----------------------------------------------------------------------------
+
+    def changed_names(self) -> set[str]:
+        return {name for module, name in self.edit.changed if module == self.plan.name}
+
+    def depend(self, step: Step) -> None:
+        """An unchanged statement: computed again when it read a value that this edit changed."""
+        statement = step.new
+        assert statement is not None
+        if not self.edit.changed:
+            return
+        names = self.changed_names() & statement.reads | self._changed_in_modules(statement)
+        if not names:
+            return
+        from . import dependents
+
+        node = step.node if statement.node is not None else sources.node_of(statement, self.plan.text)
+        dependents.recompute(self, node, names)
+
+    def _changed_in_modules(self, statement: outline.Statement) -> set[str]:
+        """`module.name` that it reads, where that changed."""
+        found = set()
+        for dotted in statement.reads:
+            base, dot, name = dotted.partition(".")
+            owner = self.space.get(base) if dot else None
+            if isa(owner, types.ModuleType) and (owner.__name__, name) in self.edit.changed:
+                found.add(dotted)
+        return found
+
+    # -- removal ------------------------------------------------------------------------------------------------
+
+    def remove(self, gone: list[Step]) -> None:
+        kept = plan.names_kept(self.plan.text) if not self.path else self.bound_now()
+        for step in gone:
+            node = step.node
+            for name in sorted(outline.bound(node) - kept):
+                self.drop(name, node.lineno, node)
+            if isa(node, ast.Expr) and isa(node.value, (ast.Call, ast.Await)):
+                self.edit.keep(self, ast.unparse(node)[:40], node.lineno, "a call cannot be taken back")
+
+    def drop(self, name: str, line: int, node: ast.stmt | None = None) -> None:
+        live = self.get(name)
+        if live is MISSING:
+            return
+        if not self.path and not self.untouched(name) and not self._set_by_itself(name, live):
+            self.edit.keep(self, name, line, "it was set from outside")
+            return
+        if isa(live, (type, FunctionType)):
+            kind = "class" if isa(live, type) else "def"
+            qualname = f"{self.qualname}.{name}" if self.path else name
+            sources.remember(self.plan.name, kind, qualname, live)
+        self.delete(name)
+        self.edit.change("removed", self, name, line)
+
+    def _set_by_itself(self, name: str, live: object) -> bool:
+        """Did the module's own code change it (a `global` in one of its functions)?"""
+        if isa(live, (type, FunctionType)):
+            return getattr(live, "__module__", None) == self.plan.name and name not in self.put
+        return any(f"global {name}" in line or f"{name}" in line.partition("global")[2] for line in self.plan.record.text.lines if "global" in line)
+
+
+def _node_of(nodes: dict[tuple[str, int], list[ast.AST]], code: types.CodeType) -> ast.AST | None:
+    found = nodes.get((code.co_name, code.co_firstlineno), [])
+    return found[0] if len(found) == 1 else None
+
+
+def _alike(old: types.CodeType, new: types.CodeType) -> bool:
+    return old.co_code == new.co_code and old.co_consts == new.co_consts and old.co_names == new.co_names
+
+
+def _name(node: ast.stmt) -> str:
+    named = getattr(node, "name", None)
+    if isa(named, str):
+        return named
+    names = sorted(outline.bound(node))
+    return ", ".join(names) if names else type(node).__name__.lower()
+
+
+def _registers(node: outline.Function, before: outline.Function) -> bool:
+    """`@something.register`: what it registers depends on the annotations, so it must run again when they change."""
+    if outline.signature(node) == outline.signature(before):
+        return False
+    return any(isa(d, ast.Attribute) and d.attr == "register" for d in node.decorator_list)
+
+
+def _set_name(tx: Transaction, cls: type, name: str, value: object) -> None:
+    """As at the end of a class statement."""
+    hook = getattr(type(value), "__set_name__", None)
+    if hook is not None and not isa(value, (FunctionType, type)):
+        hook(value, cls, name)
+
+
+def each_function(value: object) -> Iterator[FunctionType]:
+    yield from functions.reach(value)

@@ -1,0 +1,188 @@
+"""A definition that ran again meets the object that bore its name: the old object goes on, as what the new one is."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import sys
+import types
+from typing import TYPE_CHECKING, Any
+
+from . import functions, outline
+from .functions import FunctionType
+from .transaction import MISSING
+from .kinds import attribute, isa
+
+if TYPE_CHECKING:
+    from .plan import Step
+    from .scopes import Scope
+
+_OWN_REFERENCES = 8  # how many of a fresh definition's references are ours while it is bound
+
+
+def unify(scope: Scope, name: str, live: Any, value: Any, step: Step) -> Any:
+    """What the name is to be bound to."""
+    if live is MISSING:
+        live = _returned(scope, name, value)
+        if live is MISSING:
+            return value
+    elif live is value or not _belongs(scope, name, live, step):
+        return value
+    fresh = _is_fresh(scope, name, value, step)
+    if isa(live, type) and isa(value, type):
+        from . import classes
+
+        if fresh and value.__module__ == live.__module__ and live.__flags__ & (1 << 9):
+            before = step.before if isa(step.before, ast.ClassDef) else None
+            return classes.absorb(scope, live, value, before, step.node)
+        scope.edit.swaps.append((live, value))
+        return value
+    final = join(scope, live, value) if fresh else _follow(scope, live, value)
+    if final is not value and isa(value, FunctionType) and isa(final, FunctionType):
+        if sys.getrefcount(value) > _OWN_REFERENCES and getattr(step.node, "decorator_list", None):
+            scope.edit.swaps.append((value, final))  # a decorator may have registered it
+    return final
+
+
+def _returned(scope: Scope, name: str, value: Any) -> Any:
+    """A definition removed earlier, of that kind and qualified name, if somebody still holds it."""
+    if not isa(value, (type, FunctionType)):
+        return MISSING
+    qualname = f"{scope.qualname}.{name}" if scope.path else name
+    kept = scope.plan.record.gone.pop(("class" if isa(value, type) else "def", qualname), None)
+    found = kept() if kept is not None else None
+    return MISSING if found is None else found
+
+
+def _belongs(scope: Scope, name: str, live: Any, step: Step) -> bool:
+    """Was the live object made by the statements of this name, and is it still there?"""
+    if isa(live, FunctionType) and step.old is not None and any(live.__code__ is c for c in step.old.codes):
+        return True
+    if not scope.path and scope.put.get(name, id(live)) != id(live):
+        return False
+    if isa(step.node, (*outline.FUNCTIONS, ast.ClassDef)) and step.old is not None:
+        return True
+    if isa(live, (FunctionType, type)):
+        return live.__module__ == scope.plan.name and live.__name__ == name
+    if isa(live, (staticmethod, classmethod, property, functools.cached_property)):
+        return True
+    wrapped = attribute(live, "__wrapped__")
+    return isa(wrapped, FunctionType) and wrapped.__module__ == scope.plan.name and wrapped.__name__ == name
+
+
+def _is_fresh(scope: Scope, name: str, value: Any, step: Step) -> bool:
+    """Was the new object made just now for this name, and is nobody else's?"""
+    if isa(step.node, (ast.Import, ast.ImportFrom)):
+        return False
+    if isa(step.node, (*outline.FUNCTIONS, ast.ClassDef)):
+        return True
+    source = getattr(step.node, "value", None)
+    if isa(source, (ast.Name, ast.Attribute)):
+        return False
+    space = vars(scope.cls) if scope.cls is not None else scope.space
+    return not any(other is value for key, other in list(space.items()) if key != name)
+
+
+def _follow(scope: Scope, live: Any, value: Any) -> Any:
+    """The name now means something that exists apart: who holds the old object reaches that."""
+    if isa(live, FunctionType) and callable(value):
+        if isa(value, FunctionType):
+            functions.adopt(scope.tx, live, value, name=False)
+        else:
+            functions.forward(scope.tx, live, value)
+    return value
+
+
+def join(scope: Scope, live: Any, value: Any) -> Any:
+    """Make the old object be what the new one is, where its kind allows; returns what the name is bound to."""
+    tx = scope.tx
+    if isa(live, FunctionType):
+        if isa(value, FunctionType):
+            functions.adopt(tx, live, value)
+            return live
+        inner = _function_of(value)
+        if inner is not None and isa(value, (staticmethod, classmethod, property, functools.cached_property)):
+            functions.adopt(tx, live, inner)
+            return _with(value, inner, live)
+        if callable(value):
+            functions.forward(tx, live, value)
+            if isa(value, type):
+                scope.edit.swaps.append((live, value))
+        return value
+    inner = _function_of(live)
+    if isa(value, FunctionType) and inner is not None:
+        functions.adopt(tx, inner, value)
+        if isa(live, (staticmethod, classmethod, property, functools.cached_property)):
+            return inner
+        scope.edit.swaps.append((live, inner))
+        return inner
+    if type(live) is type(value):
+        return _join_alike(scope, live, value)
+    if inner is not None and (other := _function_of(value)) is not None:
+        functions.adopt(tx, inner, other)
+        value = _with(value, other, inner)
+    if isa(live, type) or callable(live):
+        scope.edit.swaps.append((live, value))
+    return value
+
+
+def _join_alike(scope: Scope, live: Any, value: Any) -> Any:
+    tx = scope.tx
+    if isa(live, property):
+        parts = []
+        for old, new in ((live.fget, value.fget), (live.fset, value.fset), (live.fdel, value.fdel)):
+            if isa(old, FunctionType) and isa(new, FunctionType):
+                functions.adopt(tx, old, new)
+                parts.append(old)
+            else:
+                parts.append(new)
+        return type(value)(*parts, value.__doc__)
+    inner, other = _function_of(live), _function_of(value)
+    if inner is not None and other is not None:
+        functions.adopt(tx, inner, other)
+        value = _with(value, other, inner)
+    if type(live).__flags__ & (1 << 9) and type(live).__module__ != "functools":
+        mine, its = functions._attributes(live), functions._attributes(value)
+        if mine is not None and its is not None:
+            for key, each in its.items():
+                held = mine.get(key)
+                if isa(held, FunctionType) and isa(each, FunctionType):
+                    functions.adopt(tx, held, each)
+                else:
+                    tx.set_item(mine, key, each)
+            return live
+    if callable(live) and not isa(live, (staticmethod, classmethod)):
+        scope.edit.swaps.append((live, value))
+    return value
+
+
+def _function_of(value: Any) -> FunctionType | None:
+    """The function that a wrapper or descriptor made in C holds."""
+    if isa(value, (staticmethod, classmethod)):
+        found: Any = value.__func__
+    elif isa(value, property):
+        found = value.fget
+    elif isa(value, (functools.partial, functools.cached_property, functools.partialmethod)):
+        found = value.func
+    elif isa(value, type):
+        return None
+    else:
+        found = attribute(value, "__wrapped__")
+    return found if isa(found, FunctionType) else None
+
+
+def _with(value: Any, inner: FunctionType, other: FunctionType) -> Any:
+    """The same descriptor around another function."""
+    if inner is other:
+        return value
+    if isa(value, (staticmethod, classmethod)):
+        return type(value)(other)
+    if isa(value, property):
+        return type(value)(other if value.fget is inner else value.fget, value.fset, value.fdel, value.__doc__)
+    if isa(value, functools.cached_property):
+        made: functools.cached_property[Any] = functools.cached_property(other)
+        made.attrname = value.attrname
+        return made
+    return value
+
+
