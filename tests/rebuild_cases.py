@@ -6,7 +6,6 @@ the child. Imports are written inside the test, where the files exist.
 
 import asyncio
 import contextlib
-import faulthandler
 import importlib
 import inspect
 import os
@@ -26,7 +25,7 @@ import pytest
 
 from midair.runtime import rebuild
 
-PATIENCE = 30.0  # seconds a child may take before it is killed; a case takes some ten milliseconds
+PATIENCE = 20.0  # seconds a child may take before it is killed; a case takes some ten milliseconds
 
 
 class Live:
@@ -100,7 +99,8 @@ def in_a_fork(function: Callable[..., Any], arguments: dict[str, Any]) -> None:
         child = os.fork()
     if not child:
         os.close(reading)
-        faulthandler.dump_traceback_later(PATIENCE * 0.9, exit=True)
+        signal.signal(signal.SIGALRM, _overdue)
+        signal.alarm(round(PATIENCE * 0.8))
         answer = pickle.dumps(_outcome(function, arguments))
         with os.fdopen(writing, "wb") as pipe:
             pipe.write(answer)
@@ -123,6 +123,10 @@ def in_a_fork(function: Callable[..., Any], arguments: dict[str, Any]) -> None:
         pytest.fail(text, pytrace=False)
     elif kind == "skipped":
         pytest.skip(text)
+
+
+def _overdue(_signal: int, _frame: object) -> None:
+    raise TimeoutError(f"the case was not over after {PATIENCE * 0.8:.0f} s")
 
 
 def _outcome(function: Callable[..., Any], arguments: dict[str, Any]) -> tuple[str, str]:
