@@ -32,6 +32,7 @@ from .edits import Entry, Held, history, subscribe
 from .edits import held as held
 from .report import Note, Report, Straggler
 from .old_code import is_stale, is_stale_task, stragglers
+from .watcher import hold, release, unwatch, watch, watched
 
 __all__ = [
     "Entry",
@@ -44,13 +45,18 @@ __all__ = [
     "check",
     "held",
     "history",
+    "hold",
     "is_stale",
     "is_stale_task",
     "rebuild",
     "record",
+    "release",
     "stragglers",
     "subscribe",
     "undo",
+    "unwatch",
+    "watch",
+    "watched",
 ]
 
 _Check = TypeVar("_Check", bound=Callable[[], Any])

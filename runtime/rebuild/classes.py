@@ -51,8 +51,8 @@ def update(scope: Scope, cls: type, before: ast.ClassDef, node: ast.ClassDef, st
     """Carry the difference of two class statements into the live class."""
     old, new = outline.statements(before.body), outline.statements(node.body)
     assert step.old is not None and step.new is not None
-    for codes, among in ((step.old.codes, old), (step.new.codes, new)):
-        body = next((c for c in codes if c.co_name == node.name), None)
+    for name, codes, among in ((before.name, step.old.codes, old), (node.name, step.new.codes, new)):
+        body = next((c for c in codes if c.co_name == name), None)
         if body is not None:
             outline.spread(outline.children(body), among)
     steps = plan.pair(old, new)
@@ -214,7 +214,7 @@ def absorb(scope: Scope, cls: type, made: type, before: ast.ClassDef | None, nod
         enums.merge(scope, cls, made)
     if _may_be_registered(made, node):
         edit.swaps.append((made, cls))
-    scope.tx.on_commit(lambda: _discard(made))
+    edit.made.append(made)
     return cls
 
 
@@ -242,6 +242,8 @@ def _unchanged(before: ast.ClassDef | None, node: ast.AST) -> set[str]:
 def _take_members(scope: Scope, cls: type, made: type, kept: set[str]) -> None:
     tx = scope.tx
     old, new = dict(vars(cls)), dict(vars(made))
+    if old.get("__module__") != new.get("__module__"):
+        tx.set_attr(cls, "__module__", new["__module__"])
     path = getattr(cls, "__qualname__", cls.__name__)
     known = scope.plan.record.members.get(path, old)
     for name, value in new.items():
@@ -249,7 +251,7 @@ def _take_members(scope: Scope, cls: type, made: type, kept: set[str]) -> None:
             for cell in functions.class_cells(function):
                 if _cell_is(cell, made):
                     functions.set_cell(tx, cell, cls)
-        if name in _NOT_TAKEN or isa(value, types.GetSetDescriptorType):
+        if (name in _NOT_TAKEN and name in old) or isa(value, types.GetSetDescriptorType):
             continue
         live = old.get(name, MISSING)
         if live is MISSING:
@@ -313,7 +315,7 @@ def _take_bases(scope: Scope, cls: type, made: type) -> None:
                 tx.set_attr(cls, name, native.getset(cls, vars(made)[name]))
 
 
-def _discard(made: type) -> None:
+def discard(made: type) -> None:
     """Take a class that was only built to be taken in out of the lists of subclasses."""
     if native.layout(made)[0] is object and made.__bases__ != (object,) and not isa(made, enum.EnumMeta):
         native.set_bases(made, (object,), object)

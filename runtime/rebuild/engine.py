@@ -190,6 +190,8 @@ def commit(
         stage = "check"
         _run_checks()
         tx.commit()
+        for made in edit.made:
+            classes.discard(made)
     except BaseException as error:
         tx.roll_back()
         if isinstance(error, RebuildError):
@@ -213,7 +215,7 @@ def _find_holders(edit: Edit) -> None:
             continue
         for step in each.steps:
             if step.kind in {"body", "run"} and step.old is not None and step.new is not None:
-                pairs += plan.pair_codes(step.old.codes, step.new.codes)
+                pairs += plan.step_codes(step)
                 roots += [vars(module)[name] for name in step.old.binds if name in vars(module)]
         roots += [found for kept in each.record.gone.values() if (found := kept()) is not None]
     if pairs:
@@ -226,6 +228,7 @@ def _find_holders(edit: Edit) -> None:
 
 def _take_all(edit: Edit, wanted: Wanted) -> None:
     pending = {each.name: each for each in edit.plans}
+    _find_moves(edit)
     links = {each.name: _links(each) for each in edit.plans}
     done: set[str] = set()
 
@@ -247,6 +250,23 @@ def _take_all(edit: Edit, wanted: Wanted) -> None:
             _remove_module(edit, name, wanted, links)
 
 
+def _find_moves(edit: Edit) -> None:
+    """Definitions that leave one module and appear in another, in the same edit: the objects go with them."""
+    gone: dict[tuple[str, str], list[object]] = {}
+    for each in edit.plans:
+        space = vars(each.record.module) if each.record.module is not None else {}
+        for step in each.steps:
+            name = getattr(step.before, "name", None) if step.kind == "gone" else None
+            if isinstance(name, str) and name in space and each.record.holds(name, space[name]):
+                gone.setdefault((type(step.before).__name__, name), []).append(space[name])
+    for each in edit.plans:
+        for step in each.steps:
+            name = getattr(step.node, "name", None) if step.kind == "run" and step.old is None else None
+            found = gone.get((type(step.node).__name__, name)) if isinstance(name, str) else None
+            if found is not None and isinstance(name, str) and len(found) == 1:
+                edit.moves[each.name, name] = found.pop()
+
+
 def _links(each: ModulePlan) -> tuple[list[outline.Imported], list[str], list[str]]:
     """What a module imports by its new text, and which of those are modules."""
     record = each.record
@@ -263,13 +283,15 @@ def _take(edit: Edit, each: ModulePlan, wanted: Wanted) -> None:
     if module is None:
         raise RebuildError(f"module {each.name!r} is no longer in sys.modules", file=each.path, stage="run")
     scope = Scope(edit, each, module)
+    scope.survey(each.steps)
     scope.canonical = {c: c for step in each.steps if step.new for top in step.new.codes for c in outline.tree(top)}
     if each.name in wanted.specs:
         _move_module(edit, module, wanted.specs[each.name])
     hooked = vars(module).get("__rebuilt__")
     edit.globals_before[each.name] = dict(vars(module)) if hooked or _has_hook(each) else {}
     by_new = {id(step.new): step for step in each.steps if step.new is not None}
-    limit = old_code.running_line(module)
+    running = old_code.running_body(module)
+    limit = running[1].f_lineno if running is not None else None
     for statement in each.text.body:
         step = by_new.get(id(statement))
         if step is None:

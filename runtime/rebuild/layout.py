@@ -84,10 +84,12 @@ def finish(edit: Edit) -> tuple[int, list[Straggler], list[tuple[Any, Any, dict[
     for old, new in swap.mapping.values():
         _move_weak_references(edit, old, new)
         upgraded.append((old, new, state(old)))
-    pairs: heap.Mapping = {id(cls): (cls, new) for cls, new in classes.items()}
+    edit.moved_classes[:] = classes.items()
+    del classes
+    pairs: heap.Mapping = {id(cls): (cls, new) for cls, new in edit.moved_classes}
     again = heap.Swap(edit.tx, pairs, edit.scan, all_or_none=False)
     again.run(own_ids(edit), "references to the class")
-    for cls, new in classes.items():
+    for cls, new in edit.moved_classes:
         _lend(edit, cls, new)
     return moved + len(swap.mapping), [_left(o) for o in stay], upgraded
 
@@ -100,7 +102,7 @@ def references(edit: Edit, swap: heap.Swap, mapping: heap.Mapping) -> None:
 def own_ids(edit: Edit) -> set[int]:
     """Our own books, which must go on naming what was there before."""
     tx = edit.tx
-    ids = {id(vars(edit)), id(vars(tx)), id(edit.swaps), id(edit.moved_classes), id(edit.touched), id(edit.before), id(edit.field_makers), id(edit.changed)}
+    ids = {id(vars(edit)), id(vars(tx)), id(edit.swaps), id(edit.moved_classes), id(edit.touched), id(edit.made), id(edit.before), id(edit.field_makers), id(edit.changed)}
     ids |= {id(edit.rehash), id(tx._held), id(tx._undo), id(tx._finish), id(tx._spaces), id(tx._containers), id(tx._overlay), id(tx._staged), id(tx._inverse)}
     for book in (tx._undo, tx._staged, tx._inverse, edit.swaps, edit.moved_classes, edit.field_makers, tx._containers, tx._spaces):
         for entry in book:
@@ -132,7 +134,7 @@ def remake(old: Any, cls: type, values: dict[str, Any]) -> Any:
     solid = native.layout(cls)[0]
     source = native.layout(type(old))[0]
     try:
-        if solid is object or solid not in type(old).__mro__:
+        if solid is object or (solid not in type(old).__mro__ and not issubclass(solid, BaseException)):
             new = solid.__new__(cls)
         elif solid in (int, float, str, bytes, tuple, frozenset, complex):
             new = solid.__new__(cls, _plain(old, solid))
@@ -187,6 +189,13 @@ def _move_subclasses(edit: Edit, cls: type, classes: dict[type, type]) -> None:
         if sub in classes or sub in classes.values():
             continue
         bases = tuple(classes.get(b, b) for b in sub.__bases__)
+        if native.layout(cls) == native.layout(classes[cls]):
+            edit.tx.flush()
+            old_bases, base = sub.__bases__, sub.__base__
+            assert base is not None
+            native.set_bases(sub, bases, classes.get(base, base))
+            edit.tx.did(native.set_bases, sub, old_bases, base)
+            continue
         body = {
             n: v for n, v in vars(sub).items()
             if n not in {"__dict__", "__weakref__"} and not isa(v, types.MemberDescriptorType)

@@ -152,9 +152,15 @@ def layout(cls: type) -> tuple[Any, ...]:
         if above is None:
             break
         solid = above
+    while issubclass(solid, Exception) and solid.__base__ and _sizes(solid.__base__) == _sizes(solid):
+        solid = solid.__base__  # most exceptions are the same in memory
     # managed dict, garbage collected, and the built-in families
     flags = cls.__flags__ & ((1 << 4) | (1 << 14) | (0xFF << 24))
     return solid, cls.__basicsize__, cls.__itemsize__, cls.__dictoffset__, cls.__weakrefoffset__, flags, tuple(slots)
+
+
+def _sizes(cls: type) -> tuple[int, ...]:
+    return cls.__basicsize__, cls.__itemsize__, cls.__dictoffset__, cls.__weakrefoffset__
 
 
 def set_bases(cls: type, bases: tuple[type, ...], base: type) -> None:

@@ -36,8 +36,8 @@ def run(edit: Edit, classes: set[type], own: set[int]) -> None:
 def _fill_again(edit: Edit, holder: Any, name: str) -> None:
     kind: Any = dict if isa(holder, dict) else set
     before = list(dict.items(holder)) if kind is dict else list(holder)
-    edit.tx.did(kind.update, holder, before)
-    edit.tx.did(kind.clear, holder)
+    edit.tx.did_keys(kind.update, holder, before)
+    edit.tx.did_keys(kind.clear, holder)
     kind.clear(holder)
     kind.update(holder, before)
     if len(holder) != len(before):

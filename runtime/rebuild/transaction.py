@@ -37,6 +37,7 @@ class Transaction:
         self._inverse: list[Write] = []
         self._overlay: dict[tuple[int, str], Any] = {}
         self._undo: list[Write] = []
+        self._undo_keys: list[Write] = []
         self._spaces: list[tuple[dict[str, Any], dict[str, Any]]] = []
         self._containers: list[tuple[Any, Any]] = []
         self._modules: dict[str, types.ModuleType] | None = None
@@ -68,6 +69,10 @@ class Transaction:
     def did(self, inverse: Callable[..., Any], *args: Any) -> None:
         """Something was done at once; this undoes it."""
         self._undo.append((inverse, *args))
+
+    def did_keys(self, inverse: Callable[..., Any], *args: Any) -> None:
+        """The same for what asks keys for their hash: undone when their classes are as they were."""
+        self._undo_keys.append((inverse, *args))
 
     # -- module globals and classes -----------------------------------------------------------------------------
 
@@ -181,7 +186,7 @@ class Transaction:
                     delattr(sys.modules[parent], last)
             for name, module in self._modules.items():
                 sys.modules.setdefault(name, module)
-        inverses = reversed(undo)
+        inverses = iter([*reversed(undo), *reversed(self._undo_keys)])
         while True:
             try:
                 native.perform(inverses)
