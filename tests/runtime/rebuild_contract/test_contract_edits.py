@@ -313,7 +313,7 @@ def test_a_save_while_the_disk_holds_a_half_written_file_is_refused_then_applied
     import m
 
     f = m.f
-    live.refused("def f():\n    return 'v2'\ndef g():\n    ret")
+    live.refused("def f():\n    return 'v2'\ndef g():\n    ret(")
     assert f() == "v1"
     live.become("def f():\n    return 'v2'\ndef g():\n    return 'v2'\n")
     assert (f(), m.g()) == ("v2", "v2")

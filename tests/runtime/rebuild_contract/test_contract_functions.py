@@ -27,7 +27,7 @@ def test_a_function_follows_wherever_a_container_holds_it(live):
 
     holders = [[f], (f,), {f}, {"k": f}, {f: 1}, frozenset([f]), [[{"deep": (f,)}]]]
     live.edit("v1", "v2")
-    assert holders[0][0]() == holders[1][0]() == holders[3]["k"]() == holders[6][0]["deep"][0]() == "v2"
+    assert holders[0][0]() == holders[1][0]() == holders[3]["k"]() == holders[6][0][0]["deep"][0]() == "v2"
     assert [g() for holder in (holders[2], holders[4], holders[5]) for g in holder] == ["v2"] * 3
     assert f in holders[2]
     assert holders[4][f] == 1

