@@ -11,6 +11,7 @@ from ...runtime import rebuild as rebuilding
 from ...runtime.errors import ConsoleError
 from ..display import Table, Text
 from ..session import current
+from ..users import Role
 from .base import command
 
 
@@ -33,22 +34,6 @@ async def undo(number: int | None = None, *, write: bool = False) -> Text:
     Code goes back, values of the run stay. history() lists the edits.
     """
     return Text(str(rebuilding.undo(number, write=write, who=current().user)))
-
-
-@command()
-def hold() -> Text:
-    """Let saved files wait until release(), so that many of them arrive as one edit. rebuild() goes on working."""
-    rebuilding.hold()
-    return Text("saved files wait until release()")
-
-
-@command()
-async def release() -> Text:
-    """Let what hold() kept waiting arrive, as one edit."""
-    session = current()
-    rebuilding.release()
-    # At once, rather than when the watch gets round to it, so that who released hears what came of it.
-    return Text(str(await session.console.server.rebuild(who=session.user)))
 
 
 @command(looks=True)
@@ -74,17 +59,45 @@ def _history_row(report: rebuilding.Report) -> tuple[Any, ...]:
     )
 
 
-@command(looks=True)
+_holds = 0
+"""How often edits were held back from consoles."""
+
+
+@command(looks=True, role=Role.OPERATOR)
 def watch(on: bool | None = None) -> Text:
     """The folders whose files are watched; watch(False) stops rebuilding by itself, watch(True) goes on."""
+    global _holds
     if on is False:
-        return hold()
-    if on is True:
+        _hold_back()
+    while on is True and _holds:
         rebuilding.release()
-    watched = [str(folder) for folder in rebuilding.watched()]
+        _holds -= 1
+    watched = ", ".join(str(folder) for folder in rebuilding.watched())
     if not watched:
         return Text("nothing is watched; rebuild() brings the code up to date")
-    return Text(f"watching {', '.join(watched)}")
+    return Text(f"edits in {watched} wait for release() or watch(True)" if _holds else f"watching {watched}")
+
+
+def _hold_back() -> None:
+    global _holds
+    rebuilding.hold()
+    _holds += 1
+
+
+@command()
+def hold() -> Text:
+    """Let edits wait until release() is called as often, so that many files arrive as one edit."""
+    _hold_back()
+    return Text("edits wait for release()")
+
+
+@command()
+def release() -> Text:
+    """Let the edits that hold() made wait arrive, as one edit."""
+    global _holds
+    rebuilding.release()
+    _holds = max(0, _holds - 1)
+    return Text("edits still wait for another release()" if _holds else "what waited arrives now, as one edit")
 
 
 @command(looks=True)
