@@ -455,7 +455,7 @@ def test_a_kind_that_does_not_exist_is_named_beside_those_that_do(shell):
     assert re.search(r"no kind of service called 'gopher'; there are .*telnet", one_line(refused))
     assert shell.midair("make", "telnet", "much").returncode == 2
     kinds = shell.midair("make")
-    assert re.search(r"^telnet +a Python console over telnet", kinds.stdout, re.MULTILINE)
+    assert re.search(r"^telnet +A Python console over telnet", kinds.stdout, re.MULTILINE)
 
 
 # --- users
