@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 import types
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -203,6 +203,7 @@ def commit(
     report.scan_reason = edit.scan.reasons[0] if edit.scan.reasons else ""
     _publish(edit, wanted, report)
     report.stragglers = [*left, *old_code.after_edit(edit)]
+    edit.dispose()
     return report
 
 
@@ -232,22 +233,24 @@ def _take_all(edit: Edit, wanted: Wanted) -> None:
     links = {each.name: _links(each) for each in edit.plans}
     done: set[str] = set()
 
-    def visit(name: str) -> None:
-        if name in done or name not in pending:
-            return
-        done.add(name)
-        for other in links[name][2]:
-            visit(other)
-        _take(edit, pending[name], wanted)
-
-    for name in list(sources.records):
-        visit(name)
-    for name in wanted.texts:
-        visit(name)
+    for name in [*sources.records, *wanted.texts]:
+        for each in _imports_first(name, pending, links, done):
+            _take(edit, each, wanted)
     _reach_importers(edit, set(pending))
     for name, data in wanted.texts.items():
         if data is None:
             _remove_module(edit, name, wanted, links)
+
+
+def _imports_first(
+    name: str, pending: dict[str, ModulePlan], links: dict[str, Any], done: set[str]
+) -> Iterator[ModulePlan]:
+    """A module of the edit after those that it imports."""
+    if name in pending and name not in done:
+        done.add(name)
+        for other in links[name][2]:
+            yield from _imports_first(other, pending, links, done)
+        yield pending[name]
 
 
 def _find_moves(edit: Edit) -> None:
@@ -291,7 +294,7 @@ def _take(edit: Edit, each: ModulePlan, wanted: Wanted) -> None:
     edit.globals_before[each.name] = dict(vars(module)) if hooked or _has_hook(each) else {}
     by_new = {id(step.new): step for step in each.steps if step.new is not None}
     running = old_code.running_body(module)
-    limit = running[1].f_lineno if running is not None else None
+    limit = running.line if running is not None else None
     for statement in each.text.body:
         step = by_new.get(id(statement))
         if step is None:

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import native, outline
+from . import frames, native, outline
 from .outline import FUNCTIONS, Function
 from .transaction import MISSING, Transaction
 from .kinds import isa
@@ -153,13 +153,13 @@ def find(pairs: list[Pair], roots: Iterable[object], scan: Scan) -> Holders:
 def _running(wanted: dict[int, types.CodeType]) -> dict[int, int]:
     """How many frames on the stacks of all threads run each code."""
     count: dict[int, int] = {}
-    for top in sys._current_frames().values():
-        frame: types.FrameType | None = top
-        while frame is not None:
-            each = id(frame.f_code)
-            if each in wanted:
-                count[each] = count.get(each, 0) + 1
-            frame = frame.f_back
+
+    def see(_: int, frame: types.FrameType) -> None:
+        each = id(frame.f_code)
+        if each in wanted:
+            count[each] = count.get(each, 0) + 1
+
+    frames.visit(see)
     return count
 
 

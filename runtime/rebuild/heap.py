@@ -18,7 +18,7 @@ import types
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from . import functions, native
+from . import frames, functions, native
 from .transaction import Transaction
 from .kinds import isa
 
@@ -91,12 +91,13 @@ class Swap:
 
     def _frames(self) -> None:
         """Local variables of the functions that all threads are in; those of coroutines were found as objects."""
-        for top in sys._current_frames().values():
-            frame: types.FrameType | None = top
-            while frame is not None:
-                if not frame.f_globals.get("__name__", "").startswith(__package__ or "") and frame.f_code.co_flags & 0x2A1 == 1:
-                    self._consider_frame(frame)
-                frame = frame.f_back
+
+        def see(_: int, frame: types.FrameType) -> None:
+            ours = frame.f_globals.get("__name__", "").startswith(__package__ or "")
+            if not ours and frame.f_code.co_flags & 0x2A1 == 1:
+                self._consider_frame(frame)
+
+        frames.visit(see)
 
     def _consider_frame(self, frame: types.FrameType) -> None:
         code = frame.f_code

@@ -62,12 +62,25 @@ class Edit:
     before: dict[type, Before] = field(default_factory=dict)  # classes that were edited, as they were
     field_makers: list[tuple[type, dict[str, Callable[[], Any]]]] = field(default_factory=list)  # new fields with defaults
     rehash: list[type] = field(default_factory=list)
+    scopes: list[Scope] = field(default_factory=list)
     globals_before: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def remember(self, cls: type) -> None:
         """Keep what an upgrade needs to know of a class before it changes."""
         if cls not in self.before:
             self.before[cls] = Before.of(cls)
+
+    def dispose(self) -> None:
+        """Let go of all code objects at once: the next edit counts who refers to them."""
+        for each in self.plans:
+            each.steps.clear()
+            each.moved.clear()
+        self.holders = functions.Holders()
+        for table in (self.before, self.changed, self.globals_before, self.moves):
+            table.clear()
+        for scope in self.scopes:
+            scope.canonical.clear()
+        self.scopes.clear()
 
     def change(self, kind: str, scope: Scope, name: str, line: int) -> None:
         self.changes.append(Note(kind, scope.qualify(name), scope.plan.path, line))
@@ -88,6 +101,9 @@ class Scope:
     canonical: dict[types.CodeType, types.CodeType] = field(default_factory=dict)
     last: dict[str, Step] = field(default_factory=dict)  # who has the last word on a name now
     last_before: dict[str, Step] = field(default_factory=dict)  # and who had it
+
+    def __post_init__(self) -> None:
+        self.edit.scopes.append(self)
 
     # -- names --------------------------------------------------------------------------------------------------
 
