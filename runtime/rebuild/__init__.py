@@ -31,6 +31,8 @@ from .errors import NotUpgraded, RebuildError
 from .edits import Entry, Held, history, subscribe
 from .edits import held as held
 from .report import Note, Report, Straggler
+from .guards import busy
+from .live import apply
 from .old_code import is_stale, is_stale_task, stragglers
 from .watcher import hold, release, unwatch, watch, watched
 
@@ -42,6 +44,8 @@ __all__ = [
     "RebuildError",
     "Report",
     "Straggler",
+    "apply",
+    "busy",
     "check",
     "held",
     "history",
@@ -80,11 +84,7 @@ def undo(number: int | None = None, *, write: bool = False, who: str = "") -> Re
     texts, first = _edits.undo_texts(number)
     report = rebuild(sources=texts, who=who, undo_of=first)
     if write:
-        for name, data in texts.items():
-            path = _sources.records[name].path
-            with open(path, "wb") as file:
-                file.write(data)
-            _edits.release_text(path)
+        _edits.write_back(texts)
     return report
 
 

@@ -215,6 +215,21 @@ def _show_lines(path: str, data: bytes | None) -> None:
         linecache.cache[path] = (len(text), None, text.splitlines(keepends=True), path)
 
 
+def be_silent() -> None:
+    """In a rehearsal nobody is told anything."""
+    logging.disable(logging.CRITICAL)
+    _subscribers.clear()
+
+
+def write_back(texts: Mapping[str, str | bytes]) -> None:
+    """Put texts that run into their files."""
+    for name, data in texts.items():
+        path = sources.records[name].path
+        with open(path, "wb") as file:
+            file.write(data.encode() if isinstance(data, str) else data)
+        release_text(path)
+
+
 def undo_texts(number: int | None) -> tuple[dict[str, bytes], int]:
     """The texts that were live before an edit (the last one without a number), and its number.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import importlib
 import importlib.machinery
 import os
@@ -14,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import classes, edits, functions, heap, instances, layout, native, old_code, outline, plan, rehash, sources
+from . import classes, edits, functions, guards, heap, instances, layout, native, old_code, outline, plan, rehash, sources
 from .errors import RebuildError, wrap
 from .plan import ModulePlan, Step
 from .report import Note, Report
@@ -56,12 +57,12 @@ def read(names: Iterable[str | types.ModuleType], texts: Mapping[str, str | byte
     for name in chosen:
         if name in sources.records and name not in wanted.texts:
             _read_one(sources.records[name], wanted, held)
-    if not names and not texts and edits.is_refused(_current(wanted)):
+    if not names and not texts and edits.is_refused(current(wanted)):
         return Wanted()
     return wanted
 
 
-def _current(wanted: Wanted) -> dict[str, bytes | None]:
+def current(wanted: Wanted) -> dict[str, bytes | None]:
     return {wanted.paths.get(n) or sources.records[n].path: t for n, t in wanted.texts.items()}
 
 
@@ -119,14 +120,27 @@ def rebuild(
     undo_of: int | None = None,
 ) -> Report:
     """Bring live code to the state of its sources, as one transaction. See the package for what it does."""
-    global _inside
+    with exclusively():
+        return _rebuild(modules, sources, who, undo_of)
+
+
+@contextlib.contextmanager
+def exclusively(*, fresh: bool = False) -> Iterator[None]:
+    """One rebuild at a time; fresh: in a copy of the process, where whoever held the lock is not.
+
+    Raises:
+        RebuildError: this thread is inside a rebuild.
+    """
+    global _inside, _lock
     me = threading.get_ident()
+    if fresh:
+        _lock, _inside = threading.Lock(), None
     if _inside == me:
         raise RebuildError("a rebuild cannot be started inside another one", stage="call")
     with _lock:
         _inside = me
         try:
-            return _rebuild(modules, sources, who, undo_of)
+            yield
         finally:
             _inside = None
 
@@ -145,7 +159,7 @@ def _rebuild(
         plans = make_plans(wanted)
         return commit(wanted, plans, files, who, undo_of)
     except RebuildError as error:
-        edits.refuse(error, files, _current(wanted), who)
+        edits.refuse(error, files, current(wanted), who)
         raise
 
 
@@ -170,9 +184,15 @@ def make_plans(wanted: Wanted) -> list[ModulePlan]:
 
 
 def commit(
-    wanted: Wanted, plans: list[ModulePlan], files: set[str], who: str, undo_of: int | None
+    wanted: Wanted,
+    plans: list[ModulePlan],
+    files: set[str],
+    who: str,
+    undo_of: int | None,
+    waiting: guards.Waiting | None = None,
 ) -> Report:
-    """Make the plans happen."""
+    """Make the plans happen; with `waiting`, upgrades that may come later are left to it."""
+    guards.finish_all()
     began = time.perf_counter()
     tx = Transaction()
     edit = Edit(tx, functions.Scan(), plans)
@@ -184,7 +204,7 @@ def commit(
         tx.flush()
         classes.settle(tx, edit.touched)
         stage = "upgrade"
-        report.upgraded, report.moved, left = _finish_objects(edit)
+        report.upgraded, report.moved, left = _finish_objects(edit, waiting)
         stage = "hook"
         _module_hooks(edit)
         stage = "check"
@@ -192,6 +212,7 @@ def commit(
         tx.commit()
         for made in edit.made:
             classes.discard(made)
+        report.upgraded += guards.try_again()
     except BaseException as error:
         tx.roll_back()
         if isinstance(error, RebuildError):
@@ -438,7 +459,7 @@ def _remove_module(edit: Edit, name: str, wanted: Wanted, links: dict[str, Any])
 # -- objects, hooks, checks -----------------------------------------------------------------------------------------------
 
 
-def _finish_objects(edit: Edit) -> tuple[int, int, list[Any]]:
+def _finish_objects(edit: Edit, waiting: guards.Waiting | None) -> tuple[int, int, list[Any]]:
     moved_count, left, moved = 0, [], []
     if edit.moved_classes:
         moved_count, left, moved = layout.finish(edit)
@@ -447,7 +468,7 @@ def _finish_objects(edit: Edit) -> tuple[int, int, list[Any]]:
                 edit.before[new] = edit.before.pop(old)
     _swap(edit)
     upgrades = instances.plan(edit)
-    count = instances.run(edit, upgrades, moved) if upgrades else 0
+    count = instances.run(edit, upgrades, moved, waiting) if upgrades else 0
     wanted = {below for cls in edit.rehash for below in (cls, *instances._below(cls))}
     wanted |= {c for c in upgrades.classes() if c.__hash__ is not object.__hash__ and c.__hash__ is not None} if upgrades else set()
     if wanted:

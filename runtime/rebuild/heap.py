@@ -54,28 +54,27 @@ class Swap:
         self.left: list[Any] = []
         self.tuples: list[Callable[[], Any]] = []
 
-    def run(self, own: set[int], why: str) -> None:
-        """Look, decide, write."""
+    def run(self, books: set[int], why: str) -> None:
+        """Look, decide, write. What our own books refer to counts, and stays."""
         things = self.scan.heap(why)
         began = time.perf_counter()
-        for old, _ in self.mapping.values():
-            if isa(old, type):  # what makes it a class is its own affair
-                own |= {id(old), id(old.__mro__), id(native.class_dict(old))}
-                own |= {id(v) for v in vars(old).values() if isa(v, (types.GetSetDescriptorType, types.MemberDescriptorType))}
+        own: set[int] = set()
+        own |= {part for old, _ in self.mapping.values() if isa(old, type) for part in _of_class(old)}
         own |= {id(things), id(self.mapping), id(self.writers), id(self.__dict__)} | {id(pair) for pair in self.mapping.values()}
         if not self.strict and len(self.mapping) <= 4:
             things = gc.get_referrers(*(old for old, _ in self.mapping.values()))
             own.add(id(things))
         for holder, referents in holders((old for old, _ in self.mapping.values()), things, own):
-            if isa(holder, types.FrameType):
-                continue
-            self._consider(holder, referents)
+            if id(holder) in books:
+                self.found.update(id(r) for r in referents if id(r) in self.mapping)
+            elif not isa(holder, types.FrameType):
+                self._consider(holder, referents)
             del holder, referents
         del things
         self._frames()
         self._decide()
         if tuples := [t for t in self.tuples if t() is not None]:
-            self._hash_again([t() for t in tuples], own)
+            self._hash_again([t() for t in tuples], own | books)
         self.scan.seconds += time.perf_counter() - began
 
     def _consider(self, holder: Any, referents: list[Any]) -> None:
@@ -147,12 +146,16 @@ class Swap:
 
         class Probe: ...
 
-        mapping = {}
-        probes = [Probe()]
-        mapping[0] = (probes[0], None)
+        mapping = {0: (Probe(), None)}
         for old, _ in mapping.values():
             return sys.getrefcount(old)
         raise AssertionError
+
+
+def _of_class(cls: type) -> set[int]:
+    """What makes a class a class refers to it, and is its own affair."""
+    parts = [v for v in vars(cls).values() if isa(v, (types.GetSetDescriptorType, types.MemberDescriptorType))]
+    return {id(cls), id(cls.__mro__), id(native.class_dict(cls)), *map(id, parts)}
 
 
 def _writer(tx: Transaction, holder: Any, hits: collections.Counter[int]) -> Callable[[Mapping], None] | None:

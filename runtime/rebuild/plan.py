@@ -53,6 +53,7 @@ class ModulePlan:
     steps: list[Step]
     moved: list[tuple[Statement, int]] = field(default_factory=list)  # unchanged statements, by how many lines
     silent: bool = False  # comments and blank lines only
+    base: Text | None = None  # the text that the steps start from
 
     @property
     def name(self) -> str:
@@ -90,7 +91,7 @@ def compare(record: sources.Record, data: bytes, path: str) -> ModulePlan:
             if step.kind == "same" and not outline.is_docstring(step.node):
                 step.kind = "body" if not isinstance(step.node, outline.FUNCTIONS) else "run"
     moved = [(s, shift) for s in tail] if shift else []
-    plan = ModulePlan(record, text, path, steps, moved)
+    plan = ModulePlan(record, text, path, steps, moved, base=old)
     plan.silent = all(step.kind == "same" for step in steps)
     _compile(plan, path)
     return plan
