@@ -194,7 +194,11 @@ def publish(report: Report, texts: dict[str, tuple[str, bytes, bytes | None]], m
     history.add(Entry(report, texts))
     for name, (path, _, new) in texts.items():
         if path in memory:
-            reason = f"undone by edit {report.number}" if report.undo_of else f"overridden from memory by edit {report.number}"
+            reason = (
+                f"undone by edit {report.number}"
+                if report.undo_of
+                else f"overridden from memory by edit {report.number}"
+            )
             hold_text(path, name, reason)
             if _held[path].data == new:
                 release_text(path)

@@ -15,7 +15,21 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import classes, edits, functions, guards, heap, instances, layout, native, old_code, outline, plan, rehash, sources
+from . import (
+    classes,
+    edits,
+    functions,
+    guards,
+    heap,
+    instances,
+    layout,
+    native,
+    old_code,
+    outline,
+    plan,
+    rehash,
+    sources,
+)
 from .errors import RebuildError, wrap
 from .plan import ModulePlan, Step
 from .report import Note, Report
@@ -327,7 +341,11 @@ def _take(edit: Edit, each: ModulePlan, wanted: Wanted) -> None:
             _pull(edit, each.record, scope)
     scope.remove([s for s in each.steps if s.kind == "gone"])
     if each.steps and each.text.body and not outline.is_docstring(sources.node_of(each.text.body[0], each.text)):
-        if each.record.text.body and vars(module).get("__doc__") is not None and any(s.kind == "gone" and outline.is_docstring(s.node) for s in each.steps):
+        if (
+            each.record.text.body
+            and vars(module).get("__doc__") is not None
+            and any(s.kind == "gone" and outline.is_docstring(s.node) for s in each.steps)
+        ):
             scope.set("__doc__", None)
     _shift(edit, each)
 
@@ -409,7 +427,11 @@ def _reach_importers(edit: Edit, planned: set[str]) -> None:
 
 
 def _modules_read(record: Record) -> set[str]:
-    return {link.module for link in record.taken} | {f"{link.module}.{link.name}" for link in record.taken} | set(record.whole)
+    return (
+        {link.module for link in record.taken}
+        | {f"{link.module}.{link.name}" for link in record.taken}
+        | set(record.whole)
+    )
 
 
 # -- modules that move or go --------------------------------------------------------------------------------------------
@@ -437,7 +459,8 @@ def _remove_module(edit: Edit, name: str, wanted: Wanted, links: dict[str, Any])
         taken, whole, _ = links.get(other) or (user.taken, user.whole, [])
         parent, _, last = name.rpartition(".")
         if any(w == name or w.startswith(name + ".") for w in whole) or any(
-            i.module == name or i.module.startswith(name + ".") or (i.module == parent and i.name == last) for i in taken
+            i.module == name or i.module.startswith(name + ".") or (i.module == parent and i.name == last)
+            for i in taken
         ):
             edit.kept.append(Note("kept", name, record.path, 1, f"its file is gone, but {other} imports it"))
             return
@@ -470,7 +493,11 @@ def _finish_objects(edit: Edit, waiting: guards.Waiting | None) -> tuple[int, in
     upgrades = instances.plan(edit)
     count = instances.run(edit, upgrades, moved, waiting) if upgrades else 0
     wanted = {below for cls in edit.rehash for below in (cls, *instances._below(cls))}
-    wanted |= {c for c in upgrades.classes() if c.__hash__ is not object.__hash__ and c.__hash__ is not None} if upgrades else set()
+    wanted |= (
+        {c for c in upgrades.classes() if c.__hash__ is not object.__hash__ and c.__hash__ is not None}
+        if upgrades
+        else set()
+    )
     if wanted:
         rehash.run(edit, wanted, layout.own_ids(edit))
     return count, moved_count, left
@@ -483,7 +510,9 @@ def _swap(edit: Edit) -> None:
         mapping = {id(old): (old, new) for old, new in pairs}
         del pairs
         swap = heap.Swap(edit.tx, mapping, edit.scan, all_or_none=False)
-        swap.run(layout.own_ids(edit), f"references to {getattr(edit.swaps[0][1], '__qualname__', 'what was replaced')}")
+        swap.run(
+            layout.own_ids(edit), f"references to {getattr(edit.swaps[0][1], '__qualname__', 'what was replaced')}"
+        )
 
 
 def _module_hooks(edit: Edit) -> None:
@@ -525,7 +554,7 @@ def _publish(edit: Edit, wanted: Wanted, report: Report) -> None:
     for name, data in wanted.texts.items():
         if data is None and name in sources.records:
             sources.records[name].absent = True
-    for (name, changed), _ in edit.changed.items():
+    for name, changed in edit.changed.keys():
         record = sources.records.get(name)  # type: ignore[assignment]  # may be gone
         if record is not None and record.module is not None and "." not in changed:
             record.note(record.module, [changed])

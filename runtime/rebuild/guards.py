@@ -136,7 +136,7 @@ def try_again() -> int:
         try:
             instances.one(tx, upgrades, held.thing, held.earlier)
             count += 1
-        except Exception as error:  # noqa: BLE001 -- it stays where it was, and says why
+        except Exception as error:
             tx.roll_back()
             quarantine[key] = Quarantined(held.thing, upgrades, held.earlier, error)
     for waiting in list(_active):

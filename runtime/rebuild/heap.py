@@ -19,8 +19,8 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from . import frames, functions, native
-from .transaction import Transaction
 from .kinds import isa
+from .transaction import Transaction
 
 _CHUNK = 512
 Mapping = dict[int, tuple[Any, Any]]  # identity of the old -> (old, new)
@@ -60,7 +60,9 @@ class Swap:
         began = time.perf_counter()
         own: set[int] = set()
         own |= {part for old, _ in self.mapping.values() if isa(old, type) for part in _of_class(old)}
-        own |= {id(things), id(self.mapping), id(self.writers), id(self.__dict__)} | {id(pair) for pair in self.mapping.values()}
+        own |= {id(things), id(self.mapping), id(self.writers), id(self.__dict__)} | {
+            id(pair) for pair in self.mapping.values()
+        }
         if not self.strict and len(self.mapping) <= 4:
             things = gc.get_referrers(*(old for old, _ in self.mapping.values()))
             own.add(id(things))

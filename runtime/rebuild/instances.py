@@ -90,7 +90,9 @@ def plan(edit: Edit) -> Upgrades:
                 )
             made.lowered[cls] = now, back
         new_bases = {b for b in cls.__mro__ if b not in mro and b is not cls and hook_of(b) and schema_of(vars(b))}
-        new_bases -= {b for b in new_bases if any(m.__qualname__ == b.__qualname__ and m.__module__ == b.__module__ for m in mro)}
+        new_bases -= {
+            b for b in new_bases if any(m.__qualname__ == b.__qualname__ and m.__module__ == b.__module__ for m in mro)
+        }
         if new_bases:
             made.joined[cls] = new_bases
     for cls, fields in _new_fields(edit):
@@ -149,7 +151,10 @@ def _may_upgrade(node: ast.stmt) -> bool:
     """Does a class statement, or one in it, speak of schemas or of fields with defaults?"""
     return any(
         (isinstance(n, ast.Name) and n.id == "__schema__")
-        or (isinstance(n, ast.ClassDef) and any("dataclass" in ast.dump(d) or "attr" in ast.dump(d) for d in n.decorator_list))
+        or (
+            isinstance(n, ast.ClassDef)
+            and any("dataclass" in ast.dump(d) or "attr" in ast.dump(d) for d in n.decorator_list)
+        )
         for n in ast.walk(node)
     )
 
@@ -221,8 +226,11 @@ def restore(thing: Any, values: dict[str, Any]) -> None:
         inside.clear()
     for cls in type(thing).__mro__:
         for name, member in vars(cls).items():
-            if isa(member, types.MemberDescriptorType) and cls.__flags__ & (1 << 9) and name in now and name not in values:
+            if (
+                isa(member, types.MemberDescriptorType)
+                and cls.__flags__ & (1 << 9)
+                and name in now
+                and name not in values
+            ):
                 member.__delete__(thing)
     layout.fill(thing, values)
-
-

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from . import frames, functions, outline
-from .report import Straggler
 from .kinds import isa
+from .report import Straggler
 
 if TYPE_CHECKING:
     from .scopes import Edit
@@ -52,7 +52,9 @@ def _chain(awaitable: Any) -> Iterator[Any]:
         seen += 1
         yield awaitable
         awaitable = (
-            getattr(awaitable, "cr_await", None) or getattr(awaitable, "gi_yieldfrom", None) or getattr(awaitable, "ag_await", None)
+            getattr(awaitable, "cr_await", None)
+            or getattr(awaitable, "gi_yieldfrom", None)
+            or getattr(awaitable, "ag_await", None)
         )
 
 
@@ -138,7 +140,9 @@ def stragglers() -> list[Straggler]:
     kinds = (types.GeneratorType, types.CoroutineType, types.AsyncGeneratorType)
     for each in gc.get_objects():
         if type(each) in kinds and is_stale(functions.suspended_code(each)):
-            frame = getattr(each, "gi_frame", None) or getattr(each, "cr_frame", None) or getattr(each, "ag_frame", None)
+            frame = (
+                getattr(each, "gi_frame", None) or getattr(each, "cr_frame", None) or getattr(each, "ag_frame", None)
+            )
             code = functions.suspended_code(each)
             if frame is not None and code is not None:
                 found.append(Straggler("generator", f"at {id(each):#x}", *_where(code, frame)))

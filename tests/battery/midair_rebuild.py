@@ -15,7 +15,7 @@ class Adapter(Base):
     }
 
     def preload(self):
-        from midair.runtime import rebuild  # noqa: F401 -- imported before the cases fork
+        from midair.runtime import rebuild
 
     def start(self, root):
         from midair.runtime import rebuild

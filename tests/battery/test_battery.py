@@ -24,7 +24,18 @@ def results(tmp_path_factory):
         folder.chmod(0o755)
     shutil.copy(HERE / "midair_rebuild.py", home / "battery/adapters")
     out = home / "out.json"
-    command = [sys.executable, "run.py", "--adapter", "midair_rebuild", "--half", "public", "--json", str(out), "--timeout", "60"]
+    command = [
+        sys.executable,
+        "run.py",
+        "--adapter",
+        "midair_rebuild",
+        "--half",
+        "public",
+        "--json",
+        str(out),
+        "--timeout",
+        "60",
+    ]
     done = subprocess.run(command, cwd=home / "battery", capture_output=True, text=True, timeout=110, check=False)
     assert out.exists(), done.stdout + done.stderr
     return {r["case"]: r for r in json.loads(out.read_text())}

@@ -30,12 +30,15 @@ async def test_an_edit_is_applied_on_the_loop(project):
     m = project.load()
     project.write(m="def f(): return 2\n")
     report = await rebuild.apply(who="anna")
-    assert m.f() == 2 and report.who == "anna" and (await rebuild.apply()).number == 0
+    assert m.f() == 2
+    assert report.who == "anna"
+    assert (await rebuild.apply()).number == 0
     project.write(m="def f(: return 2\n")
     with pytest.raises(RebuildError):
         await rebuild.apply()
     report = await rebuild.apply(undo=True, write=True)
-    assert m.f() == 1 and project.path("m").read_text() == "def f(): return 1\n"
+    assert m.f() == 1
+    assert project.path("m").read_text() == "def f(): return 1\n"
 
 
 async def test_many_upgrades_are_rehearsed_and_nobody_sees_an_instance_before_its_own(project):
@@ -53,8 +56,10 @@ async def test_many_upgrades_are_rehearsed_and_nobody_sees_an_instance_before_it
     everyone[-3].n = 5
     assert "__getattribute__" in vars(m.C)
     report = await job
-    assert [c.n for c in everyone[:-3]] == [i * 10 for i in range(MANY - 3)] and everyone[-3].n == 5
-    assert len(m.calls) == MANY == report.upgraded and not rebuild.busy()
+    assert [c.n for c in everyone[:-3]] == [i * 10 for i in range(MANY - 3)]
+    assert everyone[-3].n == 5
+    assert len(m.calls) == MANY == report.upgraded
+    assert not rebuild.busy()
     assert not {"__getattribute__", "__setattr__", "__delattr__"} & vars(m.C).keys()
 
 
@@ -65,18 +70,26 @@ async def test_a_hook_that_raises_in_the_rehearsal_refuses_the_edit(project):
     project.write(m=text(2, f"assert self.n != {MANY - 1}, 'the last one'; self.n = -1; calls.append(1)"))
     with pytest.raises(RebuildError, match="the last one") as caught:
         await rebuild.apply()
-    assert caught.value.stage == "rehearsal" and caught.value.file == str(project.path("m"))
-    assert m.calls == [] and [c.n for c in everyone] == list(range(MANY)) and m.C.__schema__ == 1
+    assert caught.value.stage == "rehearsal"
+    assert caught.value.file == str(project.path("m"))
+    assert m.calls == []
+    assert [c.n for c in everyone] == list(range(MANY))
+    assert m.C.__schema__ == 1
 
 
 async def test_an_instance_that_fails_after_all_is_quarantined_until_the_next_edit(project):
     project.write(m="import os\nparent = os.getpid()\n" + text(1, "pass"))
     m = project.load()
     everyone = [m.C(i) for i in range(MANY)]
-    project.write(m="import os\nparent = os.getpid()\n" + text(2, "if self.n == 5 and os.getpid() == parent: raise ValueError('only here')\n        self.n = -1"))
+    project.write(
+        m="import os\nparent = os.getpid()\n"
+        + text(2, "if self.n == 5 and os.getpid() == parent: raise ValueError('only here')\n        self.n = -1")
+    )
     report = await rebuild.apply()
     assert m.parent == os.getpid()
-    assert report.upgraded == MANY - 1 and len(report.not_upgraded) == 1 and "only here" in report.not_upgraded[0]
+    assert report.upgraded == MANY - 1
+    assert len(report.not_upgraded) == 1
+    assert "only here" in report.not_upgraded[0]
     with pytest.raises(rebuild.NotUpgraded, match="keeps its old state"):
         assert everyone[5].n
     assert everyone[6].n == -1
@@ -94,7 +107,8 @@ async def test_another_edit_first_finishes_what_waits(project):
     while not rebuild.busy():
         await asyncio.sleep(0)
     project.edit(m=text(3, "self.n = state['n'] + 100"))
-    assert [c.n for c in everyone] == [i + 101 for i in range(MANY)] and not rebuild.busy()
+    assert [c.n for c in everyone] == [i + 101 for i in range(MANY)]
+    assert not rebuild.busy()
     await job
 
 
@@ -124,14 +138,15 @@ def test_threads_never_see_code_with_other_defaults_or_half_of_an_edit(project):
         stop.set()
         for thread in threads:
             thread.join()
-    assert torn == [] and min(calls) > 100
+    assert torn == []
+    assert min(calls) > 100
 
 
 def test_calls_from_several_threads_queue(project):
     names = [f"part{i}" for i in range(6)]
-    project.write(**{n: "x = 0\n" for n in names})
+    project.write(**dict.fromkeys(names, "x = 0\n"))
     parts = [project.load(n) for n in names]
-    project.write(**{n: "import time\ntime.sleep(0.01)\nx = 1\n" for n in names})
+    project.write(**dict.fromkeys(names, "import time\ntime.sleep(0.01)\nx = 1\n"))
     threads = [threading.Thread(target=rebuild.rebuild, args=(n,)) for n in names]
     for thread in threads:
         thread.start()
