@@ -35,12 +35,32 @@ check: $(VENV)/.ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pyright
-	$(BIN)/lint-imports
+	$(BIN)/pyright --pythonpath $(BIN)/python
+	PYTHONPATH=.layout $(BIN)/lint-imports
 
 bench: $(VENV)/.ready
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group bench
 	$(BIN)/python benchmarks/run.py
+
+# Runs that take longer than anybody waits for a test: more edits, more kills, more cuts.
+soak: $(VENV)/.ready
+	MIDAIR_SOAK=1 $(BIN)/python -m pytest -q -m soak --timeout 3600
+
+# The clients that tests talk through. Where one cannot be had, its tests skip and say so.
+TOOLS := telnet netcat-openbsd putty-tools openssh-client tmux irssi ii weechat-headless ngircd chromium procps
+test-tools:
+	@missing=; for tool in $(TOOLS); do dpkg -s $$tool >/dev/null 2>&1 || missing="$$missing $$tool"; done; \
+	if [ -n "$$missing" ]; then \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
+	fi
+
+# The suite on each Python 3.11+ found here; only those are claimed.
+test-all:
+	@for v in 3.11 3.12 3.13 3.14; do \
+	    command -v python$$v >/dev/null 2>&1 || continue; \
+	    echo "--- python$$v"; \
+	    $(MAKE) --no-print-directory test VENV=.venvs/$$v PYTHON=python$$v || exit 1; \
+	done
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,14 +1,14 @@
 """The space and its life.
 
-    errors.py      what can go wrong, as a tree
-    space.py       the tree of named objects, the root of everything
-    service.py     an object in the space that runs: listeners, connections, jobs, timers
-    connection.py  one peer: parse buffer, unsent bytes, limits
-    server.py      one running space: the loop, start and stop, signals, files
-    rebuild/       live code follows its sources (stands alone: works in any Python process)
-    snapshot/      the `.spl` file: write, check, load, upgrade
-    logs.py        readable lines on a terminal and in a file
-    testing.py     helpers for tests, ours and yours
+errors.py      what can go wrong, as a tree
+space.py       the tree of named objects, the root of everything
+service.py     an object in the space that runs: listeners, connections, jobs, timers
+connection.py  one peer: parse buffer, unsent bytes, limits
+server.py      one running space: the loop, start and stop, signals, files
+rebuild/       live code follows its sources (stands alone: works in any Python process)
+snapshot/      the `.spl` file: write, check, load, upgrade
+logs.py        readable lines on a terminal and in a file
+testing.py     helpers for tests, ours and yours
 """
 
 if __name__ != "midair.runtime":

@@ -41,6 +41,7 @@ _lock = threading.Lock()
 _inside: int | None = None  # the thread that is rebuilding
 
 checks: dict[tuple[str, str], Callable[[], Any]] = {}
+in_hand: dict[str, bytes] = {}  # the texts of the edit that is being made
 
 
 @dataclass(eq=False)
@@ -208,6 +209,7 @@ def commit(
     """Make the plans happen; with `waiting`, upgrades that may come later are left to it."""
     guards.finish_all()
     began = time.perf_counter()
+    in_hand.update({each.name: each.text.data for each in plans})
     tx = Transaction()
     edit = Edit(tx, functions.Scan(), plans)
     report = Report(time=time.time(), who=who, files=sorted(files), undo_of=undo_of)
@@ -232,6 +234,8 @@ def commit(
         if isinstance(error, RebuildError):
             raise
         raise wrap(error, stage, files) from error
+    finally:
+        in_hand.clear()
     report.pause_ms = (time.perf_counter() - began) * 1000
     report.changes, report.kept = edit.changes, edit.kept
     report.scanned, report.scan_ms = edit.scan.objects, edit.scan.seconds * 1000
