@@ -33,6 +33,7 @@ from .rebuild import Report
 from .service import Service
 from .space import Space
 from .timers import Clockwork, Timer
+from .words import near
 
 log = logging.getLogger("midair.server")
 _snapshot_log = logging.getLogger("midair.snapshot")
@@ -439,7 +440,7 @@ class Server:
 
     def status(self) -> dict[str, Any]:
         """What there is to know at a glance; plain data."""
-        held = [str(h) for h in rebuild.held()]
+        held = [f"{near(one.file)}: {one.reason}; {one.cure}" for one in rebuild.held()]
         return {
             "name": self.name,
             "pid": os.getpid(),
