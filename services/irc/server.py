@@ -39,6 +39,9 @@ class Irc(Service):
 
     __transient__ = ("_certificate", "_threads", "_tasks", "_motd_seen")
 
+    #: More than `Settings.max_clients`, which says so in words.
+    max_connections = 50_000
+
     #: Pages of these origins may use the websocket, besides those of its own host; "*": all.
     websocket_origins: tuple[str, ...] = ()
 
