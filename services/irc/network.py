@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from .accounts import Hashed
     from .bots import Bot, BotClient
 
+#: The capability, and its name while it was a draft.
+EXTENDED_MONITOR = {"extended-monitor", "draft/extended-monitor"}
+
 WHOWAS_KEPT = 1000
 CONVERSATIONS_KEPT = 5000
 FAILURES_ALLOWED = 10  # wrong passwords from one address
@@ -344,7 +347,7 @@ class Network:
         """Tell everybody with the capability who shares a channel, or monitors with extended-monitor."""
         receivers = self.peers(client)
         watching = self.monitors.get(client.folded, set())
-        receivers.update(watcher for watcher in watching if "extended-monitor" in watcher.caps)
+        receivers.update(watcher for watcher in watching if not EXTENDED_MONITOR.isdisjoint(watcher.caps))
         receivers.discard(client)
         self.spread(receivers, out, cap=cap)
 

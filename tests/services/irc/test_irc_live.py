@@ -263,6 +263,7 @@ def test_weechat_joins_talks_and_reads_back(server, listener, tmp_path):
 async def test_a_thousand_lines_of_noise_hurt_nobody():
     async with running() as here:
         ann = await here.person("ann", "#c")
+        here.net.settings.rate = 1e9
         noise = await here.wire()
         noise.writer.write(os.urandom(200_000) + b"\r\n")
         for line in (b"@" * 500, b":" * 500, b"@a=b :c", b" " * 500, b"\0" * 10, b"JOIN " + b"," * 500):

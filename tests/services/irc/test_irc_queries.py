@@ -212,9 +212,10 @@ def test_the_monitor_list_is_shown_cleared_and_limited():
     assert ann.commands("MONITOR") == ["461"]
 
 
-def test_extended_monitor_tells_of_changes_too():
+@pytest.mark.parametrize("name", ["extended-monitor", "draft/extended-monitor"])
+def test_extended_monitor_tells_of_changes_too(name):
     net = network()
-    ann = person(net, "ann", "extended-monitor away-notify account-notify setname chghost")
+    ann = person(net, "ann", f"{name} away-notify account-notify setname chghost")
     plain = person(net, "plain", "away-notify")
     bob = person(net, "bob")
     ann.say("MONITOR + bob")
