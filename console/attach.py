@@ -115,11 +115,11 @@ class Terminal:
         with self._resizes() as woken, self._raw():
             while self._status is None:
                 wait = max(self._pressed + PATIENCE - time.monotonic(), 0) if self._pressed else None
-                readable, _, _ = select.select([self.sock, self.keys, woken], [], [], wait)
+                readable, _, _ = select.select([self.sock.fileno(), self.keys, woken], [], [], wait)
                 if woken in readable:
                     os.read(woken, 64)
                     self._send(frames.SIZE, json.dumps(self._size()).encode())
-                if self.sock in readable:
+                if self.sock.fileno() in readable:
                     self._answer()
                 if self.keys in readable:
                     self._type()

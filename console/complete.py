@@ -107,9 +107,9 @@ class StaticCompleter(Completer):
                 yield len(prefix), key, summary(mapping[key])
 
     def _modules(self, prefix: str) -> Iterator[tuple[int, str, str]]:
-        names = {*sys.modules, *sys.stdlib_module_names} if "." not in prefix else set(sys.modules)
-        for name in sorted(names):
-            if name.startswith(prefix) and not name.startswith("_"):
+        dots = prefix.count(".")
+        for name in sorted({*list(sys.modules), *sys.stdlib_module_names}):
+            if name.startswith(prefix) and not name.startswith("_") and name.count(".") == dots:
                 yield len(prefix), name, ""
 
     def _value(self, name: str) -> Any:

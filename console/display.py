@@ -5,9 +5,10 @@ A `View` has three forms: `text` for a plain line, `rich` with colour for a term
 
 import itertools
 import re
+import time
 import types
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from ..runtime.logs import clean
@@ -90,6 +91,61 @@ class Table(Sequence[dict[str, Any]]):
 
         yield mark(line(self.columns))
         yield from (line(row) for row in cells)
+
+
+class Facts(dict[str, Any]):
+    """Named facts, one a line.
+
+    Args:
+        times: which of them are moments, in seconds since the epoch, and are shown as such.
+    """
+
+    def __init__(self, facts: Mapping[str, Any], *, times: Iterable[str] = ()) -> None:
+        super().__init__(facts)
+        self.times = frozenset(times)
+
+    def __repr__(self) -> str:
+        return self.text(120)
+
+    def text(self, width: int) -> str:
+        return self._lines(width, "", "")
+
+    def rich(self, width: int) -> str:
+        return self._lines(width, BOLD, PLAIN)
+
+    def json(self) -> Any:
+        return dict(self)
+
+    def _lines(self, width: int, before: str, after: str) -> str:
+        wide = max((len(name) for name in self), default=0)
+        room = max(width - wide - 2, 20)
+        texts = {name: _moment(value) if name in self.times else _fact(value) for name, value in self.items()}
+        return "\n".join(
+            f"{before}{name:<{wide}}{after}  {_fit(text, room, right=False).rstrip()}" for name, text in texts.items()
+        )
+
+
+def _moment(value: Any) -> str:
+    if not value:
+        return "-"
+    return f"{time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(value))}, {_span(time.time() - value)} ago"
+
+
+def _span(seconds: float) -> str:
+    for size, name in ((86400, "days"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {name}"
+    return f"{seconds:.0f} s"
+
+
+def _fact(value: Any) -> str:
+    if value is None or (isinstance(value, list | dict) and not value):
+        return "-"
+    if isinstance(value, list):
+        return one_line("; ".join(str(item) for item in value))
+    if isinstance(value, dict):
+        return one_line("; ".join(f"{key} {_fact(item)}" for key, item in value.items()))
+    return one_line(value if isinstance(value, str) else shown(value))
 
 
 def _cell(value: Any) -> str:
@@ -177,7 +233,7 @@ def children(value: object) -> Iterator[tuple[str, object]]:
         yield from ((f"[{number}]", item) for number, item in enumerate(list(value)))  # type: ignore[call-overload]  # containers
     elif not isinstance(value, type | types.ModuleType | types.FunctionType):
         own = _own_attributes(value)
-        yield from ((f".{key}", item) for key, item in list(own.items()) if type(key) is str)
+        yield from ((f".{key}", item) for key, item in list(own.items()) if type(key) is str and key[:1] != "_")
 
 
 def _own_attributes(value: object) -> dict[str, Any]:

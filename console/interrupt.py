@@ -23,6 +23,9 @@ LOOP_MODULES = frozenset(
     {"asyncio.base_events", "asyncio.events", "asyncio.runners", "selectors", "asyncio.selector_events"}
 )
 
+_REPEAT = 1.0078125
+"""Seconds until a statement that swallowed the end of its limit meets the next one. Odd, so that a timer can be told to be ours."""
+
 
 class Interrupted(BaseException):
     """Raised into code that kept the server's loop to itself, by `interrupt()`. The loop reports it and goes on."""
@@ -96,13 +99,14 @@ class Interrupter:
         if not limit or not self._main:
             yield
             return
-        # Repeated: a statement that swallows the first gets another every second.
-        before, began = signal.setitimer(signal.ITIMER_REAL, limit, 1.0), time.monotonic()
+        before, began = signal.setitimer(signal.ITIMER_REAL, limit, _REPEAT), time.monotonic()
         try:
             yield
         finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            if before[0]:
+            found = signal.setitimer(signal.ITIMER_REAL, 0)
+            if found[0] and abs(found[1] - _REPEAT) > 1e-4:
+                signal.setitimer(signal.ITIMER_REAL, *found)  # the statement has set the timer for itself
+            elif before[0]:
                 rest = max(before[0] - (time.monotonic() - began), 0.001)
                 signal.setitimer(signal.ITIMER_REAL, rest, before[1])
 

@@ -5,6 +5,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
+from ..runtime import rebuild
 from .display import one_line
 from .users import Role
 
@@ -35,13 +36,17 @@ def notices(console: "Console", session: "Session") -> str:
 
 
 def _problems(server: Any) -> list[str]:
-    status: dict[str, Any] = server.status()
+    try:
+        status: dict[str, Any] = server.status()
+        held = [one_line(f"{one.file}: {one.reason}; {one.cure}") for one in rebuild.held()]
+    except RuntimeError as error:
+        # Read from this thread while the server's changes them: rare, and no reason to keep somebody out.
+        return [f"! The server's state could not be read just now ({error}); status() and held() tell it"]
     lines = []
-    held = [one_line(str(entry)) for entry in status.get("held", ())]
     if held:
-        lines += ["! Running code differs from the files:", *[f"!   {entry}" for entry in held[:MOST]]]
+        lines += ["! What runs is not what the files say:", *[f"!   {entry}" for entry in held[:MOST]]]
         if len(held) > MOST:
-            lines.append(f"!   and {len(held) - MOST} more; status() lists them")
+            lines.append(f"!   and {len(held) - MOST} more; held() lists them")
     if failed := status.get("snapshot_failed"):
         lines.append(f"! The last snapshot failed: {one_line(str(failed))}")
     if stragglers := status.get("stragglers"):

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..runtime import logs
-from ..runtime.errors import MidairError
+from ..runtime.errors import ConsoleError, MidairError, NotAuthorised
 from ..runtime.rebuild import RebuildError
 from ..runtime.space import Space
 from . import interrupt, router
@@ -194,8 +194,7 @@ class Runner:
         try:
             work, aside = self._plan(statement)
         except (SyntaxError, ValueError, OverflowError, MemoryError, RecursionError, MidairError) as error:
-            text = "".join(traceback.format_exception_only(error))
-            statement.finish(Outcome(statement.number, "error", error=text))
+            statement.finish(Outcome(statement.number, "error", error=_describe(error, statement)))
             return
         if aside:
             statement.aside = statement.begun = True
@@ -218,7 +217,10 @@ class Runner:
             name, arguments = split(statement.source)
             command = commands.get(name)
             if command is None:
-                raise MidairError(f"there is no command {name!r}; 'help' lists them")
+                raise ConsoleError(f"there is no command {name!r}; 'help' lists them")
+            person = statement.session.person
+            if person.role < command.role:
+                raise NotAuthorised(f"{name} needs the role {command.role}; you are {person.role}")
             args, kwargs = command.parse(arguments, self.console.server.space)
             return (lambda outcome: self._call(statement, outcome, command, args, kwargs)), command.aside
         tree = ast.parse(statement.source, statement.filename)
@@ -300,8 +302,6 @@ class Runner:
     async def _call(
         self, statement: Statement, outcome: Outcome, command: Command, args: list[Any], kwargs: dict[str, Any]
     ) -> None:
-        if statement.words and statement.session.person.role < command.role:
-            raise MidairError(f"{command.name} needs the role {command.role}; you are {statement.session.person.role}")
         await self._show(statement, outcome, command(*args, **kwargs))
 
     async def _show(self, statement: Statement, outcome: Outcome, value: Any) -> None:
@@ -401,7 +401,7 @@ def _explained(error: BaseException, statement: Statement, most: int) -> traceba
 def _describe(error: BaseException, statement: Statement) -> str:
     try:
         if isinstance(error, MidairError | RebuildError):
-            return "".join(traceback.format_exception_only(error))
+            return f"{type(error).__name__}: {error}\n"
         return "".join(_explained(error, statement, MAX_TRACEBACK).format())[:MAX_TEXT]
     except Exception as second:  # noqa: BLE001 - the exception's own __str__ failed: say so, with its type
         return f"{type(error).__name__}: (it cannot be shown: {type(second).__name__})\n"

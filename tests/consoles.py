@@ -12,6 +12,7 @@ from typing import Any
 from midair.console import client, frames
 from midair.console.console import Console
 from midair.console.users import Role, Users
+from midair.runtime.files import write_private
 from midair.runtime.space import Space
 
 PASSWORD = "correct horse"
@@ -206,6 +207,22 @@ class JSONClient:
         return self.next()
 
 
+_users_file = ""
+
+
+def some_users(path: Path) -> Users:
+    """anna (admin), otto (operator) and vera (viewer); hashed once, for hashing is slow on purpose."""
+    global _users_file
+    users = Users(path)
+    if _users_file and not path.exists():
+        write_private(path, _users_file)
+    if not users.all():
+        for name, role in (("anna", Role.ADMIN), ("otto", Role.OPERATOR), ("vera", Role.VIEWER)):
+            users.add(name, PASSWORD, role)
+        _users_file = path.read_text()
+    return users
+
+
 def converse(
     folder: Path,
     scenario: Callable[[At], None],
@@ -217,10 +234,7 @@ def converse(
 
     async def main() -> None:
         server = SmallServer(folder)
-        users = Users(folder / "demo.users")
-        if not users.all():
-            for name, role in (("anna", Role.ADMIN), ("otto", Role.OPERATOR), ("vera", Role.VIEWER)):
-                users.add(name, PASSWORD, role)
+        users = some_users(folder / "demo.users")
         console = Console(folder / "demo.sock", telnet=("127.0.0.1", 0), users=users, **options)
         prepare(server, console)
         await console.start(server)

@@ -2,14 +2,16 @@
 
 import inspect
 import linecache
+import time
 import types
 from pathlib import Path
 from typing import Any
 
 from ...runtime import rebuild as rebuilding
 from ...runtime.errors import ConsoleError
-from ..display import Table, Text, one_line
+from ..display import Table, Text
 from ..session import current
+from ..users import Role
 from .base import command
 
 
@@ -31,68 +33,85 @@ async def undo(number: int | None = None, *, write: bool = False) -> Text:
 
     Code goes back, values of the run stay. history() lists the edits.
     """
-    before = () if number is None else (number,)
-    return Text(str(rebuilding.undo(*before, write=write)))
+    return Text(str(rebuilding.undo(number, write=write, who=current().user)))
 
 
 @command(looks=True)
 def history(number: int | None = None) -> Table | Text:
     """The edits so far, newest last; history(7) shows edit 7 with its differences."""
     if number is not None:
-        for report in rebuilding.history:
-            if report.number == number:
-                return Text(f"{report}\n{getattr(report, 'diff', '')}".rstrip())
-        raise ConsoleError(f"there is no edit {number} among the last {len(rebuilding.history)}")
-    rows = [_history_row(report) for report in rebuilding.history]
-    return Table(("edit", "when", "who", "files", "changes"), rows, empty="no edits yet")
+        entry = rebuilding.history.find(number)
+        return Text(f"{entry.report}\n\n{entry.diff}".rstrip())
+    rows = [_history_row(entry.report) for entry in rebuilding.history]
+    return Table(("edit", "when", "who", "changes", "files", "ms"), rows, empty="no edits yet")
 
 
-def _history_row(report: Any) -> tuple[Any, ...]:
-    files = ", ".join(Path(str(f)).name for f in report.files)
-    changes = ", ".join(f"{change.kind} {change.name}" for change in report.changes)
-    return report.number, _clock(report.time), getattr(report, "who", ""), files, changes
-
-
-def _clock(when: Any) -> str:
-    import time
-
-    return time.strftime("%H:%M:%S", time.localtime(when)) if isinstance(when, int | float) else str(when)
-
-
-@command(looks=True)
-def watch(on: bool | None = None, folder: str = "") -> Text:
-    """The folders that are watched; watch(False) stops rebuilding by itself, watch(True) goes on."""
-    watched = [str(entry) for entry in rebuilding.watched()]
-    if on is True:
-        for entry in [folder] if folder else _stopped.pop("folders", []) or watched:
-            rebuilding.watch(entry)
-        watched = [str(entry) for entry in rebuilding.watched()]
-    elif on is False:
-        stopping = [folder] if folder else watched
-        for entry in stopping:
-            rebuilding.unwatch(entry)
-        _stopped["folders"] = stopping
-        return Text(f"no longer watching {', '.join(stopping) or 'anything'}; watch(True) goes on")
-    return Text(
-        f"watching {', '.join(watched)}" if watched else "nothing is watched; rebuild() brings the code up to date"
+def _history_row(report: rebuilding.Report) -> tuple[Any, ...]:
+    files = ", ".join(Path(name).name for name in report.files)
+    changes = f"undoes {report.undo_of}" if report.undo_of else ", ".join(change.name for change in report.changes)
+    return (
+        report.number,
+        time.strftime("%H:%M:%S", time.localtime(report.time)),
+        report.who,
+        changes,
+        files,
+        report.pause_ms,
     )
 
 
-_stopped: dict[str, list[str]] = {}
+_holds = 0
+"""How often edits were held back from consoles."""
+
+
+@command(looks=True, role=Role.OPERATOR)
+def watch(on: bool | None = None) -> Text:
+    """The folders whose files are watched; watch(False) stops rebuilding by itself, watch(True) goes on."""
+    global _holds
+    if on is False:
+        _hold_back()
+    while on is True and _holds:
+        rebuilding.release()
+        _holds -= 1
+    watched = ", ".join(str(folder) for folder in rebuilding.watched())
+    if not watched:
+        return Text("nothing is watched; rebuild() brings the code up to date")
+    return Text(f"edits in {watched} wait for release() or watch(True)" if _holds else f"watching {watched}")
+
+
+def _hold_back() -> None:
+    global _holds
+    rebuilding.hold()
+    _holds += 1
+
+
+@command()
+def hold() -> Text:
+    """Let edits wait until release() is called as often, so that many files arrive as one edit."""
+    _hold_back()
+    return Text("edits wait for release()")
+
+
+@command()
+def release() -> Text:
+    """Let the edits that hold() made wait arrive, as one edit."""
+    global _holds
+    rebuilding.release()
+    _holds = max(0, _holds - 1)
+    return Text("edits still wait for another release()" if _holds else "what waited arrives now, as one edit")
 
 
 @command(looks=True)
 def stragglers() -> Table:
     """Who still runs old code: frames, coroutines and objects, and where."""
-    rows = [(one_line(str(entry)),) for entry in rebuilding.stragglers()]
-    return Table(("still on old code",), rows, empty="nothing is on old code")
+    rows = [(one.kind, one.owner, one.name, f"{one.file}:{one.line}") for one in rebuilding.stragglers()]
+    return Table(("kind", "owner", "runs", "where"), rows, empty="nothing is on old code")
 
 
 @command(looks=True)
 def held() -> Table:
-    """Edits on disk that do not run: undone, refused, or overridden, with the reason."""
-    rows = [(one_line(str(entry)),) for entry in rebuilding.held()]
-    return Table(("held",), rows, empty="what runs is what the files say")
+    """Edits on disk that do not run: undone, refused, or overridden, with the reason and the cure."""
+    rows = [(one.file, one.reason, one.cure) for one in rebuilding.held()]
+    return Table(("file", "why it does not run", "cure"), rows, empty="what runs is what the files say")
 
 
 @command(looks=True)

@@ -4,7 +4,7 @@ import pydoc
 import time
 from typing import Any
 
-from ...runtime.errors import ConsoleError
+from ...runtime.errors import ConsoleError, NotAuthorised
 from ..display import Table, Text
 from ..session import Session, current
 from ..users import Role
@@ -80,6 +80,26 @@ def kick(who: str) -> Text:
         session.close(f"{me.user} ended this session.")
         me.console.note(event="kick", session=me, kicked=session.number)
     return Text(f"ended {len(chosen)} session{'s' * (len(chosen) != 1)}")
+
+
+@command(looks=True, aside=True, role=Role.OPERATOR)
+def users() -> Table:
+    """Who may log in, and with which role. 'midair user' in a shell adds, removes and changes them."""
+    known = current().console.users
+    rows = [(user.name, str(user.role)) for user in known.all()] if known else []
+    return Table(("user", "role"), rows, empty="nobody; the Unix socket is always open to its own user")
+
+
+@command(aside=True)
+def unlock() -> Text:
+    """Forget all failed logins, so that nobody has to wait who mistyped a password. Over the Unix socket only."""
+    session = current()
+    if session.person.transport != "unix":
+        raise NotAuthorised(
+            "unlock works over the Unix socket only: who holds the network must not be able to lift its limits"
+        )
+    session.console.door.forgive()
+    return Text("all failed logins are forgotten")
 
 
 @command(role=Role.ADMIN)

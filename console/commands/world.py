@@ -3,7 +3,7 @@
 from typing import Any
 
 from ...runtime import logs
-from ..display import Table, Text, Tree, shown
+from ..display import Facts, Table, Text, Tree
 from ..session import current
 from .base import command
 
@@ -27,18 +27,9 @@ def services() -> Table:
 
 
 @command(looks=True)
-def status() -> Table:
+def status() -> Facts:
     """The server at a glance: files, services, edits, and what differs from the files."""
-    facts = current().console.server.status()
-    return Table(("what", "value"), [(key, _plain(value)) for key, value in facts.items()])
-
-
-def _plain(value: Any) -> str:
-    if value is None or value in ([], {}):
-        return "-"
-    if isinstance(value, list):
-        return "; ".join(str(item) for item in value)
-    return value if isinstance(value, str) else shown(value)
+    return Facts(current().console.server.status(), times=("started", "saved"))
 
 
 @command(looks=True, aside=True)

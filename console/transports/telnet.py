@@ -37,7 +37,7 @@ class TelnetConnection(Connection):
 
     def __init__(self, console: "Console") -> None:
         super().__init__(console)
-        self.machine = Telnet(ours=frozenset({ECHO, SGA}))
+        self.machine = Telnet()
         self._arrived = asyncio.Event()
         self._early = bytearray()
         self._answers_options = False
@@ -156,7 +156,7 @@ class TelnetConnection(Connection):
             return None
         self.machine.will(ECHO)
         password = await self._ask("password: ")
-        self.machine.wont(ECHO)
+        self.machine.withdraw(ECHO)
         self.send(b"\n")
         try:
             user = await self.console.door.login(name, password, address)

@@ -51,8 +51,8 @@ def update(scope: Scope, cls: type, before: ast.ClassDef, node: ast.ClassDef, st
     """Carry the difference of two class statements into the live class."""
     old, new = outline.statements(before.body), outline.statements(node.body)
     assert step.old is not None and step.new is not None
-    for codes, among in ((step.old.codes, old), (step.new.codes, new)):
-        body = next((c for c in codes if c.co_name == node.name), None)
+    for name, codes, among in ((before.name, step.old.codes, old), (node.name, step.new.codes, new)):
+        body = next((c for c in codes if c.co_name == name), None)
         if body is not None:
             outline.spread(outline.children(body), among)
     steps = plan.pair(old, new)
@@ -242,6 +242,8 @@ def _unchanged(before: ast.ClassDef | None, node: ast.AST) -> set[str]:
 def _take_members(scope: Scope, cls: type, made: type, kept: set[str]) -> None:
     tx = scope.tx
     old, new = dict(vars(cls)), dict(vars(made))
+    if old.get("__module__") != new.get("__module__"):
+        tx.set_attr(cls, "__module__", new["__module__"])
     path = getattr(cls, "__qualname__", cls.__name__)
     known = scope.plan.record.members.get(path, old)
     for name, value in new.items():

@@ -26,6 +26,7 @@ _lock = threading.Lock()
 _inside: int | None = None  # the thread that is rebuilding
 
 checks: dict[tuple[str, str], Callable[[], Any]] = {}
+in_hand: dict[str, bytes] = {}  # the texts of the edit that is being made
 
 
 @dataclass(eq=False)
@@ -174,6 +175,7 @@ def commit(
 ) -> Report:
     """Make the plans happen."""
     began = time.perf_counter()
+    in_hand.update({each.name: each.text.data for each in plans})
     tx = Transaction()
     edit = Edit(tx, functions.Scan(), plans)
     report = Report(time=time.time(), who=who, files=sorted(files), undo_of=undo_of)
@@ -197,6 +199,8 @@ def commit(
         if isinstance(error, RebuildError):
             raise
         raise wrap(error, stage, files) from error
+    finally:
+        in_hand.clear()
     report.pause_ms = (time.perf_counter() - began) * 1000
     report.changes, report.kept = edit.changes, edit.kept
     report.scanned, report.scan_ms = edit.scan.objects, edit.scan.seconds * 1000
@@ -215,7 +219,7 @@ def _find_holders(edit: Edit) -> None:
             continue
         for step in each.steps:
             if step.kind in {"body", "run"} and step.old is not None and step.new is not None:
-                pairs += plan.pair_codes(step.old.codes, step.new.codes)
+                pairs += plan.step_codes(step)
                 roots += [vars(module)[name] for name in step.old.binds if name in vars(module)]
         roots += [found for kept in each.record.gone.values() if (found := kept()) is not None]
     if pairs:
@@ -228,6 +232,7 @@ def _find_holders(edit: Edit) -> None:
 
 def _take_all(edit: Edit, wanted: Wanted) -> None:
     pending = {each.name: each for each in edit.plans}
+    _find_moves(edit)
     links = {each.name: _links(each) for each in edit.plans}
     done: set[str] = set()
 
@@ -249,6 +254,23 @@ def _take_all(edit: Edit, wanted: Wanted) -> None:
             _remove_module(edit, name, wanted, links)
 
 
+def _find_moves(edit: Edit) -> None:
+    """Definitions that leave one module and appear in another, in the same edit: the objects go with them."""
+    gone: dict[tuple[str, str], list[object]] = {}
+    for each in edit.plans:
+        space = vars(each.record.module) if each.record.module is not None else {}
+        for step in each.steps:
+            name = getattr(step.before, "name", None) if step.kind == "gone" else None
+            if isinstance(name, str) and name in space and each.record.holds(name, space[name]):
+                gone.setdefault((type(step.before).__name__, name), []).append(space[name])
+    for each in edit.plans:
+        for step in each.steps:
+            name = getattr(step.node, "name", None) if step.kind == "run" and step.old is None else None
+            found = gone.get((type(step.node).__name__, name)) if isinstance(name, str) else None
+            if found is not None and isinstance(name, str) and len(found) == 1:
+                edit.moves[each.name, name] = found.pop()
+
+
 def _links(each: ModulePlan) -> tuple[list[outline.Imported], list[str], list[str]]:
     """What a module imports by its new text, and which of those are modules."""
     record = each.record
@@ -265,13 +287,15 @@ def _take(edit: Edit, each: ModulePlan, wanted: Wanted) -> None:
     if module is None:
         raise RebuildError(f"module {each.name!r} is no longer in sys.modules", file=each.path, stage="run")
     scope = Scope(edit, each, module)
+    scope.survey(each.steps)
     scope.canonical = {c: c for step in each.steps if step.new for top in step.new.codes for c in outline.tree(top)}
     if each.name in wanted.specs:
         _move_module(edit, module, wanted.specs[each.name])
     hooked = vars(module).get("__rebuilt__")
     edit.globals_before[each.name] = dict(vars(module)) if hooked or _has_hook(each) else {}
     by_new = {id(step.new): step for step in each.steps if step.new is not None}
-    limit = old_code.running_line(module)
+    running = old_code.running_body(module)
+    limit = running[1].f_lineno if running is not None else None
     for statement in each.text.body:
         step = by_new.get(id(statement))
         if step is None:

@@ -231,6 +231,7 @@ class Change:
     before: ast.AST | None
     after: ast.AST | None
     strings: bool  # annotations are kept as strings
+    restring: bool = False  # which they were not before, or the other way round
 
 
 def apply(
@@ -254,11 +255,12 @@ def apply(
         set_closure(tx, function, closure or None)
     tx.stage((native.SET_CODE, function, new), (native.SET_CODE, function, old))
     tx.hold(old)
-    before, after = _documentation(old), _documentation(new)
+    before, after = documentation(old), documentation(new)
     if before != after and function.__doc__ == before:
         tx.stage((native.SET_DOC, function, after), (native.SET_DOC, function, before))
     if isa(change.after, (*FUNCTIONS, ast.Lambda)) and (
-        not isa(change.before, (*FUNCTIONS, ast.Lambda)) or _header(change.before) != _header(change.after)
+        change.restring
+        or not isa(change.before, (*FUNCTIONS, ast.Lambda)) or _header(change.before) != _header(change.after)
     ):
         _set_parameters(tx, function, change, evaluate)
     return None
@@ -268,7 +270,7 @@ def _header(node: ast.AST) -> str:
     return ast.dump(node.args) if isa(node, ast.Lambda) else outline.signature(node)  # type: ignore[arg-type]  # a def
 
 
-def _documentation(code: types.CodeType) -> str | None:
+def documentation(code: types.CodeType) -> str | None:
     first = code.co_consts[0] if code.co_consts else None
     return first if isa(first, str) and code.co_name != "<lambda>" else None
 
@@ -302,8 +304,8 @@ def _set_parameters(tx: Transaction, function: FunctionType, change: Change, eva
     values = tuple(fresh(name, defaults, was[0], have) for name in defaults) or None
     words = {n: fresh(n, keyword, was[1], function.__kwdefaults__ or {}) for n in keyword} or None
     set_defaults(tx, function, values, words)
-    if {n: ast.dump(e) for n, e in was[2].items()} != {n: ast.dump(e) for n, e in annotations.items()}:
-        known = function.__annotations__
+    if change.restring or {n: ast.dump(e) for n, e in was[2].items()} != {n: ast.dump(e) for n, e in annotations.items()}:
+        known = {} if change.restring else function.__annotations__
         made = {
             n: ast.unparse(e) if change.strings else fresh(n, annotations, was[2], known) for n, e in annotations.items()
         }
@@ -325,7 +327,11 @@ def set_annotations(tx: Transaction, function: FunctionType, made: dict[str, Any
     tx.stage((dict.update, known, made), (dict.clear, known))
 
 
-_OF_DECORATORS = ("__wrapped__", "__isabstractmethod__", "__final__", "__override__", "__deprecated__")
+def set_qualname(tx: Transaction, function: FunctionType, name: str) -> None:
+    tx.stage((native.SET_QUALNAME, function, name), (native.SET_QUALNAME, function, function.__qualname__))
+
+
+_OF_DECORATORS = ("__wrapped__", "__isabstractmethod__", "__final__", "__override__", "__deprecated__", "__remote__")
 
 
 def adopt(tx: Transaction, function: FunctionType, other: FunctionType, *, name: bool = True) -> None:

@@ -29,6 +29,7 @@ class Step:
     new: Statement | None
     code: types.CodeType | None = None  # what running it would run
     again: bool = False  # unchanged, but an earlier statement for the same name is not
+    was: str = ""  # the definition had this name
 
     @property
     def node(self) -> ast.stmt:
@@ -184,8 +185,14 @@ def _same_lines(old: Statement, new: Statement) -> bool:
 def pair(old: list[Statement], new: list[Statement]) -> list[Step]:
     """Put old and new statements side by side; steps come in the new order, what is gone last."""
     partner: dict[int, Statement] = {}
-    left = _match(old, new, partner, lambda s: s.dump)
-    left = _match(left, [n for n in new if id(n) not in partner], partner, lambda s: outline.key(_node(s)))
+    left = old
+    for mark in (
+        lambda s: s.dump,
+        lambda s: (outline.key(_node(s)), outline.decorators(_node(s))),
+        lambda s: outline.key(_node(s)),
+    ):
+        left = _match(left, [n for n in new if id(n) not in partner], partner, mark)
+    renamed = _match_renamed(left, [n for n in new if id(n) not in partner], partner)
     steps = []
     for n in new:
         o = partner.get(id(n))
@@ -198,11 +205,40 @@ def pair(old: list[Statement], new: list[Statement]) -> list[Step]:
             kind = "body"
         else:
             kind = "run"
-        steps.append(Step(kind, o, n))
+        steps.append(Step(kind, o, n, was=renamed.get(id(n), "")))
     used = {id(o) for o in partner.values()}
     steps += [Step("gone", o, None) for o in old if id(o) not in used]
     _follow_names(old, steps)
     return steps
+
+
+_DEFINITIONS = (*outline.FUNCTIONS, ast.ClassDef)
+
+
+def _match_renamed(old: list[Statement], new: list[Statement], partner: dict[int, Statement]) -> dict[int, str]:
+    """Definitions that only got another name: the same body, or a name that became private or public."""
+    found: dict[int, str] = {}
+    waiting = [o for o in old if isinstance(o.node, _DEFINITIONS)]
+    for n in new:
+        if not isinstance(n.node, _DEFINITIONS):
+            continue
+        for o in waiting:
+            if isinstance(o.node, _DEFINITIONS) and _is_renamed(o.node, n.node):
+                partner[id(n)] = o
+                found[id(n)] = o.node.name
+                waiting.remove(o)
+                break
+    return found
+
+
+def _is_renamed(old: ast.stmt, new: ast.stmt) -> bool:
+    assert isinstance(old, _DEFINITIONS)
+    assert isinstance(new, _DEFINITIONS)
+    if isinstance(old, ast.ClassDef) != isinstance(new, ast.ClassDef):
+        return False
+    if old.name.strip("_") == new.name.strip("_"):
+        return True
+    return sum(1 for _ in ast.walk(old)) > 12 and list(map(ast.dump, old.body)) == list(map(ast.dump, new.body))
 
 
 def _node(statement: Statement) -> ast.stmt:
@@ -238,12 +274,31 @@ def _follow_names(old: list[Statement], steps: list[Step]) -> None:
         for step in several:
             if step.kind == "run":
                 runs = True
-            elif runs and step in plain and step.kind == "same":
+            elif runs and step.kind in {"same", "body"} and (step in plain or builds_on(step.node, name)):
                 step.kind, step.again = "run", True
         last = several[-1]
         before = [o for o in old if name in o.binds]
-        if last.kind == "same" and before and last.old is not before[-1]:
+        if last.kind in {"same", "body"} and before and last.old is not before[-1]:
             last.kind, last.again = "run", True
+        elif last.kind == "run" and before and last.old is not before[-1]:
+            last.again = True
+
+
+def builds_on(node: ast.stmt, name: str) -> bool:
+    """Do the decorators of a definition use what its name meant before (`@x.setter`)?"""
+    return any(name in outline.read_now(d) for d in getattr(node, "decorator_list", ()))
+
+
+def last_binders(steps: list[Step]) -> dict[str, Step]:
+    """The step whose statement has the last word on a name, in the new text."""
+    return {name: step for step in steps if step.kind != "gone" for name in _binds(step)}
+
+
+def last_binders_before(steps: list[Step]) -> dict[str, Step]:
+    """The same for the old text."""
+    known = [s for s in steps if s.old is not None]
+    known.sort(key=lambda s: s.old.start if s.old is not None else 0)
+    return {name: step for step in known if step.old is not None for name in step.old.binds}
 
 
 def _binds(step: Step) -> frozenset[str]:
@@ -256,13 +311,20 @@ def names_kept(text: Text) -> set[str]:
     return set().union(*(s.binds for s in text.body))
 
 
+def step_codes(step: Step) -> Iterator[tuple[types.CodeType, types.CodeType]]:
+    """Old and new code objects of a statement, by name and place among those of that name."""
+    if step.old is not None and step.new is not None:
+        renamed = {step.was: step.node.name} if step.was and isinstance(step.node, _DEFINITIONS) else {}
+        yield from pair_codes(step.old.codes, step.new.codes, renamed)
+
+
 def pair_codes(
-    old: list[types.CodeType], new: list[types.CodeType]
+    old: list[types.CodeType], new: list[types.CodeType], renamed: dict[str, str] | None = None
 ) -> Iterator[tuple[types.CodeType, types.CodeType]]:
-    """Old and new code objects of one scope and all below, by name and place among those of that name."""
+    """Old and new code objects of one scope and all below."""
     groups: dict[str, tuple[list[types.CodeType], list[types.CodeType]]] = collections.defaultdict(lambda: ([], []))
     for code in old:
-        groups[code.co_name][0].append(code)
+        groups[(renamed or {}).get(code.co_name, code.co_name)][0].append(code)
     for code in new:
         groups[code.co_name][1].append(code)
     for olds, news in groups.values():

@@ -7,6 +7,8 @@ bore its name before anybody sees it.
 
 from __future__ import annotations
 
+import __future__
+
 import ast
 import builtins
 import types
@@ -55,6 +57,7 @@ class Edit:
     swaps: list[tuple[Any, Any]] = field(default_factory=list)  # references to the first become the second
     moved_classes: list[tuple[type, type]] = field(default_factory=list)  # a layout changed: old class, new class
     touched: list[type] = field(default_factory=list)  # classes whose body or bases changed
+    moves: dict[tuple[str, str], Any] = field(default_factory=dict)  # (module, name) -> object that moves there
     made: list[type] = field(default_factory=list)  # classes built aside, of no use any more
     before: dict[type, Before] = field(default_factory=dict)  # classes that were edited, as they were
     field_makers: list[tuple[type, dict[str, Callable[[], Any]]]] = field(default_factory=list)  # new fields with defaults
@@ -83,6 +86,8 @@ class Scope:
     cls: type | None = None
     path: tuple[ast.ClassDef, ...] = ()
     canonical: dict[types.CodeType, types.CodeType] = field(default_factory=dict)
+    last: dict[str, Step] = field(default_factory=dict)  # who has the last word on a name now
+    last_before: dict[str, Step] = field(default_factory=dict)  # and who had it
 
     # -- names --------------------------------------------------------------------------------------------------
 
@@ -231,9 +236,13 @@ class Scope:
 
     def take(self, steps: list[Step]) -> None:
         """Let the steps take effect, in their order."""
+        self.survey(steps)
         for step in steps:
             self.take_one(step)
         self.remove([s for s in steps if s.kind == "gone"])
+
+    def survey(self, steps: list[Step]) -> None:
+        self.last, self.last_before = plan.last_binders(steps), plan.last_binders_before(steps)
 
     def take_one(self, step: Step) -> None:
         if step.kind == "body":
@@ -244,8 +253,33 @@ class Scope:
         elif step.kind == "same":
             self.depend(step)
 
+    def _rename(self, step: Step, new: str) -> None:
+        """The object of a definition goes on under its new name."""
+        live = self.get(step.was)
+        if live is MISSING or not isa(live, (type, FunctionType)) or live.__name__ != step.was:
+            return
+        tx = self.tx
+        self.set(new, live)
+        self.delete(step.was)
+        self.edit.change("renamed", self, f"{step.was} -> {new}", step.new.start if step.new else 0)
+        qualname = f"{self.qualname}.{new}" if self.path else new
+        if isa(live, FunctionType):
+            tx.stage((functions.native.SET_NAME, live, new), (functions.native.SET_NAME, live, live.__name__))
+            functions.set_qualname(tx, live, qualname)
+            return
+        kind = vars(type)
+        tx.stage((kind["__name__"].__set__, live, new), (kind["__name__"].__set__, live, live.__name__))
+        before = live.__qualname__
+        tx.stage((kind["__qualname__"].__set__, live, qualname), (kind["__qualname__"].__set__, live, before))
+        self.plan.record.members[qualname] = self.plan.record.members.pop(before, {})
+        for function in functions.reach(live, 2):
+            if function.__qualname__.startswith(before + "."):
+                functions.set_qualname(tx, function, qualname + function.__qualname__[len(before) :])
+
     def _run(self, step: Step) -> None:
         node = step.node
+        if step.was:
+            self._rename(step, node.name)  # type: ignore[attr-defined]  # a definition
         if outline.is_main_block(node):
             self.exchange(step)
         elif isa(node, outline.FUNCTIONS):
@@ -254,6 +288,8 @@ class Scope:
             from . import classes
 
             classes.run(self, step, node)
+        elif isa(node, ast.If) and isa(step.before, ast.If) and self._run_branch(step, node, step.before):
+            pass
         elif isa(node, (ast.Assign, ast.AnnAssign)):
             self._run_assignment(step, node)
         elif outline.is_docstring(node) and step.new is not None and step.new.start == node.lineno:
@@ -265,8 +301,31 @@ class Scope:
                 self.edit.change("ran", self, ast.unparse(node)[:40], node.lineno)
         if step.old is not None:  # names that the statement bound and binds no longer
             rest = plan.names_kept(self.plan.text) if not self.path else self.bound_now()
-            for name in step.old.binds - (step.new.binds if step.new else frozenset()) - rest:
+            for name in step.old.binds - {step.was} - (step.new.binds if step.new else frozenset()) - rest:
                 self.drop(name, node.lineno)
+
+    def _run_branch(self, step: Step, node: ast.If, before: ast.If) -> bool:
+        """Statements under a condition that did not change and can be asked again are taken one by one."""
+        if ast.dump(node.test) != ast.dump(before.test) or step.again:
+            return False
+        if "TYPE_CHECKING" in ast.dump(node.test):
+            holds = False
+        elif values.is_pure(node.test, self.look):
+            holds = bool(self.evaluate(node.test))
+        else:
+            return False
+        assert step.old is not None
+        assert step.new is not None
+        old, new = (outline.statements(n.body if holds else n.orelse) for n in (before, node))
+        outline.spread(step.old.codes, old)
+        outline.spread(step.new.codes, new)
+        steps = plan.pair(old, new)
+        for each in steps:
+            each.kind = "body" if each.kind == "same" else each.kind
+        outer = self.last, self.last_before
+        self.take(steps)
+        self.last, self.last_before = outer
+        return True
 
     def bound_now(self) -> set[str]:
         return {name for statement in self.path[-1].body for name in outline.bound(statement)}
@@ -283,20 +342,37 @@ class Scope:
         before = outline.by_code(step.old.node) if step.old.node is not None else {}
         after = outline.by_code(step.node)
         noted = False
-        for old, new in plan.pair_codes(step.old.codes, step.new.codes):
+        for old, new in plan.step_codes(step):
             for function in self.edit.holders.of(old):
                 if function.__code__ is not old:
                     continue
-                change = Change(old, new, _node_of(before, old), _node_of(after, new), bool(self.plan.text.flags & 0x1000000))
+                documented = function.__doc__
+                change = Change(old, new, _node_of(before, old), _node_of(after, new), *self._strings())
                 why = functions.apply(self.tx, function, change, self._evaluator(new), self._supplier(function))
                 if why:
                     self.edit.keep(self, function.__qualname__.removeprefix(self.qualname + "."), new.co_firstlineno, why)
                 elif not _alike(old, new):
                     noted = True
+                    self._document_wrappers(step, function, documented, functions.documentation(new))
         if noted or not self.edit.holders.functions:
             name = _name(step.node)
             self.edit.change("changed", self, name, step.new.start)
             self._clear_caches(step)
+
+    def _strings(self) -> tuple[bool, bool]:
+        """Are annotations kept as strings, and is that new?"""
+        bit = __future__.annotations.compiler_flag
+        now, before = self.plan.text.flags & bit, self.plan.record.text.flags & bit
+        return bool(now), now != before
+
+    def _document_wrappers(self, step: Step, function: FunctionType, old: str | None, new: str | None) -> None:
+        """What functools.wraps had copied from a function."""
+        if old == new or step.new is None:
+            return
+        for name in step.new.binds:
+            for outer in functions.reach(self.get(name)):
+                if outer.__dict__.get("__wrapped__") is function and outer.__doc__ == old:
+                    self.tx.stage((functions.native.SET_DOC, outer, new), (functions.native.SET_DOC, outer, old))
 
     def _clear_caches(self, step: Step) -> None:
         assert step.new is not None
@@ -431,6 +507,9 @@ class Scope:
         from . import unify
 
         live = self.get(name)
+        last = self.last.get(name, step)
+        if last is not step and (last.kind != "run" or _stands_alone(last.node, name)):
+            return  # a later statement has the last word
         final = unify.unify(self, name, live, value, step)
         self.set(name, final)
         if self.cls is not None and live is not final:
@@ -495,6 +574,11 @@ class Scope:
         if isa(live, (type, FunctionType)):
             return getattr(live, "__module__", None) == self.plan.name and name not in self.put
         return any(f"global {name}" in line or f"{name}" in line.partition("global")[2] for line in self.plan.record.text.lines if "global" in line)
+
+
+def _stands_alone(node: ast.stmt, name: str) -> bool:
+    """A definition that does not use what its name meant before."""
+    return isinstance(node, (*outline.FUNCTIONS, ast.ClassDef)) and not plan.builds_on(node, name)
 
 
 def _node_of(nodes: dict[tuple[str, int], list[ast.AST]], code: types.CodeType) -> ast.AST | None:

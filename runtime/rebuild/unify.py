@@ -17,12 +17,15 @@ if TYPE_CHECKING:
     from .plan import Step
     from .scopes import Scope
 
-_OWN_REFERENCES = 8  # how many of a fresh definition's references are ours while it is bound
+_OWN_REFERENCES = 6  # how many of a fresh definition's references are ours while it is bound
 
 
 def unify(scope: Scope, name: str, live: Any, value: Any, step: Step) -> Any:
     """What the name is to be bound to."""
-    if live is MISSING:
+    if not scope.path and (moved := scope.edit.moves.pop((scope.plan.name, name), None)) is not None:
+        if type(moved) is type(value) or isa(moved, type) and isa(value, type):
+            live = moved
+    elif live is MISSING:
         live = _returned(scope, name, value)
         if live is MISSING:
             return value
@@ -32,16 +35,22 @@ def unify(scope: Scope, name: str, live: Any, value: Any, step: Step) -> Any:
     if isa(live, type) and isa(value, type):
         from . import classes
 
-        if fresh and value.__module__ == live.__module__ and live.__flags__ & (1 << 9):
-            before = step.before if isa(step.before, ast.ClassDef) else None
+        if fresh and live.__flags__ & (1 << 9) and _may_become(scope, live, value):
+            before = step.before if isinstance(step.before, ast.ClassDef) else None
             return classes.absorb(scope, live, value, before, step.node)
-        scope.edit.swaps.append((live, value))
+        scope.edit.moved_classes.append((live, value))
         return value
     final = join(scope, live, value) if fresh else _follow(scope, live, value)
     if final is not value and isa(value, FunctionType) and isa(final, FunctionType):
         if sys.getrefcount(value) > _OWN_REFERENCES and getattr(step.node, "decorator_list", None):
             scope.edit.swaps.append((value, final))  # a decorator may have registered it
     return final
+
+
+def _may_become(scope: Scope, live: type, value: type) -> bool:
+    if type(value) is value or type(live) is live:
+        return False  # a class that is its own kind cannot be another's
+    return value.__module__ == live.__module__ or value.__module__ == scope.plan.name
 
 
 def _returned(scope: Scope, name: str, value: Any) -> Any:
@@ -58,9 +67,15 @@ def _belongs(scope: Scope, name: str, live: Any, step: Step) -> bool:
     """Was the live object made by the statements of this name, and is it still there?"""
     if isa(live, FunctionType) and step.old is not None and any(live.__code__ is c for c in step.old.codes):
         return True
+    before = scope.last_before.get(name)
+    if before is not None and before is not step and before.new is not None and name in before.new.binds:
+        return False  # it belongs to another statement of that name
     if not scope.path and scope.put.get(name, id(live)) != id(live):
         return False
-    if isa(step.node, (*outline.FUNCTIONS, ast.ClassDef)) and step.old is not None:
+    node = before.before if before is not None else None
+    if isinstance(node, (*outline.FUNCTIONS, ast.ClassDef)) and not isa(live, types.ModuleType):
+        return True
+    if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call) and isa(live, type):
         return True
     if isa(live, (FunctionType, type)):
         return live.__module__ == scope.plan.name and live.__name__ == name
@@ -72,9 +87,9 @@ def _belongs(scope: Scope, name: str, live: Any, step: Step) -> bool:
 
 def _is_fresh(scope: Scope, name: str, value: Any, step: Step) -> bool:
     """Was the new object made just now for this name, and is nobody else's?"""
-    if isa(step.node, (ast.Import, ast.ImportFrom)):
+    if isinstance(step.node, (ast.Import, ast.ImportFrom)):
         return False
-    if isa(step.node, (*outline.FUNCTIONS, ast.ClassDef)):
+    if isinstance(step.node, (*outline.FUNCTIONS, ast.ClassDef)):
         return True
     source = getattr(step.node, "value", None)
     if isa(source, (ast.Name, ast.Attribute)):
@@ -88,6 +103,7 @@ def _follow(scope: Scope, live: Any, value: Any) -> Any:
     if isa(live, FunctionType) and callable(value):
         if isa(value, FunctionType):
             functions.adopt(scope.tx, live, value, name=False)
+            scope.edit.swaps.append((live, value))
         else:
             functions.forward(scope.tx, live, value)
     return value

@@ -5,10 +5,18 @@ from __future__ import annotations
 import errno
 import os
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 #: What a file system says that has no hard links, or has none left.
 NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EMLINK, errno.EXDEV, errno.ENOSYS})
+
+
+class Status(NamedTuple):
+    """What `Disk.status` tells of a file."""
+
+    size: int
+    #: How many names it has.
+    links: int
 
 
 class Disk:
@@ -20,6 +28,11 @@ class Disk:
 
     def write(self, descriptor: int, data: bytes | memoryview) -> int:
         return os.write(descriptor, data)
+
+    def empty(self, descriptor: int) -> None:
+        """Begin a file anew."""
+        os.ftruncate(descriptor, 0)
+        os.lseek(descriptor, 0, os.SEEK_SET)
 
     def sync(self, descriptor: int) -> None:
         os.fsync(descriptor)
@@ -49,6 +62,14 @@ class Disk:
 
     def open(self, path: Path) -> BinaryIO:
         return open(path, "rb")
+
+    def status(self, path: Path) -> Status | None:
+        """What is known of a file; None when there is none."""
+        try:
+            found = os.stat(path)
+        except FileNotFoundError:
+            return None
+        return Status(found.st_size, found.st_nlink)
 
 
 DISK = Disk()

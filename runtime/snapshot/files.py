@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import SnapshotCorrupt, SnapshotError
+from ..errors import SnapshotCorrupt
 from .container import Container, Writer
 from .disk import DISK, Disk
 from .manifest import describe
@@ -52,7 +52,7 @@ def save(
         store.publish(draft)
         number = draft.number
     adopt(space, store, number)
-    store.prune()
+    store.tidy()
     return number
 
 
@@ -104,17 +104,15 @@ def write(
     progress: Callable[[int], object] = ignore,
 ) -> list[Problem]:
     """The bytes of a generation into its draft; what was left out. A forked child does this and nothing else."""
-    writer = Writer(draft.write)
+    with draft.store.told(f"{draft.path.name} cannot be written"):
+        writer = Writer(draft.write)
 
-    def restart() -> None:
-        draft.again()
-        writer.begin()
+        def restart() -> None:
+            draft.again()
+            writer.begin()
 
-    try:
         contents = dump(space, writer.write, restart, leave_out=leave_out, progress=progress)
         writer.finish(describe(space, contents, known), key)
-    except OSError as error:
-        raise SnapshotError(f"not saved: {draft.path.name} cannot be written ({error.strerror or error})") from error
     return [Problem(*one) for one in contents.dropped]
 
 

@@ -42,19 +42,29 @@ class Asleep:
         self._classes: dict[type, type] = {}
         self._objects: list[Any] = []
         self._real: dict[type, type] = {}
-        self._holders: list[Any] = []
+        #: Dicts and sets with such keys, and the order of the keys.
+        self._holders: list[tuple[Any, list[Any]]] = []
         gc.collect(0)  # from here on, what is young is what this load made
 
     def make(self, cls: type, args: tuple[Any, ...]) -> Any:
         """An instance that sleeps."""
-        sleeping = self._classes.get(cls)
-        if sleeping is None:
-            sleeping = _sleeping(cls)
-            self._classes[cls], self._real[sleeping] = sleeping, cls
+        sleeping = self.sleeping(cls)
         obj = sleeping.__new__(sleeping, *args)
         if type(obj) is sleeping:
             self._objects.append(obj)
         return obj
+
+    def sleeping(self, cls: type) -> type:
+        """The class of the instances of `cls` that sleep."""
+        sleeping = self._classes.get(cls)
+        if sleeping is None:
+            sleeping = _sleeping(cls)
+            self._classes[cls], self._real[sleeping] = sleeping, cls
+        return sleeping
+
+    def adopt(self, obj: Any) -> None:
+        """Wake this one too."""
+        self._objects.append(obj)
 
     def real(self, cls: type) -> type:
         """The class that instances of `cls` will have when they wake."""
@@ -69,23 +79,23 @@ class Asleep:
         if not self._objects:
             return
         kinds = frozenset(self._classes.values())
-        self._holders = holders(kinds)
+        self._holders = [(holder, list(holder)) for holder in holders(kinds, gc.get_objects(generation=0))]
         for obj in self._objects:
-            object.__setattr__(obj, "__class__", self._real[type(obj)])
+            object.__setattr__(obj, "__class__", self._real.get(type(obj), type(obj)))
         self._objects.clear()
         self.again()
 
     def again(self) -> None:
         """Put the keys in their places once more: an upgrade may have changed a hash."""
-        for holder in self._holders:
-            rehash(holder)
+        for holder, order in self._holders:
+            rehash(holder, order)
 
 
-def holders(kinds: frozenset[type]) -> list[Any]:
-    """The young dicts and sets with keys of these classes, alone or inside tuples and frozensets; inner ones first."""
+def holders(kinds: frozenset[type], among: list[Any]) -> list[Any]:
+    """The dicts and sets with keys of these classes, alone or inside tuples and frozensets; inner ones first."""
     suspects = kinds | {tuple, frozenset}
     found: list[Any] = []
-    for obj in gc.get_objects(generation=0):
+    for obj in among:
         if isinstance(obj, dict):
             keys: Any = dict.keys(obj)
         elif isinstance(obj, set | frozenset):
@@ -117,25 +127,26 @@ def _height(value: object) -> int:
     return height
 
 
-def rehash(holder: Any) -> None:
-    """Fill a dict or set again, in the same order.
+def rehash(holder: Any, order: list[Any]) -> None:
+    """Fill a dict or set again, in this order as far as it goes.
 
     Raises:
         UpgradeRefused: two keys are equal now, or one cannot be hashed.
     """
     try:
         if isinstance(holder, dict):
+            # An OrderedDict looks each key up even to list them, under hashes that are of no use: hence the order given.
             base: Any = collections.OrderedDict if isinstance(holder, collections.OrderedDict) else dict
-            pairs = list(base.items(holder))
-            keys: list[Any] = [key for key, _ in pairs]
-            _unequal(keys)
+            pairs = {id(key): (key, value) for key, value in dict.items(holder)}
+            kept = [pairs.pop(id(key)) for key in order if id(key) in pairs] + list(pairs.values())
+            _unequal([key for key, _ in kept])
             base.clear(holder)
-            for key, value in pairs:
+            for key, value in kept:
                 base.__setitem__(holder, key, value)
         else:
-            keys = list(holder)
-            _unequal(keys)
-            _refill(holder, keys)
+            members = list(holder)
+            _unequal(members)
+            _refill(holder, members)
     except TypeError as error:
         raise UpgradeRefused(f"a key cannot be hashed any more: {error}") from error
 

@@ -7,7 +7,7 @@ one state only. The reader makes shells, then fills them: the place where old st
 
 The stream is a sequence of pickles on one memo; the first lists what must be made early, the last what an upgrade failed for:
 
-    [object, ...], root, batch, batch, ..., ((object, lineage), ...)        where a batch is a flat list of entries:
+    [object, ...], (root,), batch, batch, ..., ((object, lineage), ...)        where a batch is a flat list of entries:
     object, (name, ...), value, ...                  an instance and its attributes
     object, STATE, (state, items, pairs)             an instance with a state of its own making
     container, LIST | DICT | SET, (item, ...)        see below
@@ -22,10 +22,9 @@ inside out. It takes about twice as long, so it is tried only after the quick wa
 from __future__ import annotations
 
 import gc
-import re
 import types
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -45,9 +44,11 @@ _BATCH = 256
 _MOST_BYTES = 4 << 20
 # Tuples may nest this deep within one pickle; the C pickler manages about 300.
 _TUPLES = 60
-# A name in the stream: GLOBAL module name PUT. Looked for at every place, for the byte before may be a c too. User's text
-# may look like one: then a name is listed in the manifest that the stream does not need.
-_GLOBAL = re.compile(rb"(?=c([^\s\0]{1,300})\n([^\s\0]{1,300})\n[qr])")
+# Types that the pickler writes as type(None) and so on.
+_NAMELESS = frozenset({type(None), type(...), type(NotImplemented)})
+# The longest name of a module or class that is looked for in a stream.
+_LONGEST_NAME = 300
+_GLOBAL = ord("c")
 
 
 @dataclass
@@ -164,8 +165,8 @@ class Dumper:
 
     def write(self, data: bytes) -> int:
         """Called by the pickler, once for each pickle."""
-        for match in _GLOBAL.finditer(data):
-            self.mention(match[1].decode(errors="replace"), match[2].decode(errors="replace"))
+        for module, qualname in _names_in(data):
+            self.mention(module, qualname)
         self._last_size = len(data)
         self._sink(data)
         return len(data)
@@ -175,12 +176,12 @@ class Dumper:
         found = names.look_up(module, qualname)
         if isinstance(found, type):
             self.contents.classes.setdefault(f"{module}:{qualname}", lineage(found))
-        elif callable(found):
+        elif callable(found) or found in (..., NotImplemented):
             self.contents.functions.add(f"{module}:{qualname}")
 
     def run(self, root: object) -> Contents:
         self._dump(list(self.known.strong.values()))
-        self._dump_root(root)
+        self._dump((root,))
         self._drain()
         while self._late:
             late, self._late = self._late, []
@@ -194,19 +195,13 @@ class Dumper:
         contents.counts = Counter(map(type, self.queue))
         return contents
 
-    def _dump_root(self, root: object) -> None:
-        self._dump(root)
-
     def _drain(self) -> None:
         count = _BATCH
         while self._written < len(self.queue):
             start = self._written
             stop = min(start + count, len(self.queue))
-            flat: list[Any] = []
             self.table.batch = start
-            for obj in self.queue[start:stop]:
-                if id(obj) not in self.table.stated:
-                    self.add_entry(flat, obj)
+            flat = self._entries(self.queue[start:stop])
             self._written = stop
             self._dump(flat)
             self._progress(stop)
@@ -215,6 +210,21 @@ class Dumper:
                 count = max(1, count // 4)
             elif count < _BATCH:
                 count *= 2
+
+    def _entries(self, batch: list[Any]) -> list[Any]:
+        flat: list[Any] = []
+        entries, stated, shapes = self.table.entries, self.table.stated, self._shapes
+        for obj in batch:
+            if id(obj) in stated:
+                continue
+            if entries.get(type(obj)) is Entry.PLAIN:  # as in add_entry, without the call: this is most of them
+                state = obj.__dict__
+                keys = tuple(state)
+                flat += (obj, shapes.setdefault(keys, keys))
+                flat += state.values()
+            else:
+                self.add_entry(flat, obj)
+        return flat
 
     def add_entry(self, flat: list[Any], obj: Any) -> None:
         """Append the entry of one queued object."""
@@ -260,7 +270,11 @@ class Dumper:
             self.known.strong.update(wrong)
             raise _Again
 
-    # --- what the table reports
+    # --- what the table asks and reports
+
+    def is_written(self, _container: Any) -> bool:
+        """Whether a tuple or frozenset is in the stream already, with all below it."""
+        return False
 
     def mine(self, *made: Any) -> None:
         """These were made for the stream; they are no part of the graph."""
@@ -294,6 +308,25 @@ def _kind(obj: object) -> str:
     return cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
 
 
+def _names_in(data: bytes) -> Iterator[tuple[str, str]]:
+    """Every (module, name) that a pickle may name: it writes c, module, newline, name, newline, q or r.
+
+    Text in the data can look like one too: then the manifest lists a name that the stream does not need.
+    """
+    for end in (b"\nq", b"\nr"):
+        at = data.find(end)
+        while at >= 0:
+            middle = data.rfind(b"\n", max(0, at - _LONGEST_NAME), at)
+            if middle >= 0:
+                name = data[middle + 1 : at].decode(errors="replace")
+                before = data[max(0, middle - _LONGEST_NAME) : middle]
+                # The byte before the c may be a c as well, and the name may hold some.
+                for start in range(len(before)):
+                    if before[start] == _GLOBAL:
+                        yield before[start + 1 :].decode(errors="replace"), name
+            at = data.find(end, at + 1)
+
+
 class _Thorough(Dumper):
     """One attempt that nothing in the shape of the graph can defeat."""
 
@@ -308,6 +341,21 @@ class _Thorough(Dumper):
 
     def _new_pickler(self) -> Any:
         return _Asking(self)
+
+    def _entries(self, batch: list[Any]) -> list[Any]:
+        flat: list[Any] = []
+        entries, stated, shapes = self.table.entries, self.table.stated, self._shapes
+        for obj in batch:
+            if id(obj) in stated:
+                continue
+            if entries.get(type(obj)) is Entry.PLAIN:  # as in add_entry, without the call: this is most of them
+                state = obj.__dict__
+                keys = tuple(state)
+                flat += (obj, shapes.setdefault(keys, keys))
+                flat += state.values()
+            else:
+                self.add_entry(flat, obj)
+        return flat
 
     def add_entry(self, flat: list[Any], obj: Any) -> None:
         cls = type(obj)
@@ -324,14 +372,16 @@ class _Thorough(Dumper):
         self._dump_one(value)
         self._exempt.clear()
 
+    def is_written(self, container: Any) -> bool:
+        return (
+            type(container) in (tuple, frozenset)
+            and id(container) in self._numbers
+            and id(container) not in self._exempt
+        )
+
     def mine(self, *made: Any) -> None:
         self._kept.append(made)
         self._exempt.update(map(id, made))
-
-    def _dump_root(self, root: object) -> None:
-        self._dump_deep_parts([root])
-        self._dump_one(root)
-        self._exempt.clear()
 
     def _dump_deep_parts(self, value: object) -> None:
         for deep in self._deep_parts(value):
@@ -379,7 +429,7 @@ class _Thorough(Dumper):
         if kind is tuple or kind is frozenset:
             known = id(obj) in self._numbers and id(obj) not in self._exempt
             return self._numbers[id(obj)] * 8 + VALUE if known else None
-        if kind is type and not names.is_named_plainly(obj):
+        if kind is type and obj not in _NAMELESS and not names.is_named_plainly(obj):
             return self.table.persistent_class(obj)
         if kind is types.BuiltinFunctionType and not names.is_named_plainly(obj):
             return self.table.persistent_builtin(obj)
@@ -392,7 +442,7 @@ class _Thorough(Dumper):
         found: list[Any] = []
         heights: dict[int, int] = {}
         todo: list[tuple[Any, bool]] = []
-        for part in value:
+        for part in value if type(value) is list else [value]:
             made = type(part) is tuple and id(part) in self._exempt
             todo.extend((inner, False) for inner in (part if made else (part,)))
         while todo:

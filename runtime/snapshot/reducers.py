@@ -31,9 +31,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from . import names, parts, quarantine
-from .lost import Lost, LostFunction
+from .lost import Lost, LostFunction, LostMethod
 from .parts import WEAK
-from .schema import has_plain_state, is_ordinary, slots, transient
+from .schema import has_plain_state, is_ordinary, needs_state_for_hash, slots, transient
 from .walk import ATOMS
 
 if TYPE_CHECKING:
@@ -75,6 +75,7 @@ _LOCK, _RLOCK = type(threading.Lock()), type(threading.RLock())
 _FULL_ERRORS = (OSError, ImportError, SyntaxError, UnicodeError, StopIteration, SystemExit, BaseExceptionGroup)
 _MAKERS = (copyreg.__newobj__, parts.new, parts.new_ex, parts.hashed)  # type: ignore[attr-defined]
 _BY_REFERENCE = (types.FunctionType, types.BuiltinFunctionType, types.ModuleType, types.MethodType)
+_CONTAINERS = (list, dict, set, tuple, frozenset)
 _METHODS_IN_C = (types.MethodDescriptorType, types.WrapperDescriptorType, types.ClassMethodDescriptorType)
 
 
@@ -132,7 +133,8 @@ class Table(dict[type, Reducer]):
         #: By id: objects of weak references that were written dead.
         self.thought_dead: dict[int, Any] = {}
         self._names: dict[Any, Name] = {}
-        self._nested: list[list[Any]] = []
+        #: What is written before the calls that are open: lists of `Now`, None where instances wait for their turn.
+        self._nested: list[list[Any] | None] = []
         self._reducing: set[int] = set()
         self._place: dict[int, int] = {}
         self.nothing = (parts.nothing, ())
@@ -154,7 +156,8 @@ class Table(dict[type, Reducer]):
             _LOCK: lambda _: (parts.lock, ()),
             _RLOCK: lambda _: (parts.rlock, ()),
             queue.SimpleQueue: self._simple_queue,
-            LostFunction: lambda gone: self.find(*gone.name.split(":")),
+            LostMethod: lambda gone: (parts.method, (gone.owner, gone.name)),
+            LostFunction: self._lost_function,
             contextvars.ContextVar: lambda var: self._dumper.refuse(var, "a context variable that no module names"),
         })  # fmt: skip
         self.update(dict.fromkeys(_METHODS_IN_C, self._slot))
@@ -248,6 +251,7 @@ class Table(dict[type, Reducer]):
 
     def _class(self, cls: Any) -> Any:
         if issubclass(cls, Lost):
+            self._dumper.contents.classes[cls.__lost__] = cls.__lineage__
             return self.find(*cls.__lost__.split(":"))
         if not names.is_named(cls):
             return self._dumper.refuse(cls, f"no module leads to it as {names.full_name(cls)}", kind="class")
@@ -340,9 +344,9 @@ class Table(dict[type, Reducer]):
     # --- instances
 
     def _queue(self, obj: Any) -> None:
-        if self._nested:
+        if self._nested and (now := self._nested[-1]) is not None:
             self.stated.add(id(obj))
-            self._nested[-1].append(Now(obj))
+            now.append(Now(obj))
         self._dumper.queue.append(obj)
 
     def _shell(self, cls: type, entry: Any) -> Reducer:
@@ -351,7 +355,7 @@ class Table(dict[type, Reducer]):
         ref = self.ref(cls)
         if type(ref) is tuple:  # refused, and None in its place
             return lambda _: self.nothing
-        maker: Any = parts.hashed if _has_own_hash(cls) else copyreg.__newobj__ if ref is cls else parts.new  # type: ignore[attr-defined]
+        maker: Any = parts.hashed if needs_state_for_hash(cls) else copyreg.__newobj__ if ref is cls else parts.new  # type: ignore[attr-defined]
         args, append, nested, slow = (ref,), self._dumper.queue.append, self._nested, self._queue
 
         def shell(obj: Any) -> Any:
@@ -413,7 +417,7 @@ class Table(dict[type, Reducer]):
                 return self._dumper.refuse(obj, str(error) + _HINT, error)
             if isinstance(reduced, tuple) and reduced[0] is getattr:
                 self[cls] = lambda obj: (parts.method, obj.__reduce_ex__(2)[1])
-            elif isinstance(reduced, tuple) and self._dumper.deep and any(reduced[2:]):
+            elif self._dumper.deep:
                 self[cls] = self._own(cls)
             else:
                 self[cls] = operator.methodcaller("__reduce_ex__", 2)
@@ -424,7 +428,7 @@ class Table(dict[type, Reducer]):
     def _own(self, cls: type) -> Reducer:
         """A class that reduces itself in Python, or has items: made by its own call, filled later."""
         rest: dict[int, Any] = {}
-        left_out = transient(cls)
+        left_out, built_in = transient(cls), not is_ordinary(cls) and not _reduces_in_python(cls)
 
         def state(obj: Any) -> Any:
             return rest.pop(id(obj))
@@ -440,6 +444,8 @@ class Table(dict[type, Reducer]):
             if left_out and type(kept) is dict:
                 kept = {name: value for name, value in kept.items() if name not in left_out}
             flat = None if pairs is None else tuple(part for pair in pairs for part in pair)
+            if built_in and kept is items is pairs is None:
+                return self._after_arguments(cls, obj, func, args)
             rest[id(obj)] = (kept, None if items is None else tuple(items), flat)
             self._queue(obj)
             return self._after_arguments(cls, obj, *self._maker(cls, func, args))
@@ -453,7 +459,7 @@ class Table(dict[type, Reducer]):
         """The call that makes an instance, with all classes in it written by name where that is needed."""
         if func is copyreg.__newobj__:  # type: ignore[attr-defined]
             ref = self.ref(args[0])
-            if _has_own_hash(cls):
+            if needs_state_for_hash(cls):
                 self._dumper.contents.hashed.add(names.full_name(cls))
                 return parts.hashed, (ref, *args[1:])
             return (func, args) if ref is args[0] else (parts.new, (ref, *args[1:]))
@@ -462,44 +468,48 @@ class Table(dict[type, Reducer]):
         return self.ref(func) if isinstance(func, type) else func, args
 
     def _after_arguments(self, cls: type, obj: Any, func: Any, args: tuple[Any, ...]) -> Any:
-        """The reduction, with the states of the instances in its arguments written before the call."""
-        if cls in self._known.circular or func in _MAKERS:
+        """The reduction, with the states of what is in its arguments written before the call.
+
+        C code, a frozenset for one, needs its lists filled, which are shells in deep mode, but asks nothing of instances.
+        """
+        if func in _MAKERS:
             return func, args
-        if id(obj) in self._reducing:
+        instances = _reduces_in_python(cls) and cls not in self._known.circular
+        if instances and id(obj) in self._reducing:
             self._dumper.again_without(cls)
-        missing = self._unstated(args)
+        missing = self._unstated(args, instances=instances)
         if not missing:
             return func, args
         # The pickler looks at the length of a list anew for each item, so what is appended meanwhile is written too.
         now: list[Any] = [None, None, *map(Now, missing)]
         self._dumper.mine(now)
         self.stated.update(map(id, missing))
-        self._nested.append(now)
+        self._nested.append(now if instances else None)
         self._reducing.add(id(obj))
         return parts.call, (now, End(obj), func, args)
 
-    def _unstated(self, args: tuple[Any, ...]) -> list[Any]:
-        """The instances in some arguments whose states are not written yet."""
-        places = self._places()
+    def _unstated(self, args: tuple[Any, ...], *, instances: bool) -> list[Any]:
+        """What is in some arguments whose state is not written yet."""
+        places = self._places() if instances else {}
         found: dict[int, Any] = {}
+        seen: set[int] = set()
         todo: list[Any] = list(args)
         while todo:
             value = todo.pop()
             kind = type(value)
-            if kind in (list, tuple, set, frozenset):
+            if kind in _CONTAINERS:
+                if id(value) in seen or self._dumper.is_written(value):
+                    continue
+                seen.add(id(value))
                 todo.extend(value)
-            elif kind is dict:
-                todo.extend(value)
-                todo.extend(value.values())
-            elif kind in ATOMS or id(value) in self.stated or not self._is_shell(value):
+                todo.extend(value.values() if kind is dict else ())
+                if self._dumper.deep and kind in (list, dict, set) and id(value) not in self.stated:
+                    found[id(value)] = value
+            elif not instances or kind in ATOMS or id(value) in self.stated or not self._is_shell(value):
                 continue
             elif places.get(id(value), self.batch) >= self.batch:
                 found[id(value)] = value
         return list(found.values())
-
-    def _is_shell(self, value: Any) -> bool:
-        kind = type(value)
-        return not isinstance(value, type) and kind not in _BY_REFERENCE and (kind in self.entries or is_ordinary(kind))
 
     def _places(self) -> dict[int, int]:
         """Where in the queue each instance is."""
@@ -508,9 +518,15 @@ class Table(dict[type, Reducer]):
             self._place[id(queued[number])] = number
         return self._place
 
+    def _is_shell(self, value: Any) -> bool:
+        kind = type(value)
+        return not isinstance(value, type) and kind not in _BY_REFERENCE and (kind in self.entries or is_ordinary(kind))
+
     def _now(self, now: Now) -> Any:
         obj = now.obj
-        if type(obj) not in self.entries:  # not met before: its reducer makes the entry
+        if (
+            type(obj) not in self.entries and type(obj) not in _CONTAINERS
+        ):  # not met before: its reducer makes the entry
             self[type(obj)]
         flat: list[Any] = []
         self._dumper.add_entry(flat, obj)
@@ -522,6 +538,10 @@ class Table(dict[type, Reducer]):
         self._reducing.discard(id(end.obj))
         return self.nothing
 
+    def _lost_function(self, gone: LostFunction) -> Any:
+        self._dumper.contents.functions.add(gone.name)
+        return self.find(*gone.name.split(":"))
+
     def quarantined(self) -> tuple[Any, ...]:
         """The objects whose upgrade failed when they were loaded, with the schemas that their state still has."""
         places = self._places()
@@ -529,39 +549,31 @@ class Table(dict[type, Reducer]):
 
     def _lost(self, cls: type[Lost]) -> Reducer:
         name = self._name(*cls.__lost__.split(":"))
-        self._dumper.contents.classes[cls.__lost__] = cls.__lineage__
-        if cls.__hashed__:
-            self._dumper.contents.hashed.add(cls.__lost__)
 
         def reduce(obj: Any) -> Any:
             self._queue(obj)
             maker, args = obj._lost_call
-            if maker == "call":
-                return name, args
-            return getattr(parts, maker), (name, *args)
+            if isinstance(maker, LostFunction):
+                return maker, args
+            self._dumper.contents.classes[cls.__lost__] = cls.__lineage__
+            if maker == "hashed":
+                self._dumper.contents.hashed.add(cls.__lost__)
+            return (name, args) if maker == "call" else (getattr(parts, maker), (name, *args))
 
         self.entries[cls] = lambda obj: obj._lost_state if obj._lost_state is not None else obj.kept()
         return reduce
 
 
-def _has_own_hash(cls: type) -> bool:
-    """Whether the hash of an instance needs its state."""
-    return cls.__hash__ is not None and not isinstance(cls.__hash__, types.WrapperDescriptorType)
-
-
 def _reduces_in_python(cls: type) -> bool:
+    """Whether a class that is not ordinary reduces itself in Python, or adds to one that does so in C."""
     for base in cls.__mro__:
         if base is object:
             return False
         for name in ("__reduce_ex__", "__reduce__"):
             if isinstance(vars(base).get(name), types.FunctionType):
                 return True
-    return not is_static(cls)
-
-
-def is_static(cls: type) -> bool:
-    """Whether the reduction that holds is the class's own, so that C code knows all there is to its instances."""
-    return any(name in vars(cls) for name in ("__reduce_ex__", "__reduce__"))
+    # C code that reduces its own class knows all there is to it; what a subclass adds, it does not.
+    return not any(name in vars(cls) for name in ("__reduce_ex__", "__reduce__"))
 
 
 def _is_plain_error(cls: type) -> bool:

@@ -57,8 +57,7 @@ class Draft:
 
     def again(self) -> None:
         """Begin anew."""
-        os.ftruncate(self.descriptor, 0)
-        os.lseek(self.descriptor, 0, os.SEEK_SET)
+        self.store.disk.empty(self.descriptor)
 
 
 class Store:
@@ -93,7 +92,8 @@ class Store:
         for number in self.numbers():
             manifest = self.manifest(self.of(number))
             if manifest is not None:
-                size = self.of(number).stat().st_size
+                status = self.disk.status(self.of(number))
+                size = status.size if status else 0
                 found.append(Generation(
                     number, self.of(number), manifest["time"], size, manifest.get("uuid", ""),
                     manifest.get("parent", 0), manifest["objects"],
@@ -110,11 +110,11 @@ class Store:
             SnapshotError: the disk refused something; says what, and that nothing on disk was touched.
         """
         reserved = _reserved.setdefault(self.newest, set())
-        with self._told("the folder cannot be read"):
+        with self.told("the folder cannot be read"):
             number = max([0, above, *self.numbers(), *reserved]) + 1
         reserved.add(number)
         try:
-            with self._told(f"{self.name}.{number}.tmp cannot be made"):
+            with self.told(f"{self.name}.{number}.tmp cannot be made"):
                 draft = Draft(self, number)
             try:
                 yield draft
@@ -125,20 +125,21 @@ class Store:
 
     def _discard(self, draft: Draft) -> None:
         """Remove what a draft left, if anything."""
-        if draft.descriptor >= 0:
-            os.close(draft.descriptor)
-            draft.descriptor = -1
+        descriptor, draft.descriptor = draft.descriptor, -1
         try:
-            draft.path.unlink(missing_ok=True)
+            if descriptor >= 0:
+                self.disk.close(descriptor)
+            if self.disk.status(draft.path):
+                self.disk.remove(draft.path)
         except OSError as error:
             log.warning("%s could not be removed (%s); the next start does it", draft.path.name, error.strerror)
 
     def finish(self, draft: Draft) -> None:
         """Make the bytes of a draft last. An error here counts: the same bytes are never synced twice and believed."""
-        with self._told(f"{draft.path.name} cannot be synced"):
+        with self.told(f"{draft.path.name} cannot be synced"):
             self.disk.sync(draft.descriptor)
         descriptor, draft.descriptor = draft.descriptor, -1
-        with self._told(f"{draft.path.name} cannot be closed"):
+        with self.told(f"{draft.path.name} cannot be closed"):
             self.disk.close(descriptor)
 
     def publish(self, draft: Draft) -> None:
@@ -148,26 +149,37 @@ class Store:
             SnapshotError: the disk refused something. Then the older newest is what the next start finds.
         """
         final = self.of(draft.number)
-        with self._told(f"{draft.path.name} cannot be renamed to {final.name}"):
+        with self.told(f"{draft.path.name} cannot be renamed to {final.name}"):
             self.disk.rename(draft.path, final)
+        with self.told(f"the folder of {final.name} cannot be synced"):
             self.disk.sync_folder(self.folder)
-        current = self.manifest(self.newest)
-        if current is not None and current.get("uuid") == self._uuid(final) and current["generation"] > draft.number:
-            return  # a save that began later was faster
-        with self._told(f"{self.newest.name} cannot be replaced by generation {draft.number}, which is whole"):
+        with self.told(f"{self.newest.name} cannot be replaced by generation {draft.number}, which is whole"):
+            current = self.manifest(self.newest)
+            if (
+                current is not None
+                and current.get("uuid") == self._uuid(final)
+                and current["generation"] > draft.number
+            ):
+                return  # a save that began later was faster
             self._keep_stranger(current, final)
             scratch = final.with_name(f"{self.name}.{os.getpid()}-{next(_count)}.tmp")
             try:
                 self._same(final, scratch)
                 self.disk.rename(scratch, self.newest)
             except OSError:
-                scratch.unlink(missing_ok=True)
+                if self.disk.status(scratch):
+                    self.disk.remove(scratch)
                 raise
+        self._sync_newest(draft.number)
+
+    def _sync_newest(self, number: int) -> None:
+        doubt = f"{self.newest.name} is generation {number} or the one before, and both are whole"
+        with self.told("the folder cannot be synced", kept=doubt):
             self.disk.sync_folder(self.folder)
 
     def replace(self, draft: Draft) -> None:
         """Make a draft that was finished the newest, without a number."""
-        with self._told(f"{self.newest.name} cannot be replaced"):
+        with self.told(f"{self.newest.name} cannot be replaced"):
             self.disk.rename(draft.path, self.newest)
             self.disk.sync_folder(self.folder)
 
@@ -177,7 +189,8 @@ class Store:
 
     def _keep_stranger(self, current: Mapping[str, Any] | None, final: Path) -> None:
         """A `NAME.spl` of another space that has no other name would be lost: it is set aside."""
-        if current is not None and current.get("uuid") != self._uuid(final) and self.newest.stat().st_nlink == 1:
+        status = self.disk.status(self.newest)
+        if current is not None and current.get("uuid") != self._uuid(final) and status and status.links == 1:
             aside = free_name(self.newest, "other")
             log.warning("%s is of another space; it is kept as %s", self.newest.name, aside.name)
             self.disk.rename(self.newest, aside)
@@ -199,18 +212,21 @@ class Store:
                 self.disk.close(descriptor)
 
     @contextmanager
-    def _told(self, what: str) -> Iterator[None]:
+    def told(self, what: str, kept: str = "") -> Iterator[None]:
+        """Turn an error of the disk into a sentence: what failed, why, what is on disk now."""
         try:
             yield
         except OSError as error:
-            kept = f"{self.newest.name} is as it was" if os.path.exists(self.newest) else "there was none before"
+            kept = kept or (
+                f"{self.newest.name} is as it was" if self.disk.status(self.newest) else "there is none yet"
+            )
             raise SnapshotError(f"not saved: {what} ({error.strerror or error}); {kept}") from error
 
     # --- tidying
 
     def exists(self) -> bool:
         """Whether there is a snapshot under this name, whole or not."""
-        return self.newest.exists() or (self.folder.is_dir() and bool(self.numbers()))
+        return self.disk.status(self.newest) is not None or (self.folder.is_dir() and bool(self.numbers()))
 
     def sweep(self) -> None:
         """Remove temporary files that a process left behind which died in a save."""
@@ -218,13 +234,20 @@ class Store:
         for name in self.disk.names(self.folder):
             found = pattern.fullmatch(name)
             if found and not _is_at_work(int(found[1]), bool(_reserved.get(self.newest))):
-                (self.folder / name).unlink(missing_ok=True)
+                self.disk.remove(self.folder / name)
 
     def set_aside(self, path: Path) -> Path:
         """Rename a damaged file so that nobody takes it for a snapshot; its new name."""
         aside = free_name(path, "damaged")
         self.disk.rename(path, aside)
         return aside
+
+    def tidy(self) -> None:
+        """Prune, after a save that succeeded; an error here is only logged."""
+        try:
+            self.prune()
+        except OSError as error:
+            log.warning("older generations of %s were not pruned: %s", self.newest.name, error)
 
     def prune(self, *, now: float | None = None, last: int = 10) -> list[int]:
         """Remove generations that nobody will ask for; their numbers.

@@ -6,8 +6,6 @@ WebError            any status, with what to say and headers to add
     Disconnected        nobody is left to answer; nobody's mistake
 """
 
-
-
 from __future__ import annotations
 
 from .rules import phrase
@@ -34,7 +32,7 @@ class NotFound(WebError):
 
 
 class Disconnected(ConnectionResetError):
-    """The client went away before its request was read or its answer was written."""
+    """The client went away before its request was read or its answer was written, or what was relayed to it broke off."""
 
 
 class TooLarge(WebError):

@@ -30,6 +30,10 @@ def test_each_way_to_say_enter_is_one_carriage_return(ending: bytes) -> None:
     assert Telnet().receive(b"1+1" + ending + b"x") == [Data(b"1+1\rx")]
 
 
+def test_what_follows_an_enter_is_not_swallowed_with_it() -> None:
+    assert Telnet().receive(b"\r\n\x00\r\x00\n") == [Data(b"\r\x00\r\n")]
+
+
 def test_a_bare_line_feed_stays_one() -> None:
     assert Telnet().receive(b"1+1\n2\n") == [Data(b"1+1\n2\n")]
 
@@ -112,6 +116,18 @@ def test_echo_goes_on_and_off_as_a_password_is_asked_for() -> None:
     assert telnet.take_output() == b"", "the wish waits for the answer to the one before"
     telnet.receive(iac(t.DONT, t.ECHO))
     assert telnet.take_output() == iac(t.WILL, t.ECHO)
+
+
+def test_an_unanswered_offer_can_be_withdrawn_from_a_peer_that_does_not_negotiate() -> None:
+    telnet = Telnet()
+    telnet.will(t.ECHO)
+    telnet.withdraw(t.ECHO)
+    assert telnet.take_output() == iac(t.WILL, t.ECHO) + iac(t.WONT, t.ECHO)
+    telnet.will(t.ECHO)
+    telnet.receive(iac(t.DO, t.ECHO))
+    telnet.take_output()
+    telnet.withdraw(t.ECHO)
+    assert telnet.take_output() == iac(t.WONT, t.ECHO)
 
 
 def test_two_machines_that_want_different_things_come_to_rest() -> None:
