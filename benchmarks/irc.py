@@ -23,6 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 
 TICKS = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -49,11 +50,12 @@ PAM = no
 
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as probe:
-        return probe.getsockname()[1]
+        port: int = probe.getsockname()[1]
+        return port
 
 
 @contextlib.contextmanager
-def serve(name: str):
+def serve(name: str) -> Iterator[tuple[int, int]]:
     """Start a server; its port and process id."""
     port = free_port()
     with tempfile.TemporaryDirectory() as folder:

@@ -315,6 +315,28 @@ class Network:
             Was(client.nick, client.user, client.host, client.realname, client.account, self.now(), client.address)
         )
 
+    # --- between processes
+
+    def take_over(self, address: str, state: dict[str, Any], *, secure: bool, certfp: str) -> Client:
+        """Put a client back that was packed in another process, where it was; nobody is told, for nothing happened."""
+        client = Client(self, address, secure=secure, certfp=certfp)
+        client.unpack(state)
+        self.connections.add(client)
+        if client.registered:
+            self.clients[client.folded] = client
+            self.peak = max(self.peak, len(self.clients) - len(self.bots))
+        for name, held in state["channels"].items():
+            channel = self.channels.get(fold(name)) or Channel(name, self.now())
+            self.channels[fold(name)] = channel
+            channel.members[client] = held
+            client.channels[channel] = None
+        for name in state["invited"]:
+            if channel := self.channels.get(fold(name)):
+                client.invited[channel] = None
+        for folded in client.monitoring:
+            self.monitors.setdefault(folded, set()).add(client)
+        return client
+
     # --- changes that others see
 
     def outgoing(
