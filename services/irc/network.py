@@ -36,6 +36,7 @@ EXTENDED_MONITOR = {"extended-monitor", "draft/extended-monitor"}
 
 WHOWAS_KEPT = 1000
 CONVERSATIONS_KEPT = 5000
+BOT_EVENTS, BOT_ANSWERS = 1000, 100  # lines that bots hear in one go, and of those in answer to one another
 FAILURES_ALLOWED = 10  # wrong passwords from one address
 FAILURES_WITHIN = 600.0  # seconds
 
@@ -476,6 +477,18 @@ class Network:
         self.failures[client.address] = (1, now) if now - since > FAILURES_WITHIN else (count + 1, since)
         if len(self.failures) > 10_000:
             del self.failures[next(iter(self.failures))]
+
+    # --- bots
+
+    def settle(self) -> None:
+        """Let the bots hear what they have been sent: so much at a time, for they may answer one another."""
+        for _ in range(min(len(self.pending) + BOT_ANSWERS, BOT_EVENTS)):
+            if not self.pending:
+                return
+            bot, out = self.pending.popleft()
+            bot.hear(out)
+        if self.pending and self.carrier is not None:
+            self.carrier.wake()
 
     # --- slow work
 

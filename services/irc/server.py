@@ -196,6 +196,7 @@ class Irc(Service):
 
     def flush(self) -> None:
         """Write what clients have been sent, each client's lines at once."""
+        self.network.settle()
         dirty, self.network.dirty = self.network.dirty, []
         for client in dirty:
             if client.connection is not None:

@@ -22,8 +22,6 @@ VALUE_LIMIT = 300  # bytes
 
 _KEY = re.compile(r"[a-z0-9_./-]{1,60}")
 
-Target = "Client | Channel"
-
 
 def has(client: Client) -> bool:
     """Tell whether a client knows metadata, under its name of today or of yesterday."""

@@ -364,6 +364,32 @@ def test_a_bot_hears_and_speaks(caplog):
         _ = parrot.network
 
 
+def test_two_bots_that_answer_each_other_do_not_stop_the_server():
+    class Chatty(Parrot):
+        hears_bots = True
+        heard_so_far = 0
+
+        def heard(self, said):
+            self.heard_so_far += 1
+            said.reply("and you?")
+
+    class Other(Chatty):
+        nick = "other"
+
+    net = network()
+    for bot in (Chatty(), Other(), Parrot()):
+        if type(bot) is Parrot:
+            bot.nick = "quiet"
+        net.bots[bot.nick] = bot
+        bots.enter(net, bot)
+    ann = person(net, "ann", "", "#c")
+    ann.read()
+    ann.say("PRIVMSG #c :hello")
+    assert 2 < net.bots["other"].heard_so_far < 1000
+    assert net.pending  # they go on later, between other things
+    assert "PONG" in ann.commands("PING x")
+
+
 def test_a_bot_takes_its_nickname_from_whoever_has_it():
     net = network()
     ann = person(net, "parrot")
