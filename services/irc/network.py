@@ -101,6 +101,7 @@ class Network:
         "dirty",
         "failures",
         "monitors",
+        "offered",
         "peak",
         "pending",
         "started",
@@ -121,6 +122,8 @@ class Network:
     carrier: Any
     #: Who wants to hear of a nickname, by folded nick.
     monitors: dict[str, set[Client]]
+    #: The capabilities that clients have been told of.
+    offered: set[str]
     #: Wrong passwords by address: how many, and since when.
     failures: dict[str, tuple[int, float]]
     #: What bots have been sent and not looked at yet.
@@ -149,6 +152,7 @@ class Network:
         self.failures = {}
         self.acting = self.worker = self.carrier = None
         self.peak = 0
+        self.offered = set()
         self.started = self.now()
 
     def __setstate__(self, state: dict[str, Any]) -> None:

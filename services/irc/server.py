@@ -16,6 +16,7 @@ from ...runtime.service import Service
 from . import accounts, bots, tls
 from .bots import Bot
 from .chanserv import ChanServ
+from .commands import capability
 from .connection import IrcConnection
 from .names import fold
 from .network import Network
@@ -95,6 +96,7 @@ class Irc(Service):
         self._threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="irc-hash")
         self._motd_seen = (0, 0)
         _from_environment(network)
+        capability.renew(network)
         self.read_motd()
         for bot in network.bots.values():
             bots.enter(network, bot)
@@ -250,6 +252,7 @@ class Irc(Service):
             for key, channel in list(network.channels.items()):
                 if not channel.members and not channel.stays:
                     del network.channels[key]
+        capability.renew(network)
         self.read_motd()
         self.refresh_certificate()
 

@@ -472,3 +472,21 @@ def test_metadata_set_before_registration_is_repeated_after_it():
     ann.say("CAP REQ :draft/metadata-3 batch", "METADATA * SET display-name :Ann", "NICK ann", "USER a 0 * :A")
     got = ann.say("CAP END")
     assert ["ann", "ann", "display-name", "*", "Ann"] in [m.params for m in got if m.command == "761"]
+
+
+def test_metadata_is_for_those_who_asked_with_or_without_batches():
+    net = network()
+    ann, plain = person(net, "ann", "draft/metadata-2", "#c"), person(net, "plain", "", "#c")
+    assert plain.commands("METADATA * LIST", "METADATA") == ["421", "461"]
+    ann.read()
+    ann.say("METADATA * SET a 1", "METADATA #c SET a 2")
+    assert codes(ann.say("METADATA * LIST")) == ["761"]
+    ann.say("METADATA * SUB a BAD")
+    assert codes(ann.say("METADATA #c SYNC")) == ["761", "762"]
+    assert ann.one("METADATA * GET BAD!").params[1] == "KEY_INVALID"
+    assert codes(ann.say("METADATA * SUB " + " ".join(f"k{n}" for n in range(29)))) == ["770"]
+    assert codes(ann.say("METADATA * SUB " + " ".join(f"j{n}" for n in range(29)))) == ["FAIL", "770"]
+    assert len(ann.client.subscribed) == 50
+    for number in range(19):
+        ann.say(f"METADATA * SET k{number} x")
+    assert ann.one("METADATA * SET more x").params[1] == "LIMIT_REACHED"
