@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,8 +41,15 @@ def add(commands: Commands) -> None:
 def serving_arguments(parser: Parser) -> None:
     """Adds the options of a server."""
     console = parser.add_argument_group("console")
-    console.add_argument("--telnet", type=port, metavar="PORT", help="a console over telnet, on loopback, with login")
-    console.add_argument("--telnet-host", default="127.0.0.1", metavar="HOST", help="another address than loopback")
+    console.add_argument(
+        "--telnet",
+        type=address,
+        metavar="[HOST:]PORT",
+        help="a console over telnet, with login; on loopback unless HOST is given",
+    )
+    console.add_argument(
+        "--ssh", type=address, metavar="[HOST:]PORT", help="the same over ssh, by the keys in NAME.keys"
+    )
     console.add_argument("--insecure-network", action="store_true", help="yes, passwords in clear text on a network")
     console.add_argument("--no-console", action="store_true", help="no console at all, not on the Unix socket either")
     code = parser.add_argument_group("code")
@@ -66,11 +74,12 @@ def serving_arguments(parser: Parser) -> None:
     process.add_argument("--drain", type=seconds, default=5.0, metavar="S", help="grace at a stop (default: 5)")
 
 
-def port(text: str) -> int:
-    """A TCP port in the words of the command line; 0 is any that is free."""
-    if not text.isdigit() or int(text) > 65535:
-        raise argparse.ArgumentTypeError(f"a port is a number from 0 to 65535, not {text!r}")
-    return int(text)
+def address(text: str) -> tuple[str, int]:
+    """`[HOST:]PORT` as host and port: loopback unless said otherwise; port 0 is any that is free."""
+    host, _, number = text.rpartition(":")
+    if not number.isdecimal() or int(number) > 65535:
+        raise argparse.ArgumentTypeError(f"a port is a number from 0 to 65535, after HOST: or alone; got {text!r}")
+    return host.strip("[]") or "127.0.0.1", int(number)
 
 
 def seconds(text: str) -> float:
@@ -203,5 +212,8 @@ def _watched(options: argparse.Namespace, application: Application | None, more:
 def _console(options: argparse.Namespace, files: Files, say: Callable[[str], None]) -> Console:
     from ..console import Console
 
-    telnet = None if options.telnet is None else (options.telnet_host, options.telnet)
-    return Console(files.sock, telnet=telnet, allow_cleartext=options.insecure_network, say=say)
+    if options.ssh and not find_spec("asyncssh"):
+        raise UsageError("--ssh needs asyncssh: pip install 'midair[ssh]'")
+    return Console(
+        files.sock, telnet=options.telnet, ssh=options.ssh, allow_cleartext=options.insecure_network, say=say
+    )
