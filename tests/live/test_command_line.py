@@ -1,12 +1,17 @@
 """The `midair` command as people use it: whole processes, real files, real sockets."""
 
 import json
+import os
+import pty
 import re
+import select
 import signal
 import socket
+import subprocess
+import sys
 
 import pytest
-from live_server import LiveServer
+from live_server import PATIENCE, LiveServer
 
 from midair.runtime.files import is_alive
 from midair.runtime.testing import edit
@@ -67,6 +72,40 @@ class Client:
     def __exit__(self, *_):
         self.lines.close()
         self.socket.close()
+
+
+class Terminal:
+    """A `midair` command on a terminal of its own."""
+
+    def __init__(self, *words):
+        self.heard = ""
+        self.fd, far = pty.openpty()
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "midair", *words],
+            env={**os.environ, "TERM": "xterm"},
+            stdin=far,
+            stdout=far,
+            stderr=far,
+            start_new_session=True,
+        )
+        os.close(far)
+
+    def type(self, keys):
+        os.write(self.fd, keys.encode())
+
+    def hear(self, pattern):
+        while not (found := re.search(pattern, self.heard)):
+            assert select.select([self.fd], [], [], PATIENCE)[0], f"no {pattern!r} in {self.heard[-500:]!r}"
+            self.heard += os.read(self.fd, 65536).decode(errors="replace")
+        self.heard = self.heard[found.end() :]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
+        os.close(self.fd)
 
 
 def one_line(done):
@@ -422,6 +461,30 @@ def test_many_files_that_are_saved_between_hold_and_release_arrive_as_one_edit(f
         server.wait_for(r"edit 1\b.*(parrot.*words|words.*parrot)")
         assert server.end() == 0
         assert not any("edit 2" in line or "refused" in line for line in server.err)
+
+
+def test_the_telnet_client_gives_its_terminal_to_the_server(folder):
+    with LiveServer(folder, "parrot.py", "--no-watch", "--telnet", "0") as server:
+        port = re.search(r"telnet 127\.0\.0\.1 (\d+)", server.out[-1])[1]
+        password = re.search(r"password (\S+) ", server.out[1])[1]
+        with Terminal("telnet", "127.0.0.1", port) as terminal:
+            terminal.hear(r"(?i)user")
+            terminal.type("admin\r")
+            terminal.hear(r"(?i)password")
+            terminal.type(f"{password}\r")
+            terminal.hear(">>>")
+            terminal.type("6*7\r")
+            terminal.hear("42")
+            terminal.type("exec('print(1234 * 2)\\nwhile True: pass')\r")
+            terminal.hear("2468")
+            terminal.type("\x03")
+            terminal.hear("KeyboardInterrupt")
+            terminal.type("\x1d")
+            assert terminal.process.wait(PATIENCE) == 0
+        assert password not in "".join(server.err)
+        refused = server.midair("telnet", "127.0.0.1", "1")
+        assert refused.returncode == 1
+        assert "nobody answers at 127.0.0.1 port 1" in one_line(refused)
 
 
 # --- make, and the telnet kind
