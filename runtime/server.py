@@ -27,6 +27,7 @@ from .clock import Clock, LoopClock
 from .errors import MidairError, NotStorable, ServerError, SnapshotError
 from .files import Files, Hold
 from .notify import notify
+from .rebuild import Report
 from .service import Service
 from .space import Space
 from .timers import Clockwork, Timer
@@ -87,6 +88,8 @@ class Server:
         self.space, self.files, self.application = space, files, application
         self.drain, self.snapshot_every = drain, snapshot_every
         self.watch = tuple(watch)
+        #: Whether folders that services find code in are watched too.
+        self.follows = True
         self.settle = settle if settle is not None else 0.05 if sys.stdout.isatty() else 2.0
         self.say, self.complain = say, complain
         #: Counts what was done on somebody's behalf: data, timers, statements. Equal counts mean that nothing ran.
@@ -360,7 +363,7 @@ class Server:
 
     # --- code
 
-    async def rebuild(self, *modules: str, who: str = "") -> rebuild.Report:
+    async def rebuild(self, *modules: str, who: str = "") -> Report:
         """Bring the running code to the state of its files: all that differs, or only these modules.
 
         Raises:
@@ -368,11 +371,18 @@ class Server:
         """
         return await rebuild.apply(*modules, who=who)
 
+    def follow(self, folder: Path) -> None:
+        """Watch the folder that a service has its code from, unless nothing is to be watched."""
+        folder = folder.absolute()
+        if self.follows and not any(folder.is_relative_to(known) for known in self.watch):
+            self.watch = (*self.watch, folder)
+            rebuild.watch(folder, settle=self.settle, dispatch=self._dispatch)
+
     def _dispatch(self) -> None:
         """Have saved files made live on the loop; called in the thread that watches."""
         self.loop.call_soon_threadsafe(lambda: self._task(self._rebuild_unless_refused("watch")))
 
-    def _edited(self, report: rebuild.Report) -> None:
+    def _edited(self, report: Report) -> None:
         """After each edit, whoever made it: jobs that are inside of replaced code start again."""
         if report.refused:
             return
@@ -451,7 +461,7 @@ class Server:
             line += f"; console: {', '.join(ways)}"
         watched = rebuild.watched()
         if watched:
-            folders = ", ".join(_near(folder) for folder in watched)
+            folders = ", ".join(_near(Path(folder)) for folder in watched)
             count = len(rebuild.recorded())
             line += f"; watching {count} module{'s' * (count != 1)} in {folders}"
         return line

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from dataclasses import dataclass, field
 from typing import Any
@@ -41,10 +42,11 @@ async def ask(
     pieces = [body] if isinstance(body, bytes) else list(body)
     given = [(b"host", host.encode())] if host else []
     given += [(name.replace("_", "-").lower().encode(), value.encode("latin-1")) for name, value in headers.items()]
-    answer = Answer()
+    answer, done = Answer(), asyncio.Event()
 
     async def receive() -> Any:
         if not pieces:
+            await done.wait()
             return {"type": "http.disconnect"}
         return {"type": "http.request", "body": pieces.pop(0), "more_body": bool(pieces)}
 
@@ -74,5 +76,8 @@ async def ask(
         "extensions": extensions or {},
         "state": {},
     }
-    await app(scope, receive, send)
+    try:
+        await app(scope, receive, send)
+    finally:
+        done.set()
     return answer

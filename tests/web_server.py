@@ -70,10 +70,10 @@ class Running:
 
 @contextlib.asynccontextmanager
 async def served(
-    app: Any, *, parser: str = "auto", limits: Limits | None = None, ssl: Any = None, **options: Any
+    app: Any, *, parser: str = "auto", port: int = 0, limits: Limits | None = None, ssl: Any = None, **options: Any
 ) -> Any:
     engine = Engine(app, parser=parser, limits=limits, **options)
-    server = await asyncio.get_running_loop().create_server(engine.factory, "127.0.0.1", 0, ssl=ssl)
+    server = await asyncio.get_running_loop().create_server(engine.factory, "127.0.0.1", port, ssl=ssl)
     engine.start()
     running = Running(engine, server.sockets[0].getsockname()[1])
     try:
@@ -93,3 +93,32 @@ def look_now(engine: Engine, later: float) -> None:
     for connection in tuple(engine.state.connections):
         if hasattr(connection, "check"):
             connection.check(engine.now() + later, later)
+
+
+@contextlib.asynccontextmanager
+async def running(web: Any) -> Any:
+    """A Web service in a space (its own, or a new one), running without a server; yields it."""
+    from midair.runtime.book import Book
+    from midair.runtime.space import Space
+
+    if web._space is None:
+        Space()["web"] = web
+    web._book = book = Book(web, touch=lambda: None)
+    await web.start()
+    try:
+        yield web
+    finally:
+        book.close_listeners()
+        async with asyncio.timeout(10):
+            await web.stop()
+            await book.close(drain=5)
+        web._book = None
+
+
+async def client_of(web: Any, **options: Any) -> Raw:
+    """A raw client of a service's first address."""
+    address = web.addresses[0]
+    if address.startswith("/"):
+        return Raw(*await asyncio.open_unix_connection(address, limit=1 << 22))
+    host, _, port = address.rpartition(":")
+    return Raw(*await asyncio.open_connection(host, int(port), limit=1 << 22, **options))

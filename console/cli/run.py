@@ -163,6 +163,7 @@ def _serve(options: argparse.Namespace, target: Target, parent: Parent | None) -
         say=say,
         complain=parent.complain if parent else complain,
     )
+    server.follows = not options.no_watch
     if not options.no_console:
         server.add(_console(options, target.files, say))
     if parent:

@@ -32,7 +32,7 @@ from .edits import Entry, Held, history, subscribe
 from .edits import held as held
 from .report import Note, Report, Straggler
 from .old_code import is_stale, is_stale_task, stragglers
-from .watching import hold, release, unwatch, watch, watched
+from .watcher import hold, release, unwatch, watch, watched
 
 __all__ = [
     "Entry",
@@ -80,8 +80,9 @@ def recorded() -> list[str]:
 
 
 def texts() -> dict[str, str]:
-    """The source of each editable module as it runs, by name."""
-    return {name: _sources.decode(record.text.data, record.path) for name, record in _sources.records.items()}
+    """The source of each editable module as it runs, by name; inside an edit (a check) as it will."""
+    found = {name: (_engine.in_hand.get(name, record.text.data), record.path) for name, record in _sources.records.items()}
+    return {name: _sources.decode(data, path) for name, (data, path) in found.items()}
 
 
 async def apply(*modules: str, sources: Mapping[str, str | bytes] | None = None, who: str = "") -> Report:

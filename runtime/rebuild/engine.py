@@ -26,6 +26,7 @@ _lock = threading.Lock()
 _inside: int | None = None  # the thread that is rebuilding
 
 checks: dict[tuple[str, str], Callable[[], Any]] = {}
+in_hand: dict[str, bytes] = {}  # the texts of the edit that is being made
 
 
 @dataclass(eq=False)
@@ -174,6 +175,7 @@ def commit(
 ) -> Report:
     """Make the plans happen."""
     began = time.perf_counter()
+    in_hand.update({each.name: each.text.data for each in plans})
     tx = Transaction()
     edit = Edit(tx, functions.Scan(), plans)
     report = Report(time=time.time(), who=who, files=sorted(files), undo_of=undo_of)
@@ -197,6 +199,8 @@ def commit(
         if isinstance(error, RebuildError):
             raise
         raise wrap(error, stage, files) from error
+    finally:
+        in_hand.clear()
     report.pause_ms = (time.perf_counter() - began) * 1000
     report.changes, report.kept = edit.changes, edit.kept
     report.scanned, report.scan_ms = edit.scan.objects, edit.scan.seconds * 1000
@@ -290,7 +294,8 @@ def _take(edit: Edit, each: ModulePlan, wanted: Wanted) -> None:
     hooked = vars(module).get("__rebuilt__")
     edit.globals_before[each.name] = dict(vars(module)) if hooked or _has_hook(each) else {}
     by_new = {id(step.new): step for step in each.steps if step.new is not None}
-    limit = old_code.running_line(module)
+    running = old_code.running_body(module)
+    limit = running[1].f_lineno if running is not None else None
     for statement in each.text.body:
         step = by_new.get(id(statement))
         if step is None:

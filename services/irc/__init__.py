@@ -12,6 +12,6 @@ server.py                                  the service: `Irc`
 from __future__ import annotations
 
 from .bots import Bot, Said
-from .server import Irc  # noqa
+from .server import Irc
 
 __all__ = ["Bot", "Irc", "Said"]

@@ -79,7 +79,7 @@ class Outgoing:
             if self.msgid:
                 tags["msgid"] = self.msgid
             if self.bot:
-                tags["bot"] = ""
+                tags["bot"] = tags["draft/bot"] = ""  # the second for clients of before it was settled
             if self.tags:
                 tags.update(self.tags)
         return tags

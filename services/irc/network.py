@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
-from . import modes
-from ...version import __version__
+from midair.version import __version__
+
 from . import modes
 from .accounts import Accounts
 from .channel import Channel
@@ -273,6 +273,7 @@ class Network:
             return
         if farewell:
             client.captured = None
+            client.label = ""
             client.send("", "ERROR", text=f"Closing link: {client.address} ({reason})")
         client.closing = reason or "closed"
         if client.registered:

@@ -32,7 +32,7 @@ class NotFound(WebError):
 
 
 class Disconnected(ConnectionResetError):
-    """The client went away before its request was read or its answer was written."""
+    """The client went away before its request was read or its answer was written, or what was relayed to it broke off."""
 
 
 class TooLarge(WebError):

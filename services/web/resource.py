@@ -8,10 +8,13 @@ The tree is looked up for each request, so whatever an edit or a person at the c
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .errors import WebError
 from .request import Request
+
+if TYPE_CHECKING:
+    from ...runtime.service import Service
 
 
 class Resource:
@@ -67,6 +70,16 @@ class Resource:
             return None
         raise WebError(405, f"{request.method} is not done here", {"Allow": ", ".join(allowed)})
 
+    def below(self) -> list[Resource]:
+        """The resources that can be reached from this one without a request."""
+        return list(self.children.values()) if self.children else []
+
+    async def begin(self, service: Service) -> None:
+        """The server starts; called once for each resource in the tree."""
+
+    async def end(self) -> None:
+        """The server has answered its last request."""
+
     async def respond(self, request: Request) -> None:
         """Answer the whole request. What `render` gives is enough for most; files and applications override this."""
         result = self.render(request)
@@ -116,6 +129,9 @@ class NameVirtualHost(Resource):
             host = host.partition(".")[2]
             found = self.hosts.get(f"*.{host}")
         return found or self.default
+
+    def below(self) -> list[Resource]:
+        return [*self.hosts.values(), *([self.default] if self.default else ())]
 
     def _of(self, request: Request) -> Resource:
         resource = self.find(request.host)

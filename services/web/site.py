@@ -11,7 +11,7 @@ import ipaddress
 import logging
 import secrets
 import traceback
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import rules
 from .asgi import RawHeaders, Receive, Scope, Send
@@ -19,6 +19,10 @@ from .errors import Disconnected, NotFound, TooLarge, WebError
 from .request import Request
 from .resource import Resource
 from .sessions import Sessions
+
+if TYPE_CHECKING:
+    from .operator import Operator
+    from .service import Web
 
 log = logging.getLogger("midair.web")
 
@@ -56,12 +60,13 @@ class Site:
         sessions: what is remembered of clients.
         max_body: bytes of a request body that any resource may read (default 64 MiB).
         headers: added to each answer of our own resources, and to those of applications where they have not set them.
+        operator: what answers below `/-/`, if anything.
         show_errors: who sees tracebacks: "local" (a browser on this machine, not through a proxy), "never", "always".
 
     *In a snapshot:* whole.
     """
 
-    __transient__ = ("_fixed",)
+    __transient__ = ("_fixed", "service")
 
     def __init__(self, root: Resource) -> None:
         self.root = root
@@ -69,6 +74,8 @@ class Site:
         self.max_body = 64 << 20
         self.headers: dict[str, str] = dict(SAFE_HEADERS)
         self.show_errors = "local"
+        self.operator: Operator | None = None
+        self.service: Web | None = None
 
     def headers_of(self, request: Request) -> RawHeaders:  # noqa: ARG002 - a site of yours may look at it
         """The headers that each answer gets, as bytes."""
@@ -95,9 +102,14 @@ class Site:
         try:
             self._admit(scope)
             request.postpath = rules.segments(rules.path_of_target(scope["raw_path"]))
-            await self.serve(self.root, request)
+            root: Resource = self.root
+            if self.operator is not None and request.postpath[0] == "-":
+                request.prepath.append(request.postpath.pop(0))
+                root = self.operator
+            await self.serve(root, request)
         except Disconnected:
-            pass  # nobody is left to answer
+            if request.started:
+                raise  # the answer cannot be completed: the engine closes the connection, so that it is seen to be cut
         except WebError as error:
             await self._refuse(request, error)
         except rules.BadPath as error:
@@ -170,7 +182,7 @@ class Site:
     async def _refuse(self, request: Request, error: WebError) -> None:
         if request.started:
             log.info("%s %s: %s after the answer had begun", request.method, rules.printable(request.path), error)
-            raise error
+            raise Disconnected(str(error)) from error
         title = f"{error.code} {rules.phrase(error.code)}"
         reason = error.reason[:1].upper() + error.reason[1:]
         body = "" if error.reason == rules.phrase(error.code) else f"<p>{html.escape(reason)}.</p>"
@@ -182,7 +194,7 @@ class Site:
         where = f"{request.method} {rules.printable(request.path)}"
         log.error("error %s: %s", number, where, exc_info=error)
         if request.started:
-            raise error  # the answer cannot be mended: the engine closes the connection, so that it is seen to be cut
+            raise Disconnected(str(error)) from error
         told = f"<p>Something went wrong here. It was logged as <code>{number}</code>.</p>"
         shown = self.show_errors == "always" or (self.show_errors == "local" and self.is_local(request))
         if shown:

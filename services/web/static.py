@@ -242,11 +242,12 @@ class Static(Resource):
         await processor.respond(path, request)
 
     async def _folder(self, request: Request, path: str) -> None:
-        if request.postpath and request.postpath[-1]:
+        last = request.postpath[-1] if request.postpath else (request.prepath or [""])[-1]
+        if last:
             self._reads_only(request)
             # Relative, so that `//host/x` cannot send anybody to another host.
             query = request.scope["query_string"].decode("latin-1")
-            there = f"./{quote(request.postpath[-1])}/" + (f"?{query}" if query else "")
+            there = f"./{quote(last)}/" + (f"?{query}" if query else "")
             request.redirect(there, 301)
             await request.finish()
             return
@@ -370,8 +371,8 @@ class Static(Resource):
             variant = entry.packed[coding]
             if variant.path != plain.path and not _same(variant):
                 del entry.packed[coding]
-        coding = rules.choose_coding(accept, [coding for coding in CODINGS if coding in entry.packed])
-        return entry.packed[coding] if coding else plain
+        chosen = rules.choose_coding(accept, [coding for coding in CODINGS if coding in entry.packed])
+        return entry.packed[chosen] if chosen else plain
 
     async def _send_conditional(self, request: Request, variant: Variant, headers: dict[bytes, bytes]) -> None:
         code = rules.precondition(request.method, headers, variant.etag, variant.modified)
@@ -420,7 +421,7 @@ class Static(Resource):
         if body is not None:
             request.started = True
             await send(start)
-            await send({"type": "http.response.body", "body": body if length == len(body) else body[slice(*span)]})
+            await send({"type": "http.response.body", "body": body[slice(*span)]})
             return
         fd = self._open(variant.path)
         try:

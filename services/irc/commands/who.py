@@ -217,8 +217,8 @@ def by_mask(net: Network, mask: str) -> list[Client]:
         if person.is_bot:
             continue
         names = (f"{person.user}@{each}" for each in person.hosts)
-        if any(matches(mask, name) for name in names):
-            found.append(person)
-        elif mask.startswith("*@") and address_matches(fold(host), person.address):
+        if any(matches(mask, name) for name in names) or (
+            mask.startswith("*@") and address_matches(fold(host), person.address)
+        ):
             found.append(person)
     return found

@@ -20,8 +20,10 @@ from ..asgi import App, Message
 from ..errors import WebError
 from ..request import Request
 from ..resource import Resource
+from .frameworks import open_for_edits
 from .lifespan import Lifespan, LifespanError
 from .loading import attribute_of, module_of, split
+from .renewal import Renewal
 
 if TYPE_CHECKING:
     from ....runtime.service import Service
@@ -72,7 +74,7 @@ class AppMount(Resource):
     *Across a rebuild:* see the module. *In a snapshot:* the name of the application, not the object.
     """
 
-    __transient__ = ("_serving", "_opening", "_retiring")
+    __transient__ = ("_serving", "_opening", "_retiring", "_renewal")
     isLeaf = True
 
     def __init__(self, target: Any, *, kind: str = "asgi", folder: str | None = None) -> None:
@@ -86,6 +88,7 @@ class AppMount(Resource):
         self._serving: Serving | None = None
         self._opening: asyncio.Lock = asyncio.Lock()
         self._retiring: set[asyncio.Task[None]] = set()
+        self._renewal: Renewal | None = None
 
     def __resume__(self, space: Any) -> None:
         self._begin()
@@ -93,6 +96,11 @@ class AppMount(Resource):
     @property
     def name(self) -> str:
         return self.target if isinstance(self.target, str) else type(self.target).__name__
+
+    @property
+    def code_folder(self) -> str | None:
+        """Where its modules are, for who watches them."""
+        return self.folder if isinstance(self.target, str) else None
 
     @property
     def app(self) -> Any:
@@ -105,6 +113,9 @@ class AppMount(Resource):
         await self._current()
 
     async def end(self) -> None:
+        if self._renewal is not None:
+            self._renewal.stop()
+            self._renewal = None
         serving, self._serving = self._serving, None
         for task in tuple(self._retiring):
             task.cancel()
@@ -115,7 +126,11 @@ class AppMount(Resource):
         if self._serving is None:
             async with self._opening:
                 if self._serving is None:
-                    self._serving = await self._start(self._load())
+                    source = self._load()
+                    open_for_edits(source)
+                    self._serving = await self._start(source)
+                    if isinstance(self.target, str):
+                        self._renewal = Renewal(*split(self.target), self.swap)
         return self._serving
 
     def _load(self) -> Any:
@@ -125,7 +140,7 @@ class AppMount(Resource):
         return attribute_of(module_of(module, self.folder), attribute)
 
     async def _start(self, source: Any) -> Serving:
-        app = WSGIMiddleware(source, workers=THREADS) if self.kind == "wsgi" else source
+        app: Any = WSGIMiddleware(source, workers=THREADS) if self.kind == "wsgi" else source
         serving = Serving(app, source, self.name)
         if self.kind == "asgi":
             try:

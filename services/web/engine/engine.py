@@ -68,9 +68,15 @@ class Engine:
         self._ticking: asyncio.Task[None] | None = None
         self._noted: dict[str, int] = {}
 
-    def factory(self) -> Guard:
-        """A new connection, for a listener."""
-        return self._protocol(self)
+    def factory(self, admit: frozenset[int] | None = None) -> Guard:
+        """A new connection, for a listener.
+
+        Args:
+            admit: on a Unix socket: the ids of the users who may connect; None is everybody who can.
+        """
+        made = self._protocol(self)
+        made.admit = admit
+        return made
 
     @staticmethod
     def now() -> float:

@@ -17,6 +17,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from ..asgi import Receive, Scope, Send
+from ..credentials import peer_of
 from ..errors import Disconnected
 from .answer import Answer
 
@@ -39,6 +40,8 @@ class Guard(asyncio.Protocol):
     websocket: WebSocket | None = None
     #: Whether a complete answer may bypass uvicorn's own way of writing it.
     direct = False
+    #: The ids of the users who may connect over a Unix socket; None is everybody who can.
+    admit: frozenset[int] | None = None
     _keeper: Any = None
 
     # What uvicorn's protocols bring with them.
@@ -65,6 +68,9 @@ class Guard(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
+        if self.admit is not None and (uid := peer_of(transport.get_extra_info("socket"))) not in self.admit:
+            self.engine.dropped(f"is user {uid}, who may not ask", "a process")
+            self.transport.abort()
         self.number = next(_numbers)
         address = transport.get_extra_info("peername")
         self.peer = f"{address[0]}:{address[1]}" if isinstance(address, tuple) else "unix"
@@ -127,7 +133,9 @@ class Guard(asyncio.Protocol):
             else:
                 await engine.app(scope, receive, answer.send)
         except Disconnected:
-            pass  # an application let it through: it is no error of its own
+            # Either side went away in the middle: cut the answer short, and have uvicorn say nothing about it.
+            cycle.disconnected = True
+            answer.close()
         finally:
             engine.active -= 1
             engine.answered(scope, answer.status, answer.sent, engine.now() - began)
@@ -216,7 +224,7 @@ class Guard(asyncio.Protocol):
         return f"<{kind} connection {self.number} from {self.peer}>"
 
 
-class GuardedH11(Guard, H11Protocol):
+class GuardedH11(Guard, H11Protocol):  # pyright: ignore[reportIncompatibleMethodOverride] - arguments go through
     """The parser in Python, which is always there. It limits the header by itself."""
 
     def __init__(self, engine: Engine) -> None:
