@@ -25,22 +25,30 @@ class Browser:
         self._socket, self._numbers = socket, itertools.count(1)
         #: Errors that pages reported.
         self.errors: list[str] = []
+        self._loads = 0
 
     async def call(self, method: str, **params: Any) -> Any:
         number = next(self._numbers)
         await self._socket.send(json.dumps({"id": number, "method": method, "params": params}))
         while True:
             message = json.loads(await self._socket.recv())
-            if message.get("method") == "Runtime.exceptionThrown":
-                self.errors.append(str(message["params"]["exceptionDetails"].get("text")))
+            self._note(message)
             if message.get("id") == number:
                 if "error" in message:
                     raise RuntimeError(message["error"])
                 return message["result"]
 
+    def _note(self, message: Any) -> None:
+        if message.get("method") == "Runtime.exceptionThrown":
+            self.errors.append(str(message["params"]["exceptionDetails"].get("text")))
+        elif message.get("method") == "Page.loadEventFired":
+            self._loads += 1
+
     async def go(self, url: str) -> None:
+        self._loads = 0
         await self.call("Page.navigate", url=url)
-        await self.until("document.readyState === 'complete' && location.href !== 'about:blank'")
+        while not self._loads:
+            self._note(json.loads(await self._socket.recv()))
 
     async def evaluate(self, script: str) -> Any:
         result = await self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
@@ -85,7 +93,10 @@ async def browser(width: int = 1200, height: int = 900) -> Any:
             address = found[0].decode().removeprefix("ws://")
             reader, writer = await asyncio.open_connection(*address.split(":"))
             writer.write(f"GET /json HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n".encode())
-            tabs = json.loads((await reader.read()).partition(b"\r\n\r\n")[2])
+            head = (await reader.readuntil(b"\r\n\r\n")).lower()
+            length = re.search(rb"content-length: *(\d+)", head)
+            assert length
+            tabs = json.loads(await reader.readexactly(int(length[1])))
             writer.close()
             tab = next(tab for tab in tabs if tab["type"] == "page")
             async with connect(tab["webSocketDebuggerUrl"], max_size=1 << 26, ping_interval=None) as socket:

@@ -64,7 +64,7 @@ async def test_the_demo_page_counts_takes_a_form_and_is_edited_live(tmp_path, mo
         await tab.go(f"http://{web.addresses[0]}/")
         assert await tab.evaluate("document.querySelector('h1').textContent") == "It is mine now"
         await tab.evaluate("document.querySelector('#text').value = '<b>é'; document.querySelector('form').submit()")
-        await tab.until("document.querySelector('dl')")
+        await tab.until("document.querySelector('dl') !== null")
         assert "<b>é" in await tab.evaluate("document.querySelector('dl').textContent")
         await tab.go(f"http://{web.addresses[0]}/error")
         assert "AttributeError" in await tab.evaluate("document.querySelector('pre').textContent")
