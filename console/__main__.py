@@ -14,7 +14,7 @@ def main(argv: list[str] | None = None) -> int:
     options, rest = parser.parse_known_args(argv)
     if rest and not getattr(options, "takes_rest", False):
         parser.error(f"not understood: {' '.join(rest)}")
-    options.rest = [*(getattr(options, "rest", None) or ()), *rest]
+    options.rest = [*getattr(options, "rest", []), *rest]
     return guarded(lambda: options.run(options))
 
 

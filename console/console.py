@@ -13,15 +13,17 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ..runtime import sockets
+from ..runtime import rebuild, sockets
 from ..runtime.errors import ConsoleError
 from . import router
 from .audit import Audit
 from .commands import Command, table
+from .display import one_line
 from .interrupt import Interrupter
 from .namespace import Namespace, Shared
 from .notices import notices
 from .runner import Runner
+from .script import Script
 from .session import Session
 from .transports.telnet import TelnetConnection
 from .transports.unix import UnixConnection
@@ -104,6 +106,7 @@ class Console:
         self._warm: asyncio.Future[None] | None = None
         self._base: Path | None = None
         self._done: asyncio.Event
+        self._put_back = contextlib.ExitStack()
 
     @property
     def version(self) -> str:
@@ -135,12 +138,16 @@ class Console:
         self.audit = Audit(self._beside(".audit"))
         self.users = self.users or Users(self._beside(".users") or self.socket_path.with_suffix(".users"))
         self.door = Doorkeeper(self.users)
+        self._put_back.callback(self.door.close)
         self.commands = table()
         self.shared = Shared(self.commands, self._world)
         if self.telnet and not self.users.all():
             self._first_user(self.users)
         self.interrupter.install()
+        self._put_back.callback(self.interrupter.uninstall)
         router.install()
+        self._put_back.callback(router.uninstall)
+        self._put_back.callback(rebuild.subscribe(self._edited))
         server.loop.set_default_executor(router.ContextExecutor(thread_name_prefix="midair-worker"))
         ready: asyncio.Future[None] = server.loop.create_future()
         self._thread = threading.Thread(target=self._run, args=(server.loop, ready), name="midair-console", daemon=True)
@@ -158,11 +165,9 @@ class Console:
             # By the loop, not `join`: the sessions' last statements still end on it.
             while self._thread.is_alive():
                 await asyncio.sleep(0.01)
-        sockets.remove(self.socket_path)
+            sockets.remove(self.socket_path)
         self.audit.close()
-        self.door.close()
-        router.uninstall()
-        self.interrupter.uninstall()
+        self._put_back.close()
 
     def _first_user(self, users: Users) -> None:
         password = new_password()
@@ -285,7 +290,17 @@ class Console:
         if session in self.sessions:
             self.sessions.remove(session)
             self.note(event="logout", session=session)
-            log.info("logout: %s by %s", session.user, session.person.transport)
+            level = logging.DEBUG if isinstance(session.frontend, Script) else logging.INFO
+            log.log(level, "logout: %s by %s", session.user, session.person.transport)
+
+    def _edited(self, report: rebuild.Report) -> None:
+        """Show an edit to everybody, except to the one who waits for it. Called in the thread that made it."""
+        if not report.number and not report.refused:
+            return
+        for session in tuple(self.sessions):
+            waits = session.statement is not None and session.user == report.who
+            if not waits and not isinstance(session.frontend, Script):
+                session.print(f"{one_line(report.line())}\n")
 
     def note(self, *, event: str, session: Session | None = None, **fields: Any) -> None:
         """Enter something other than a statement into the audit; where that fails, into the log."""

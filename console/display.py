@@ -5,9 +5,10 @@ A `View` has three forms: `text` for a plain line, `rich` with colour for a term
 
 import itertools
 import re
+import time
 import types
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from ..runtime.logs import clean
@@ -93,7 +94,15 @@ class Table(Sequence[dict[str, Any]]):
 
 
 class Facts(dict[str, Any]):
-    """Named facts, one a line."""
+    """Named facts, one a line.
+
+    Args:
+        times: which of them are moments, in seconds since the epoch, and are shown as such.
+    """
+
+    def __init__(self, facts: Mapping[str, Any], *, times: Iterable[str] = ()) -> None:
+        super().__init__(facts)
+        self.times = frozenset(times)
 
     def __repr__(self) -> str:
         return self.text(120)
@@ -110,11 +119,23 @@ class Facts(dict[str, Any]):
     def _lines(self, width: int, before: str, after: str) -> str:
         wide = max((len(name) for name in self), default=0)
         room = max(width - wide - 2, 20)
-        lines = [
-            f"{before}{name:<{wide}}{after}  {_fit(_fact(value), room, right=False).rstrip()}"
-            for name, value in self.items()
-        ]
-        return "\n".join(lines)
+        texts = {name: _moment(value) if name in self.times else _fact(value) for name, value in self.items()}
+        return "\n".join(
+            f"{before}{name:<{wide}}{after}  {_fit(text, room, right=False).rstrip()}" for name, text in texts.items()
+        )
+
+
+def _moment(value: Any) -> str:
+    if not value:
+        return "-"
+    return f"{time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(value))}, {_span(time.time() - value)} ago"
+
+
+def _span(seconds: float) -> str:
+    for size, name in ((86400, "days"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {name}"
+    return f"{seconds:.0f} s"
 
 
 def _fact(value: Any) -> str:
@@ -212,7 +233,7 @@ def children(value: object) -> Iterator[tuple[str, object]]:
         yield from ((f"[{number}]", item) for number, item in enumerate(list(value)))  # type: ignore[call-overload]  # containers
     elif not isinstance(value, type | types.ModuleType | types.FunctionType):
         own = _own_attributes(value)
-        yield from ((f".{key}", item) for key, item in list(own.items()) if type(key) is str)
+        yield from ((f".{key}", item) for key, item in list(own.items()) if type(key) is str and key[:1] != "_")
 
 
 def _own_attributes(value: object) -> dict[str, Any]:

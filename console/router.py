@@ -128,12 +128,12 @@ _lock = threading.Lock()
 _thread_start = threading.Thread.start
 
 
-def _start_with_context(thread: threading.Thread) -> None:
+def _start_with_context(self: threading.Thread) -> None:
     # A pool's worker outlives the statement that happened to need it first, so it starts without an owner.
-    if owner.get() is not None and getattr(thread, "_target", None) is not _executor_worker:
-        run, context = thread.run, contextvars.copy_context()
-        thread.run = lambda: context.run(run)  # type: ignore[method-assign]  # this one thread only
-    _thread_start(thread)
+    if owner.get() is not None and getattr(self, "_target", None) is not _executor_worker:
+        run, context = self.run, contextvars.copy_context()
+        self.run = lambda: context.run(run)  # type: ignore[method-assign]  # this one thread only
+    _thread_start(self)
 
 
 def install() -> None:

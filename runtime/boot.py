@@ -49,12 +49,18 @@ class Target:
             file: where the space is kept, instead of `NAME.spl` in the current folder.
 
         Raises:
-            ServerError: there is no such file.
+            ServerError: there is no such file or module.
         """
         if what is None or what.endswith(".spl"):
             named = what or file or ""
+            if not Path(named).exists() and not snapshot.exists(named):
+                raise ServerError(f"there is no file {named}; 'midair run APP.py' builds a space from a program")
             return cls(named, Files.of(named))
         application = Application.of(what)
+        if not application.exists():
+            raise ServerError(
+                f"{what!r} is neither a .spl or .py file, nor a module that is importable from here, nor a kind of service"
+            )
         return cls(what, Files.of(file or f"{application.name}.spl"), application)
 
 
@@ -154,13 +160,16 @@ def _build(target: Target, hold: Hold) -> Opened:
         space[files.name] = target.make()
         line = f"new space of one {target.what}"
     else:
-        raise ServerError(f"there is no file {files.spl}; 'midair run APP.py' builds a space from a program")
+        raise ServerError(f"there is no file {files.spl}, and no program to build it from")
     return Opened(space, hold, target.application, line)
 
 
 def _resume(target: Target, hold: Hold, how: How) -> Opened:
     spl = target.files.spl
-    manifest = snapshot.manifest(spl, generation=how.generation)
+    try:
+        manifest = snapshot.manifest(spl, generation=how.generation)
+    except FileNotFoundError:
+        raise ServerError(f"there is no generation {how.generation} of {spl.name}; nothing was started") from None
     stored = manifest.get("application")
     application = target.application or (Application.from_dict(stored) if stored else None)
     if application:

@@ -27,6 +27,7 @@ from .clock import Clock, LoopClock
 from .errors import MidairError, NotStorable, ServerError, SnapshotError
 from .files import Files, Hold
 from .notify import notify
+from .rebuild import Report
 from .service import Service
 from .space import Space
 from .timers import Clockwork, Timer
@@ -362,7 +363,7 @@ class Server:
 
     # --- code
 
-    async def rebuild(self, *modules: str, who: str = "") -> rebuild.Report:
+    async def rebuild(self, *modules: str, who: str = "") -> Report:
         """Bring the running code to the state of its files: all that differs, or only these modules.
 
         Raises:
@@ -381,7 +382,7 @@ class Server:
         """Have saved files made live on the loop; called in the thread that watches."""
         self.loop.call_soon_threadsafe(lambda: self._task(self._rebuild_unless_refused("watch")))
 
-    def _edited(self, report: rebuild.Report) -> None:
+    def _edited(self, report: Report) -> None:
         """After each edit, whoever made it: jobs that are inside of replaced code start again."""
         if report.refused:
             return
@@ -460,7 +461,7 @@ class Server:
             line += f"; console: {', '.join(ways)}"
         watched = rebuild.watched()
         if watched:
-            folders = ", ".join(_near(folder) for folder in watched)
+            folders = ", ".join(_near(Path(folder)) for folder in watched)
             count = len(rebuild.recorded())
             line += f"; watching {count} module{'s' * (count != 1)} in {folders}"
         return line

@@ -5,7 +5,7 @@ from __future__ import annotations
 from midair.services.irc import bots, dispatch
 from midair.services.irc.chanserv import ChanServ
 from midair.services.irc.client import Client
-from midair.services.irc.message import Message, parse
+from midair.services.irc.message import Message, parse, parse_tags
 from midair.services.irc.names import fold
 from midair.services.irc.network import Network
 from midair.services.irc.nickserv import NickServ
@@ -42,8 +42,15 @@ class Person:
 
 
 def read_line(line: bytes) -> Message | None:
-    # What the server sends may be longer than what it takes: tags and body are parsed apart.
-    return parse(line)
+    """Parse a line from the server; its tags may be longer than what a client may send."""
+    tags = ""
+    if line.startswith(b"@"):
+        raw, _, line = line.partition(b" ")
+        tags = raw[1:].decode()
+    message = parse(line)
+    if message and tags:
+        message.tags = parse_tags(tags)
+    return message
 
 
 def network(**settings: object) -> Network:

@@ -37,7 +37,7 @@ class Pair:
                 self._soon()
         self.root = self.client.proxy("root")
 
-    def _soon(self) -> None:
+    def _soon(self, alone: bool = False) -> None:
         asyncio.get_running_loop().call_soon(self.pump)
 
     def pump(self) -> None:

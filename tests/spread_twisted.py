@@ -6,14 +6,15 @@ Nothing of Twisted's reactor runs: what one side writes is handed to the other, 
 import asyncio
 from typing import Any
 
+from twisted.internet.defer import Deferred
+from twisted.internet.testing import StringTransport
+from twisted.spread import pb
+
 from midair.runtime.testing import MemoryTransport
 from midair.services.spread.broker import Broker
 from midair.services.spread.limits import FRIEND, Limits
 from midair.services.spread.link import Link
 from midair.services.spread.portal import Portal
-from twisted.internet.defer import Deferred
-from twisted.internet.testing import StringTransport
-from twisted.spread import pb
 
 
 class TwistedPair:

@@ -58,18 +58,20 @@ def _sentence(error: BaseException) -> str:
 
 def _show_cause(error: BaseException) -> None:
     """The traceback of the user's own code, when it is what failed."""
-    from ...runtime.boot import ApplicationFailed
+    import ast
+    import importlib
 
-    if isinstance(error, ApplicationFailed) and error.__cause__:
-        cause = error.__cause__
-        frames = cause.__traceback__
-        # Our own frames, and those of the import machinery, say nothing to the author of the program.
-        while frames and ("importlib" in (name := frames.tb_frame.f_code.co_filename) or _is_ours(name)):
-            frames = frames.tb_next
-        traceback.print_exception(type(cause), cause, frames)
-
-
-def _is_ours(filename: str) -> bool:
     from ...runtime import boot
 
-    return os.path.dirname(boot.__file__) == os.path.dirname(filename)
+    if isinstance(error, boot.ApplicationFailed) and error.__cause__:
+        shown = traceback.TracebackException.from_exception(error.__cause__)
+        # Our own frames, and those of importing, say nothing to the author of the program.
+        ours = (
+            os.path.dirname(boot.__file__) + os.sep,
+            "<frozen importlib",
+            os.path.dirname(importlib.__file__),
+            ast.__file__,
+        )
+        kept = [frame for frame in shown.stack if not frame.filename.startswith(ours)]
+        shown.stack = traceback.StackSummary.from_list(kept)
+        sys.stderr.write("".join(shown.format()))

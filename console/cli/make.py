@@ -22,14 +22,14 @@ def add(commands: Commands) -> None:
         more="Without a KIND: lists the kinds, also those that other packages brought. 'midair make KIND --help' tells its options.",
     )
     parser.add_argument("kind", nargs="?", metavar="KIND", help="which kind")
-    parser.add_argument("rest", nargs=argparse.REMAINDER, metavar="...", help="its options")
+    parser.add_argument("words", nargs=argparse.REMAINDER, metavar="...", help="its options")
 
 
 def make(options: argparse.Namespace) -> int:
     """Write the file, or list the kinds."""
     if options.kind is None:
         return _list_kinds()
-    return write(options.kind, options.rest, prog=f"midair make {options.kind}")
+    return write(options.kind, options.words, prog=f"midair make {options.kind}")
 
 
 def write(name: str, words: list[str], *, prog: str) -> int:

@@ -54,7 +54,7 @@ def render(name: str) -> dict[str, str]:
     """The files of a project with this name, by their path in it."""
     from midair.version import __version__
 
-    templates = resources.files(__package__) / "project"
+    templates = resources.files("midair.console.cli") / "project"
     return {
         file.format(name=name): Template((templates / template).read_text(encoding="utf-8")).substitute(
             name=name, version=__version__

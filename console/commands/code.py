@@ -11,6 +11,7 @@ from ...runtime import rebuild as rebuilding
 from ...runtime.errors import ConsoleError
 from ..display import Table, Text
 from ..session import current
+from ..users import Role
 from .base import command
 
 
@@ -58,51 +59,45 @@ def _history_row(report: rebuilding.Report) -> tuple[Any, ...]:
     )
 
 
-@command(looks=True)
+_holds = 0
+"""How often edits were held back from consoles."""
+
+
+@command(looks=True, role=Role.OPERATOR)
 def watch(on: bool | None = None) -> Text:
     """The folders whose files are watched; watch(False) stops rebuilding by itself, watch(True) goes on."""
+    global _holds
     if on is False:
-        return hold()
-    if on is True:
-        _watch_again()
-    watched = [str(folder) for folder in rebuilding.watched()]
+        _hold_back()
+    while on is True and _holds:
+        rebuilding.release()
+        _holds -= 1
+    watched = ", ".join(str(folder) for folder in rebuilding.watched())
     if not watched:
         return Text("nothing is watched; rebuild() brings the code up to date")
-    return Text(f"watching {', '.join(watched)}")
+    return Text(f"edits in {watched} wait for release() or watch(True)" if _holds else f"watching {watched}")
 
 
-_held_back: list[Path] = []
-"""Folders that were watched until somebody held edits back."""
+def _hold_back() -> None:
+    global _holds
+    rebuilding.hold()
+    _holds += 1
 
 
 @command()
 def hold() -> Text:
-    """Let edits wait until release(), so that many files arrive as one edit."""
-    for folder in list(rebuilding.watched()):
-        rebuilding.unwatch(folder)
-        _held_back.append(Path(folder))
-    folders = ", ".join(str(folder) for folder in _held_back)
-    return Text(
-        f"edits in {folders} wait for release()"
-        if folders
-        else "nothing is watched; rebuild() brings the code up to date"
-    )
-
-
-def _watch_again() -> None:
-    while _held_back:
-        rebuilding.watch(_held_back.pop())
+    """Let edits wait until release() is called as often, so that many files arrive as one edit."""
+    _hold_back()
+    return Text("edits wait for release()")
 
 
 @command()
-async def release() -> Text:
-    """Let the edits that hold() made wait arrive, as one edit, and watch again."""
-    session = current()
-    try:
-        report = await session.console.server.rebuild(who=session.user)
-    finally:
-        _watch_again()
-    return Text(str(report))
+def release() -> Text:
+    """Let the edits that hold() made wait arrive, as one edit."""
+    global _holds
+    rebuilding.release()
+    _holds = max(0, _holds - 1)
+    return Text("edits still wait for another release()" if _holds else "what waited arrives now, as one edit")
 
 
 @command(looks=True)

@@ -29,7 +29,7 @@ def services() -> Table:
 @command(looks=True)
 def status() -> Facts:
     """The server at a glance: files, services, edits, and what differs from the files."""
-    return Facts(current().console.server.status())
+    return Facts(current().console.server.status(), times=("started", "saved"))
 
 
 @command(looks=True, aside=True)

@@ -139,7 +139,8 @@ class UnixConnection(Connection):
             columns=columns,
             rows=rows,
         )
-        log.info("login: %s by socket, process %d (%s)", self.user, self.pid, mode)
+        level = logging.DEBUG if mode in {"run", "call"} else logging.INFO
+        log.log(level, "login: %s by socket, process %d (%s)", self.user, self.pid, mode)
         if mode in {"editor", "run", "call"}:
             self._frames = frames.Frames()
         if mode in {"run", "call"}:

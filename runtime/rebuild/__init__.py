@@ -32,7 +32,7 @@ from .edits import Entry, Held, history, subscribe
 from .edits import held as held
 from .report import Note, Report, Straggler
 from .old_code import is_stale, is_stale_task, stragglers
-from .watching import hold, release, unwatch, watch, watched
+from .watcher import hold, release, unwatch, watch, watched
 
 __all__ = [
     "Entry",

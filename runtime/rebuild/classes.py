@@ -51,8 +51,8 @@ def update(scope: Scope, cls: type, before: ast.ClassDef, node: ast.ClassDef, st
     """Carry the difference of two class statements into the live class."""
     old, new = outline.statements(before.body), outline.statements(node.body)
     assert step.old is not None and step.new is not None
-    for codes, among in ((step.old.codes, old), (step.new.codes, new)):
-        body = next((c for c in codes if c.co_name == node.name), None)
+    for name, codes, among in ((before.name, step.old.codes, old), (node.name, step.new.codes, new)):
+        body = next((c for c in codes if c.co_name == name), None)
         if body is not None:
             outline.spread(outline.children(body), among)
     steps = plan.pair(old, new)

@@ -294,7 +294,8 @@ def _take(edit: Edit, each: ModulePlan, wanted: Wanted) -> None:
     hooked = vars(module).get("__rebuilt__")
     edit.globals_before[each.name] = dict(vars(module)) if hooked or _has_hook(each) else {}
     by_new = {id(step.new): step for step in each.steps if step.new is not None}
-    limit = old_code.running_line(module)
+    running = old_code.running_body(module)
+    limit = running[1].f_lineno if running is not None else None
     for statement in each.text.body:
         step = by_new.get(id(statement))
         if step is None:

@@ -231,6 +231,7 @@ class Change:
     before: ast.AST | None
     after: ast.AST | None
     strings: bool  # annotations are kept as strings
+    restring: bool = False  # which they were not before, or the other way round
 
 
 def apply(
@@ -258,7 +259,8 @@ def apply(
     if before != after and function.__doc__ == before:
         tx.stage((native.SET_DOC, function, after), (native.SET_DOC, function, before))
     if isa(change.after, (*FUNCTIONS, ast.Lambda)) and (
-        not isa(change.before, (*FUNCTIONS, ast.Lambda)) or _header(change.before) != _header(change.after)
+        change.restring
+        or not isa(change.before, (*FUNCTIONS, ast.Lambda)) or _header(change.before) != _header(change.after)
     ):
         _set_parameters(tx, function, change, evaluate)
     return None
@@ -302,8 +304,8 @@ def _set_parameters(tx: Transaction, function: FunctionType, change: Change, eva
     values = tuple(fresh(name, defaults, was[0], have) for name in defaults) or None
     words = {n: fresh(n, keyword, was[1], function.__kwdefaults__ or {}) for n in keyword} or None
     set_defaults(tx, function, values, words)
-    if {n: ast.dump(e) for n, e in was[2].items()} != {n: ast.dump(e) for n, e in annotations.items()}:
-        known = function.__annotations__
+    if change.restring or {n: ast.dump(e) for n, e in was[2].items()} != {n: ast.dump(e) for n, e in annotations.items()}:
+        known = {} if change.restring else function.__annotations__
         made = {
             n: ast.unparse(e) if change.strings else fresh(n, annotations, was[2], known) for n, e in annotations.items()
         }
@@ -329,7 +331,7 @@ def set_qualname(tx: Transaction, function: FunctionType, name: str) -> None:
     tx.stage((native.SET_QUALNAME, function, name), (native.SET_QUALNAME, function, function.__qualname__))
 
 
-_OF_DECORATORS = ("__wrapped__", "__isabstractmethod__", "__final__", "__override__", "__deprecated__")
+_OF_DECORATORS = ("__wrapped__", "__isabstractmethod__", "__final__", "__override__", "__deprecated__", "__remote__")
 
 
 def adopt(tx: Transaction, function: FunctionType, other: FunctionType, *, name: bool = True) -> None:

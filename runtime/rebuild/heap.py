@@ -52,6 +52,7 @@ class Swap:
         self.found: collections.Counter[int] = collections.Counter()
         self.writers: list[tuple[set[int], Callable[[Mapping], None]]] = []
         self.left: list[Any] = []
+        self.tuples: list[Callable[[], Any]] = []
 
     def run(self, own: set[int], why: str) -> None:
         """Look, decide, write."""
@@ -73,12 +74,16 @@ class Swap:
         del things
         self._frames()
         self._decide()
+        if tuples := [t for t in self.tuples if t() is not None]:
+            self._hash_again([t() for t in tuples], own)
         self.scan.seconds += time.perf_counter() - began
 
     def _consider(self, holder: Any, referents: list[Any]) -> None:
         hits = collections.Counter(id(r) for r in referents if id(r) in self.mapping)
         write = _writer(self.tx, holder, hits)
         if write is not None:
+            if type(holder) is tuple:
+                self.tuples.append(lambda: holder)
             self.found.update(hits)
             self.writers.append((set(hits), write))
             if id(holder) in self.mapping:
@@ -118,6 +123,24 @@ class Swap:
                 write(chosen)
         self.mapping = chosen
 
+    def _hash_again(self, changed: list[Any], own: set[int]) -> None:
+        """Tuples hash by what they hold: dicts and sets that have the changed ones as keys are filled again."""
+        things = self.scan.heap("tuples that are keys")
+        own |= {id(things), id(changed), id(self.tuples)}
+        for holder, _ in list(holders(changed, things, own)):
+            if type(holder) is tuple:
+                changed.append(holder)
+        ids = set(map(id, changed))
+        for holder, _ in holders(changed, things, own):
+            if isa(holder, dict) and not ids.isdisjoint(map(id, holder)):
+                items = list(dict.items(holder))
+                _refill(holder, items)
+                self.tx.did_keys(_refill, holder, items)
+            elif isa(holder, set) and not ids.isdisjoint(map(id, holder)):
+                before = list(holder)
+                _reset(holder, before)
+                self.tx.did_keys(_reset, holder, before)
+
     def _usual(self) -> int:
         """How many references something in the mapping has that nobody else holds."""
 
@@ -150,6 +173,8 @@ def _writer(tx: Transaction, holder: Any, hits: collections.Counter[int]) -> Cal
             return lambda chosen: _write_object(tx, holder, inside, chosen)
     if isa(holder, type):
         return lambda chosen: _write_class(tx, holder, chosen)
+    if isa(holder, frozenset):
+        return None  # it keeps their hashes
     size = _size(holder)
     count = collections.Counter(w for w in native.words(holder, size)[2:] if w in hits)
     if any(count[key] != number for key, number in hits.items()):

@@ -189,6 +189,13 @@ def _move_subclasses(edit: Edit, cls: type, classes: dict[type, type]) -> None:
         if sub in classes or sub in classes.values():
             continue
         bases = tuple(classes.get(b, b) for b in sub.__bases__)
+        if native.layout(cls) == native.layout(classes[cls]):
+            edit.tx.flush()
+            old_bases, base = sub.__bases__, sub.__base__
+            assert base is not None
+            native.set_bases(sub, bases, classes.get(base, base))
+            edit.tx.did(native.set_bases, sub, old_bases, base)
+            continue
         body = {
             n: v for n, v in vars(sub).items()
             if n not in {"__dict__", "__weakref__"} and not isa(v, types.MemberDescriptorType)

@@ -56,16 +56,24 @@ def _chain(awaitable: Any) -> Iterator[Any]:
         )
 
 
-def running_line(module: types.ModuleType) -> int | None:
-    """The line that the body of a module is at, while it runs."""
+def running_body(module: types.ModuleType) -> tuple[int, types.FrameType] | None:
+    """The thread and the frame in which the body of a module is still running."""
     space = vars(module)
-    for top in sys._current_frames().values():
+    for ident, top in sys._current_frames().items():
         frame: types.FrameType | None = top
         while frame is not None:
             if frame.f_globals is space and frame.f_code.co_name == "<module>" and frame.f_locals is space:
-                return frame.f_lineno
+                return ident, frame
             frame = frame.f_back
     return None
+
+
+def bodies(modules: Iterable[types.ModuleType | None]) -> Iterator[Straggler]:
+    """Modules whose bodies still run: their top level goes on in old code."""
+    names = {t.ident: t.name for t in threading.enumerate()}
+    for module in modules:
+        if module is not None and (found := running_body(module)) is not None:
+            yield Straggler("thread", names.get(found[0], str(found[0])), *_where(found[1].f_code, found[1]))
 
 
 def threads() -> Iterator[Straggler]:
@@ -100,7 +108,7 @@ def _where(code: types.CodeType, frame: types.FrameType | None) -> tuple[str, st
 
 def after_edit(edit: Edit) -> list[Straggler]:
     """Those that can be named without looking at the heap."""
-    found = [*threads(), *tasks()]
+    found = [*threads(), *tasks(), *bodies(each.record.module for each in edit.plans)]
     for each in edit.holders.suspended:
         code = functions.suspended_code(each)
         if code is not None and is_stale(code) and not isa(each, types.CoroutineType):

@@ -7,6 +7,8 @@ bore its name before anybody sees it.
 
 from __future__ import annotations
 
+import __future__
+
 import ast
 import builtins
 import types
@@ -286,6 +288,8 @@ class Scope:
             from . import classes
 
             classes.run(self, step, node)
+        elif isa(node, ast.If) and isa(step.before, ast.If) and self._run_branch(step, node, step.before):
+            pass
         elif isa(node, (ast.Assign, ast.AnnAssign)):
             self._run_assignment(step, node)
         elif outline.is_docstring(node) and step.new is not None and step.new.start == node.lineno:
@@ -299,6 +303,29 @@ class Scope:
             rest = plan.names_kept(self.plan.text) if not self.path else self.bound_now()
             for name in step.old.binds - {step.was} - (step.new.binds if step.new else frozenset()) - rest:
                 self.drop(name, node.lineno)
+
+    def _run_branch(self, step: Step, node: ast.If, before: ast.If) -> bool:
+        """Statements under a condition that did not change and can be asked again are taken one by one."""
+        if ast.dump(node.test) != ast.dump(before.test) or step.again:
+            return False
+        if "TYPE_CHECKING" in ast.dump(node.test):
+            holds = False
+        elif values.is_pure(node.test, self.look):
+            holds = bool(self.evaluate(node.test))
+        else:
+            return False
+        assert step.old is not None
+        assert step.new is not None
+        old, new = (outline.statements(n.body if holds else n.orelse) for n in (before, node))
+        outline.spread(step.old.codes, old)
+        outline.spread(step.new.codes, new)
+        steps = plan.pair(old, new)
+        for each in steps:
+            each.kind = "body" if each.kind == "same" else each.kind
+        outer = self.last, self.last_before
+        self.take(steps)
+        self.last, self.last_before = outer
+        return True
 
     def bound_now(self) -> set[str]:
         return {name for statement in self.path[-1].body for name in outline.bound(statement)}
@@ -320,7 +347,7 @@ class Scope:
                 if function.__code__ is not old:
                     continue
                 documented = function.__doc__
-                change = Change(old, new, _node_of(before, old), _node_of(after, new), bool(self.plan.text.flags & 0x1000000))
+                change = Change(old, new, _node_of(before, old), _node_of(after, new), *self._strings())
                 why = functions.apply(self.tx, function, change, self._evaluator(new), self._supplier(function))
                 if why:
                     self.edit.keep(self, function.__qualname__.removeprefix(self.qualname + "."), new.co_firstlineno, why)
@@ -331,6 +358,12 @@ class Scope:
             name = _name(step.node)
             self.edit.change("changed", self, name, step.new.start)
             self._clear_caches(step)
+
+    def _strings(self) -> tuple[bool, bool]:
+        """Are annotations kept as strings, and is that new?"""
+        bit = __future__.annotations.compiler_flag
+        now, before = self.plan.text.flags & bit, self.plan.record.text.flags & bit
+        return bool(now), now != before
 
     def _document_wrappers(self, step: Step, function: FunctionType, old: str | None, new: str | None) -> None:
         """What functools.wraps had copied from a function."""

@@ -68,7 +68,7 @@ def _belongs(scope: Scope, name: str, live: Any, step: Step) -> bool:
     if isa(live, FunctionType) and step.old is not None and any(live.__code__ is c for c in step.old.codes):
         return True
     before = scope.last_before.get(name)
-    if before is not None and before is not step and before.kind != "gone":
+    if before is not None and before is not step and before.new is not None and name in before.new.binds:
         return False  # it belongs to another statement of that name
     if not scope.path and scope.put.get(name, id(live)) != id(live):
         return False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from typing import Any
 
 from .lost import Lost
@@ -25,13 +25,18 @@ def filler(cls: type, makers: Mapping[str, Maker], keep: Callable[[Any, dict[str
 
     def fill(obj: Any, names: tuple[str, ...], values: list[Any]) -> None:
         basic(obj, names, values)
-        for name, make in makers.items():
-            if name not in names:
-                object.__setattr__(obj, name, make())
+        fill_defaults(obj, makers, names)
         if keep is not None:
             keep(obj, dict(zip(names, values, strict=True)))
 
     return fill
+
+
+def fill_defaults(obj: Any, makers: Mapping[str, Maker], stored: Container[str]) -> None:
+    """Make what has a default and was not stored."""
+    for name, make in makers.items():
+        if name not in stored:
+            object.__setattr__(obj, name, make())
 
 
 def _basic(cls: type) -> Fill:
@@ -117,3 +122,10 @@ def as_dict(state: Any) -> dict[str, Any]:
 def _is_error_state(state: Any) -> bool:
     """Whether it is what `reducers` makes for an exception: ("error", args, attributes)."""
     return isinstance(state, tuple) and state[:1] == ("error",)
+
+
+def put_back(obj: Any, state: dict[str, Any]) -> None:
+    """The stored attributes as they were, after a hook failed half-way."""
+    if hasattr(obj, "__dict__"):
+        obj.__dict__.clear()
+    (_by_slots if slots(type(obj)) else _by_dict)(obj, tuple(state), list(state.values()))

@@ -226,7 +226,7 @@ class _Child:
             async with asyncio.timeout(limit):
                 await ended.wait()
         except TimeoutError:
-            raise _ChildFailed(f"the child {self._pid} was not done after {limit:.0f} s and was killed") from None
+            raise _ChildFailed(f"the child {self._pid} was not done after {limit:g} s and was killed") from None
         finally:
             loop.remove_reader(self._pipe)
             os.close(self._pipe)

@@ -48,14 +48,23 @@ class Asleep:
 
     def make(self, cls: type, args: tuple[Any, ...]) -> Any:
         """An instance that sleeps."""
-        sleeping = self._classes.get(cls)
-        if sleeping is None:
-            sleeping = _sleeping(cls)
-            self._classes[cls], self._real[sleeping] = sleeping, cls
+        sleeping = self.sleeping(cls)
         obj = sleeping.__new__(sleeping, *args)
         if type(obj) is sleeping:
             self._objects.append(obj)
         return obj
+
+    def sleeping(self, cls: type) -> type:
+        """The class of the instances of `cls` that sleep."""
+        sleeping = self._classes.get(cls)
+        if sleeping is None:
+            sleeping = _sleeping(cls)
+            self._classes[cls], self._real[sleeping] = sleeping, cls
+        return sleeping
+
+    def adopt(self, obj: Any) -> None:
+        """Wake this one too."""
+        self._objects.append(obj)
 
     def real(self, cls: type) -> type:
         """The class that instances of `cls` will have when they wake."""
@@ -70,9 +79,9 @@ class Asleep:
         if not self._objects:
             return
         kinds = frozenset(self._classes.values())
-        self._holders = [(holder, list(holder)) for holder in holders(kinds)]
+        self._holders = [(holder, list(holder)) for holder in holders(kinds, gc.get_objects(generation=0))]
         for obj in self._objects:
-            object.__setattr__(obj, "__class__", self._real[type(obj)])
+            object.__setattr__(obj, "__class__", self._real.get(type(obj), type(obj)))
         self._objects.clear()
         self.again()
 
@@ -82,11 +91,11 @@ class Asleep:
             rehash(holder, order)
 
 
-def holders(kinds: frozenset[type]) -> list[Any]:
-    """The young dicts and sets with keys of these classes, alone or inside tuples and frozensets; inner ones first."""
+def holders(kinds: frozenset[type], among: list[Any]) -> list[Any]:
+    """The dicts and sets with keys of these classes, alone or inside tuples and frozensets; inner ones first."""
     suspects = kinds | {tuple, frozenset}
     found: list[Any] = []
-    for obj in gc.get_objects(generation=0):
+    for obj in among:
         if isinstance(obj, dict):
             keys: Any = dict.keys(obj)
         elif isinstance(obj, set | frozenset):

@@ -12,10 +12,11 @@ from ..errors import SnapshotError, UpgradeRefused
 from . import quarantine
 from .bare import BareReader
 from .container import MAGIC, Container, Writer
+from .filling import put_back
 from .manifest import describe
 from .pickling import dump
 from .schema import steps
-from .unpickling import Outcome, Problem, Reader, put_back, without_collector
+from .unpickling import Outcome, Problem, Reader, without_collector
 from .walk import paths_to
 
 

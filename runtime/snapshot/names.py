@@ -15,23 +15,18 @@ def full_name(thing: Any) -> str:
 
 
 def look_up(module: str, qualname: str) -> object:
-    """What that name means in the modules that are loaded; MISSING when nothing."""
-    found: object = sys.modules.get(module, MISSING)
-    for part in qualname.split("."):
-        if found is MISSING:
-            return MISSING
-        # Not getattr: a module's __getattr__ or a metaclass would run for a mere look.
-        found = _own(found, part)
-    return found
+    """What that name means in the modules that are loaded; MISSING when nothing.
 
-
-def _own(holder: object, name: str) -> object:
-    if isinstance(holder, type):
-        found = vars(holder).get(name, MISSING)
+    Through classes only: `logging:os.system` is nothing, whatever `logging` has imported.
+    """
+    first, *rest = qualname.split(".")
+    found: object = vars(sys.modules[module]).get(first, MISSING) if module in sys.modules else MISSING
+    for part in rest:
+        # Not getattr: a metaclass or a descriptor would run for a mere look.
+        found = vars(found).get(part, MISSING) if isinstance(found, type) else MISSING
         if isinstance(found, staticmethod):
-            return found.__func__
-        return found
-    return getattr(holder, "__dict__", {}).get(name, MISSING)
+            found = found.__func__
+    return found
 
 
 def is_named(thing: Any) -> bool:

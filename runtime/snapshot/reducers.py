@@ -31,9 +31,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from . import names, parts, quarantine
-from .lost import Lost, LostFunction
+from .lost import Lost, LostFunction, LostMethod
 from .parts import WEAK
-from .schema import has_plain_state, is_ordinary, slots, transient
+from .schema import has_plain_state, is_ordinary, needs_state_for_hash, slots, transient
 from .walk import ATOMS
 
 if TYPE_CHECKING:
@@ -156,7 +156,8 @@ class Table(dict[type, Reducer]):
             _LOCK: lambda _: (parts.lock, ()),
             _RLOCK: lambda _: (parts.rlock, ()),
             queue.SimpleQueue: self._simple_queue,
-            LostFunction: lambda gone: self.find(*gone.name.split(":")),
+            LostMethod: lambda gone: (parts.method, (gone.owner, gone.name)),
+            LostFunction: self._lost_function,
             contextvars.ContextVar: lambda var: self._dumper.refuse(var, "a context variable that no module names"),
         })  # fmt: skip
         self.update(dict.fromkeys(_METHODS_IN_C, self._slot))
@@ -250,6 +251,7 @@ class Table(dict[type, Reducer]):
 
     def _class(self, cls: Any) -> Any:
         if issubclass(cls, Lost):
+            self._dumper.contents.classes[cls.__lost__] = cls.__lineage__
             return self.find(*cls.__lost__.split(":"))
         if not names.is_named(cls):
             return self._dumper.refuse(cls, f"no module leads to it as {names.full_name(cls)}", kind="class")
@@ -353,7 +355,7 @@ class Table(dict[type, Reducer]):
         ref = self.ref(cls)
         if type(ref) is tuple:  # refused, and None in its place
             return lambda _: self.nothing
-        maker: Any = parts.hashed if _has_own_hash(cls) else copyreg.__newobj__ if ref is cls else parts.new  # type: ignore[attr-defined]
+        maker: Any = parts.hashed if needs_state_for_hash(cls) else copyreg.__newobj__ if ref is cls else parts.new  # type: ignore[attr-defined]
         args, append, nested, slow = (ref,), self._dumper.queue.append, self._nested, self._queue
 
         def shell(obj: Any) -> Any:
@@ -457,7 +459,7 @@ class Table(dict[type, Reducer]):
         """The call that makes an instance, with all classes in it written by name where that is needed."""
         if func is copyreg.__newobj__:  # type: ignore[attr-defined]
             ref = self.ref(args[0])
-            if _has_own_hash(cls):
+            if needs_state_for_hash(cls):
                 self._dumper.contents.hashed.add(names.full_name(cls))
                 return parts.hashed, (ref, *args[1:])
             return (func, args) if ref is args[0] else (parts.new, (ref, *args[1:]))
@@ -536,6 +538,10 @@ class Table(dict[type, Reducer]):
         self._reducing.discard(id(end.obj))
         return self.nothing
 
+    def _lost_function(self, gone: LostFunction) -> Any:
+        self._dumper.contents.functions.add(gone.name)
+        return self.find(*gone.name.split(":"))
+
     def quarantined(self) -> tuple[Any, ...]:
         """The objects whose upgrade failed when they were loaded, with the schemas that their state still has."""
         places = self._places()
@@ -543,24 +549,19 @@ class Table(dict[type, Reducer]):
 
     def _lost(self, cls: type[Lost]) -> Reducer:
         name = self._name(*cls.__lost__.split(":"))
-        self._dumper.contents.classes[cls.__lost__] = cls.__lineage__
-        if cls.__hashed__:
-            self._dumper.contents.hashed.add(cls.__lost__)
 
         def reduce(obj: Any) -> Any:
             self._queue(obj)
             maker, args = obj._lost_call
-            if maker == "call":
-                return name, args
-            return getattr(parts, maker), (name, *args)
+            if isinstance(maker, LostFunction):
+                return maker, args
+            self._dumper.contents.classes[cls.__lost__] = cls.__lineage__
+            if maker == "hashed":
+                self._dumper.contents.hashed.add(cls.__lost__)
+            return (name, args) if maker == "call" else (getattr(parts, maker), (name, *args))
 
         self.entries[cls] = lambda obj: obj._lost_state if obj._lost_state is not None else obj.kept()
         return reduce
-
-
-def _has_own_hash(cls: type) -> bool:
-    """Whether the hash of an instance needs its state."""
-    return cls.__hash__ is not None and not isinstance(cls.__hash__, types.WrapperDescriptorType)
 
 
 def _reduces_in_python(cls: type) -> bool:

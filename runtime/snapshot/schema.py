@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+import types
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -76,6 +77,11 @@ def is_ordinary(cls: Any) -> bool:
 def has_plain_state(cls: Any) -> bool:
     """Whether the state of instances is their attributes."""
     return cls.__getstate__ is object.__getstate__
+
+
+def needs_state_for_hash(cls: type) -> bool:
+    """Whether the hash of an instance is computed in Python, from its state."""
+    return cls.__hash__ is not None and not isinstance(cls.__hash__, types.WrapperDescriptorType)
 
 
 def slots(cls: type) -> list[str]:

@@ -20,11 +20,11 @@ from typing import Any, BinaryIO
 
 from ..errors import SnapshotError, UpgradeRefused
 from . import names, parts
-from .filling import Fill, as_dict, fill_own, filler
+from .filling import Fill, as_dict, fill_defaults, fill_own, filler, put_back
 from .hashes import Asleep
-from .lost import Lost, LostFunction, lost_class
+from .lost import Lost, LostFunction, LostMethod, lost_class
 from .parts import DICT, LIST, SET, STATE, VALUE, WEAK
-from .schema import Lineage, Lowered, Step, defaults, lineage, steps
+from .schema import Lineage, Lowered, Maker, Step, defaults, is_ordinary, lineage, needs_state_for_hash, steps
 
 _intern = sys.intern
 _CONTAINERS: dict[int, type] = {LIST: list, DICT: dict, SET: set}
@@ -79,8 +79,13 @@ class Reader(pickle.Unpickler):
         self._lineages: dict[str, Lineage] = {
             name: [(base, number) for base, number in entry["mro"]] for name, entry in manifest["classes"].items()
         }
+        self._counts = {name: entry["count"] for name, entry in manifest["classes"].items()}
         self._hashed = {name for name, entry in manifest["classes"].items() if entry.get("hashed")}
         self._former: dict[str, type] | None = None
+        self._lost_functions: list[LostFunction] = []
+        self._asleep = Asleep()
+        #: Sleeping classes that the stream makes instances of without knowing it.
+        self._dozing: set[type] = set()
         self._found: dict[tuple[str, str], Any] = {}
         #: By class of today: under which name it was stored.
         self._stored_as: dict[type, str] = {}
@@ -99,10 +104,10 @@ class Reader(pickle.Unpickler):
             self.member,
             self.fresh,
             self.module,
+            self.method,
         )
         self._own = {func.__name__: func for func in own}
         self._containers: dict[int, Any] = {}
-        self._asleep = Asleep()
         self._fillers: dict[type, Fill] = {}
         self._fields = {name: frozenset(entry.get("fields", ())) for name, entry in manifest["classes"].items()}
         self._planned: dict[type, list[Step] | Lowered] = {}
@@ -131,7 +136,7 @@ class Reader(pickle.Unpickler):
         if kind == "name":
             return self.find(*rest)
         if kind == "method":
-            return parts.method(*rest)
+            return self.method(*rest)
         if kind == "none":
             return None
         raise SnapshotError(f"the stream asks for {pid!r}, which no midair writes")
@@ -165,6 +170,15 @@ class Reader(pickle.Unpickler):
         self._found[module, qualname] = found
         if isinstance(found, type):
             self._stored_as[found] = name
+            if self._gained_hash(name, found):
+                sleeping = self._found[module, qualname] = self._asleep.sleeping(found)
+                self._dozing.add(sleeping)
+
+    def _gained_hash(self, name: str, cls: type) -> bool:
+        """Whether instances were saved as keys of any kind are, though today their hash needs their state."""
+        return (
+            bool(self._counts.get(name)) and name not in self._hashed and is_ordinary(cls) and needs_state_for_hash(cls)
+        )
 
     def _former_names(self) -> dict[str, type]:
         if self._former is None:
@@ -174,8 +188,9 @@ class Reader(pickle.Unpickler):
     def _stand_in(self, name: str, *, is_class: bool) -> Any:
         self.outcome.lost[name] = 0
         if is_class:
-            return lost_class(name, self._lineages[name], hashed=name in self._hashed)
-        return LostFunction(name)
+            return lost_class(name, self._lineages[name])
+        self._lost_functions.append(LostFunction(name))
+        return self._lost_functions[-1]
 
     def _today(self, name: str) -> str:
         """What a class that was stored under this name is called now."""
@@ -213,6 +228,17 @@ class Reader(pickle.Unpickler):
             return self._lost(cls, "fresh", (base, *args))
         return parts.fresh(cls, base, *args)
 
+    def method(self, owner: Any, name: str) -> Any:
+        if not isinstance(owner, Lost) and not (isinstance(owner, type) and issubclass(owner, Lost)):
+            try:
+                return parts.method(owner, name)
+            except AttributeError:
+                pass
+        cls = owner if isinstance(owner, type) else type(owner)
+        full = f"{getattr(cls, '__lost__', names.full_name(cls))}.{name}"
+        self.outcome.lost[full] = self.outcome.lost.get(full, 0) + 1
+        return LostMethod(owner, name)
+
     def _lost(self, cls: type[Lost], maker: str, args: tuple[Any, ...]) -> Lost:
         obj = cls.__new__(cls)
         obj._lost_call = (maker, args)
@@ -236,6 +262,8 @@ class Reader(pickle.Unpickler):
         while type(flat := self.load()) is list:
             self._fill(flat)
         self._asleep.wake()
+        for function in self._lost_functions:
+            function.reading = False
         self._exceptions_to_lineage(flat)
         return first[0]
 
@@ -289,11 +317,14 @@ class Reader(pickle.Unpickler):
             self._count_lost(obj)
             return
         cls = self._asleep.real(type(obj))
+        if type(obj) in self._dozing:
+            self._asleep.adopt(obj)
         try:
             fill_own(obj, state, items, pairs)
         except Exception as error:  # noqa: BLE001 - a user's __setstate__ may raise anything; the policy decides
             self.outcome.quarantined.append((obj, "__setstate__", error))
             return
+        fill_defaults(obj, self._makers(cls), as_dict(state))
         if self._wants_hooks(cls):
             self._keep(obj, as_dict(state))
 
@@ -302,11 +333,23 @@ class Reader(pickle.Unpickler):
         if issubclass(cls, Lost):
             fill = filler(cls, {}, lambda obj, _: self._count_lost(obj))
         else:
-            stored = self._fields.get(self._stored_as.get(cls, ""), frozenset())
-            makers = {name: make for name, make in defaults(cls).items() if name not in stored}
-            fill = filler(cls, makers, self._keep if self._wants_hooks(cls) else None)
+            fill = filler(cls, self._makers(cls), self._keep if self._wants_hooks(cls) else None)
+            if kind in self._dozing:
+                fill = self._then_wake(fill)
         self._fillers[kind] = fill
         return fill
+
+    def _then_wake(self, fill: Fill) -> Fill:
+        def both(obj: Any, stored: tuple[str, ...], values: list[Any]) -> None:
+            fill(obj, stored, values)
+            self._asleep.adopt(obj)
+
+        return both
+
+    def _makers(self, cls: type) -> dict[str, Maker]:
+        """Defaults for the fields that a class got since its instances were stored."""
+        stored = self._fields.get(self._stored_as.get(cls, ""), frozenset())
+        return {name: make for name, make in defaults(cls).items() if name not in stored}
 
     def _count_lost(self, obj: Lost) -> None:
         self.outcome.lost[obj.__lost__] += 1
@@ -380,15 +423,6 @@ class Reader(pickle.Unpickler):
                 resume(obj, space)
             except Exception as error:  # noqa: BLE001 - a user's hook may raise anything; the policy decides
                 self.outcome.quarantined.append((obj, "__resume__", error))
-
-
-def put_back(obj: Any, state: dict[str, Any]) -> None:
-    """The stored attributes as they were, after a hook failed half-way."""
-    if hasattr(obj, "__dict__"):
-        obj.__dict__.clear()
-    fill_own(obj, None, None, None)
-    filler_of = filler(type(obj), {}, None)
-    filler_of(obj, tuple(state), list(state.values()))
 
 
 _PARTS: dict[str, Callable[..., Any]] = {

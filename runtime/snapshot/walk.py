@@ -10,7 +10,7 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from .lost import Lost
+from .lost import Lost, LostFunction, LostMethod
 from .parts import padded
 from .schema import has_plain_state, is_ordinary, slots, transient
 
@@ -53,6 +53,10 @@ def _look(cls: Any) -> Callable[[Any], Iterable[Child]]:
         return lambda bound: ((".__self__", bound.__self__),)
     if cls is functools.partial:
         return lambda part: ((".func", part.func), (".args", part.args), (".keywords", part.keywords))
+    if cls is LostMethod:
+        return lambda gone: ((".__self__", gone.owner),)
+    if issubclass(cls, LostFunction):
+        return lambda _: ()
     if issubclass(cls, Lost):
         return _of_lost
     return _of_instance

@@ -79,7 +79,7 @@ class Outgoing:
             if self.msgid:
                 tags["msgid"] = self.msgid
             if self.bot:
-                tags["bot"] = ""
+                tags["bot"] = tags["draft/bot"] = ""  # the second for clients of before it was settled
             if self.tags:
                 tags.update(self.tags)
         return tags
@@ -108,7 +108,9 @@ class Client:
     #: Services and bots of the space are clients too, but do not count as users and do not time out.
     is_bot = False
 
-    def __init__(self, network: Network, address: str, *, host: str = "", secure: bool = False, certfp: str = "") -> None:
+    def __init__(
+        self, network: Network, address: str, *, host: str = "", secure: bool = False, certfp: str = ""
+    ) -> None:
         now = network.now()
         self.network = network
         self.address = address

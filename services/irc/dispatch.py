@@ -51,7 +51,21 @@ MODULES = (
 )
 
 #: Commands that make sense before NICK and USER are done.
-EARLY = {"PASS", "NICK", "USER", "QUIT", "PING", "PONG", "CAP", "AUTHENTICATE", "REGISTER", "VERIFY", "NOTICE", "METADATA", "BATCH"}
+EARLY = {
+    "PASS",
+    "NICK",
+    "USER",
+    "QUIT",
+    "PING",
+    "PONG",
+    "CAP",
+    "AUTHENTICATE",
+    "REGISTER",
+    "VERIFY",
+    "NOTICE",
+    "METADATA",
+    "BATCH",
+}
 
 #: How many parameters a command needs; where it is not named: none.
 NEEDS = {
@@ -100,21 +114,27 @@ def handle(net: Network, client: Client, line: bytes) -> None:
     """Do what one line from a client asks."""
     client.last_heard = net.now()
     client.pinged = False
+    if client.closing:
+        return
+    message, bad = None, None
     try:
         message = parse(line)
-    except BadLine as bad:
-        _refuse(client, bad)
+    except BadLine as error:
+        bad = error
+    known: BadLine | Message | None = bad or message
+    if known is None:
         return
-    if message is None or client.closing:
-        return
-    label = message.tags.get("label", "") if message.tags and "labeled-response" in client.caps else ""
+    label = known.tags.get("label", "") if known.tags and "labeled-response" in client.caps else ""
     if label and len(label) <= 64:
         client.begin_label(label)
     net.acting = client
     try:
-        run(net, client, message)
+        if message:
+            run(net, client, message)
+        elif bad:
+            _refuse(client, bad)
     except Exception:
-        client.reply(n.ERR_UNKNOWNERROR, message.command, text="An error in the server; it has been logged")
+        client.reply(n.ERR_UNKNOWNERROR, known.command, text="An error in the server; it has been logged")
         raise
     finally:
         _done(net, client)

@@ -23,11 +23,12 @@ class BadLine(ProtocolError):
     Args:
         kind: "too-long", "not-utf8" or "bad-character".
         command: what is readable of its command, or "*".
+        tags: its tags, where those could be read.
     """
 
-    def __init__(self, kind: str, command: str = "*") -> None:
+    def __init__(self, kind: str, command: str = "*", tags: dict[str, str] | None = None) -> None:
         super().__init__(f"line dropped ({kind}), command {command!r}")
-        self.kind, self.command = kind, command
+        self.kind, self.command, self.tags = kind, command, tags or {}
 
 
 class Message:
@@ -65,13 +66,13 @@ def parse(line: bytes) -> Message | None:
         except UnicodeDecodeError:
             raise BadLine("not-utf8", _command_of(line)) from None
     if len(line) > MAX_BODY:
-        raise BadLine("too-long", _command_of(line))
+        raise BadLine("too-long", _command_of(line), tags)
     try:
         text = line.decode()
     except UnicodeDecodeError:
-        raise BadLine("not-utf8", _command_of(line)) from None
+        raise BadLine("not-utf8", _command_of(line), tags) from None
     if "\0" in text or "\r" in text:
-        raise BadLine("bad-character", _command_of(line))
+        raise BadLine("bad-character", _command_of(line), tags)
     return _parse_text(text, tags)
 
 

@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
-from . import modes
-from ...version import __version__
+from midair.version import __version__
+
 from . import modes
 from .accounts import Accounts
 from .channel import Channel
@@ -273,6 +273,7 @@ class Network:
             return
         if farewell:
             client.captured = None
+            client.label = ""
             client.send("", "ERROR", text=f"Closing link: {client.address} ({reason})")
         client.closing = reason or "closed"
         if client.registered:
@@ -389,8 +390,12 @@ class Network:
             client.modes.add("r")
             self.accounts.seen(account, self.now())
             who = client.prefix if client.nick else "*"
-            client.reply("900", who if client.user else f"{client.nick or '*'}!*@{client.host}", account,
-                         text=f"You are now logged in as {account}")
+            client.reply(
+                "900",
+                who if client.user else f"{client.nick or '*'}!*@{client.host}",
+                account,
+                text=f"You are now logged in as {account}",
+            )
         else:
             client.modes.discard("r")
             client.reply("901", client.prefix if client.user else "*!*@*")
@@ -470,9 +475,7 @@ class Network:
             follow_up(self, client, then, result, context)
 
 
-def _item(
-    client: Client, command: str, target: str, params: tuple[str, ...], out: Outgoing, text: str | None
-) -> Item:
+def _item(client: Client, command: str, target: str, params: tuple[str, ...], out: Outgoing, text: str | None) -> Item:
     return Item(
         out.msgid, out.at, client.prefix, client.account, command, target, text, params, dict(out.tags or {}), out.bot
     )

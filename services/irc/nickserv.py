@@ -100,7 +100,7 @@ class NickServ(Bot):
 
         if not client.account:
             self.answer(client, "Log in first.")
-        elif not words or not PASSWORD_LEAST <= len(words[0]) or len(words[0].encode()) > accounts.PASSWORD_LIMIT:
+        elif not words or not len(words[0]) >= PASSWORD_LEAST or len(words[0].encode()) > accounts.PASSWORD_LIMIT:
             self.answer(client, f"A password has {PASSWORD_LEAST} characters to {accounts.PASSWORD_LIMIT} bytes.")
         else:
             self.network.offload(client, accounts.make_both, (words[0],), "then_service", self.nick, "changed")

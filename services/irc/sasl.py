@@ -99,7 +99,7 @@ class ScramExchange:
             raise Refused("SCRAM final message of another exchange")
         if self._known is None:
             raise Refused("no such account")
-        auth = ",".join((self._bare, self._server_first, without_proof)).encode()
+        auth = f"{self._bare},{self._server_first},{without_proof}".encode()
         signature = hmac.digest(self._known.stored_key, auth, "sha256")
         proof = decode(proof_text)
         if len(proof) != len(signature):

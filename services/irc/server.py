@@ -33,17 +33,6 @@ MOTD_LINES = 200
 class Irc(Service):
     """IRC: channels, accounts and history for every client, edited while people talk
 
-    Args:
-        port: where clients connect; 0 for any that is free.
-        host: loopback unless said otherwise.
-        name: of the server, with a dot in it.
-        title: of the network.
-        motd: path of a file with the message of the day; read again when it changes.
-        cert, key: paths of a certificate and its key, for TLS; read again when they change.
-        tls_port: where clients connect over TLS; the same as port: only there.
-        client_ca: path of the authorities whose client certificates log in (SASL EXTERNAL).
-        ws_host, ws_port: where websocket clients connect; None: nowhere.
-
     Across a rebuild: everybody stays connected, in the channels they are in.
     In a snapshot: accounts, channels with topics, modes and lists, history, bots and bans; nobody's connection.
     """
@@ -73,6 +62,19 @@ class Irc(Service):
         ws_host: str = "127.0.0.1",
         ws_port: int | None = None,
     ) -> None:
+        """Make a network of one server.
+
+        Args:
+            port: where clients connect; 0 for any that is free.
+            host: loopback unless said otherwise.
+            name: of the server, with a dot in it.
+            title: of the network.
+            motd: path of a file with the message of the day; read again when it changes.
+            cert, key: paths of a certificate and its key, for TLS; read again when they change.
+            tls_port: where clients connect over TLS; the same as port: only there.
+            client_ca: path of the authorities whose client certificates log in (SASL EXTERNAL).
+            ws_host, ws_port: where websocket clients connect; None: nowhere.
+        """
         self.port, self.host, self.motd = port, host, motd
         self.cert, self.key, self.tls_port, self.client_ca = cert, key, tls_port, client_ca
         self.ws_host, self.ws_port = ws_host, ws_port
@@ -95,7 +97,7 @@ class Irc(Service):
         if self.cert:
             self._certificate = tls.Certificate(self.cert, self.key, self.client_ca)
             await self.listen(self.tls_port, IrcConnection, host=self.host, ssl=self._certificate.context)
-        if not self.cert or self.tls_port != self.port:
+        if not self.cert or self.tls_port != self.port or not self.port:
             await self.listen(self.port, IrcConnection, host=self.host)
         if self.ws_port is not None:
             from .websocket import WebSocketConnection
@@ -248,14 +250,16 @@ class Irc(Service):
         parser.add_argument("--name", default="", help="of the network; with a dot in it, of the server too")
         parser.add_argument("--server-name", default="", help=f"of the server (or {NAME_VARIABLE})")
         parser.add_argument("--motd", default="", metavar="FILE", help="message of the day")
-        parser.add_argument("--oper", default="", metavar="NAME", help=f"an operator (or {OPER_VARIABLE}=name:password)")
+        parser.add_argument(
+            "--oper", default="", metavar="NAME", help=f"an operator (or {OPER_VARIABLE}=name:password)"
+        )
         parser.add_argument(
             "--password-file",
             default="",
             metavar="F",
             help="with --oper the operator's password, else the one that clients must give",
         )
-        parser.add_argument("--tls", nargs="+", default=[], metavar="CERT KEY [PORT]", help="TLS (default port: 6697)")
+        parser.add_argument("--tls", nargs="+", default=[], metavar=("CERT", "KEY [PORT]"), help="TLS (port: 6697)")
         parser.add_argument("--client-ca", default="", metavar="FILE", help="authorities of client certificates")
         parser.add_argument("--sts", type=int, default=0, metavar="SECONDS", help="have clients insist on TLS from now")
         parser.add_argument("--ws", default="", metavar="HOST:PORT", help="websocket clients")

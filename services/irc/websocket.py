@@ -37,7 +37,8 @@ class WebSocketConnection(IrcConnection):
         if self._lines:
             self._work_off()
         if self.inbox and not self._held:
-            data, _ = bytes(self.inbox), self.inbox.clear()
+            data = bytes(self.inbox)
+            self.inbox.clear()
             self._protocol.receive_data(data)
             for event in self._protocol.events_received():
                 if isinstance(event, Request):
@@ -100,7 +101,7 @@ class WebSocketConnection(IrcConnection):
         super().close()
 
 
-def _choose(protocol: ServerProtocol, offered: object) -> Subprotocol | None:
+def _choose(_: ServerProtocol, offered: object) -> Subprotocol | None:
     """Take the first of ours that the client names; none is fine, and means text."""
     names = list(offered) if isinstance(offered, list | tuple) else []
     return next((name for name in names if name in {TEXT, BINARY}), None)

@@ -56,6 +56,7 @@ WORDS = {
 }
 """The vocabulary of the dialect "pb"."""
 
+_POSITIVE, _WITH_PAYLOAD = (INT, LONGINT), (STRING, FLOAT)
 _double = struct.Struct("!d")
 _BIGGEST = 1 << (7 * MAX_PREFIX)
 
@@ -77,6 +78,7 @@ def _number(digits: bytes | bytearray) -> int:
     return number
 
 
+_ONE = [bytes((number,)) for number in range(0x80)]
 _SMALL = [_digits(number) + b"\x81" for number in range(1024)]
 _SPOKEN = {word: _digits(number) + b"\x87" for word, number in WORDS.items()}
 _HEARD = {number: word for word, number in WORDS.items()}
@@ -104,42 +106,46 @@ def encode(expression: list[Any] | bytes, *, vocabulary: bool) -> bytes:
         NotSendable: another type, an integer of 448 bits or more, or a string or list longer than 655360.
     """
     parts: list[bytes] = []
-    _encode(expression, parts, _SPOKEN if vocabulary else {})
+    spoken = _SPOKEN if vocabulary else {}
+    if type(expression) is bytes:
+        return spoken.get(expression) or _encode_string(expression)
+    _encode_list(expression, parts, spoken)
     return b"".join(parts)
 
 
-def _encode(expression: Any, parts: list[bytes], spoken: dict[bytes, bytes]) -> None:
-    kind = type(expression)
-    if kind is bytes:
-        word = spoken.get(expression)
-        if word is not None:
-            parts.append(word)
-            return
-        _check_length(expression, "string", "bytes")
-        parts.append(_digits(len(expression)) + b"\x82" + expression)
-    elif kind is int:
-        parts.append(_encode_integer(expression))
-    elif kind is list or kind is tuple:
-        _check_length(expression, "list", "elements")
-        parts.append(_digits(len(expression)) + b"\x80")
-        for element in expression:
-            _encode(element, parts, spoken)
-    elif kind is float:
-        parts.append(b"\x84" + _double.pack(expression))
-    else:
-        raise NotSendable(f"banana has no form for {kind.__name__}")
+def _encode_list(expression: Any, parts: list[bytes], spoken: dict[bytes, bytes]) -> None:
+    length = len(expression)
+    if length > MAX_LENGTH:
+        raise _too_long("list", length, "elements")
+    parts.append((_ONE[length] if length < 0x80 else _digits(length)) + b"\x80")
+    for element in expression:
+        kind = type(element)
+        if kind is bytes:
+            parts.append(spoken.get(element) or _encode_string(element))
+        elif kind is int:
+            parts.append(_SMALL[element] if 0 <= element < 1024 else _encode_integer(element))
+        elif kind is list or kind is tuple:
+            _encode_list(element, parts, spoken)
+        elif kind is float:
+            parts.append(b"\x84" + _double.pack(element))
+        else:
+            raise NotSendable(f"banana has no form for {kind.__name__}")
 
 
-def _check_length(expression: bytes | list[Any] | tuple[Any, ...], what: str, unit: str) -> None:
-    if len(expression) > MAX_LENGTH:
-        raise NotSendable(
-            f"a {what} of {len(expression)} {unit} does not fit a banana message (at most {MAX_LENGTH}); stream it instead"
-        )
+def _encode_string(string: bytes) -> bytes:
+    length = len(string)
+    if length > MAX_LENGTH:
+        raise _too_long("string", length, "bytes")
+    return (_ONE[length] if length < 0x80 else _digits(length)) + b"\x82" + string
+
+
+def _too_long(what: str, length: int, unit: str) -> NotSendable:
+    return NotSendable(
+        f"a {what} of {length} {unit} does not fit a banana message (at most {MAX_LENGTH}); stream it instead"
+    )
 
 
 def _encode_integer(number: int) -> bytes:
-    if 0 <= number < 1024:
-        return _SMALL[number]
     if not -_BIGGEST < number < _BIGGEST:
         raise NotSendable(f"an integer of {number.bit_length()} bits does not fit a banana message (at most 448)")
     if number >= 0:
@@ -161,7 +167,7 @@ class Decoder:
         self.limits = limits
         self.vocabulary = vocabulary
         self._stack: list[tuple[list[Any], int]] = []  # open lists, each with the length it will have
-        self._size = 0  # bytes and elements of the expression under construction, so far
+        self._size = 0  # bytes and elements of the expression under construction, taken in earlier calls
         self._elements = 0
 
     def next(self, buffer: bytearray) -> list[Any] | None:
@@ -171,61 +177,83 @@ class Decoder:
             BadMessage: not banana; nothing after it can be understood.
             LimitExceeded: more than the limits allow.
         """
-        stack = self._stack
+        # The hot loop of the older encoding, hence in one piece: an element, then the lists that it completes.
+        stack, limits = self._stack, self.limits
+        room = limits.message - self._size
+        elements = self._elements
         position, end = 0, len(buffer)
+        done = 0  # up to here everything was understood
         try:
             while position < end:
-                start = position
-                while position < end and buffer[position] < 0x80:
+                number = buffer[position]
+                kind = number
+                if number < 0x80:
                     position += 1
-                digits = position - start
-                if digits > MAX_PREFIX:
-                    raise exceeded("prefix", MAX_PREFIX, "digits")
-                if position == end:
-                    position = start
-                    return None
-                kind = buffer[position]
-                number = buffer[start] if digits == 1 else _number(buffer[start:position])
+                    if position == end:
+                        return None
+                    kind = buffer[position]
+                    if kind < 0x80:
+                        start = position - 1
+                        position = _end_of_prefix(buffer, position, end)
+                        if position == end:
+                            return None
+                        kind, number = buffer[position], _number(buffer[start:position])
+                else:
+                    number = 0
                 position += 1
-                if kind == LIST:
-                    self._open(number)
-                    element: Any = []
-                    if number:
-                        stack.append((element, number))
-                        continue
-                elif kind in (STRING, FLOAT):
+                if kind in _POSITIVE:
+                    element: Any = number
+                elif kind in _WITH_PAYLOAD:
                     size = 8 if kind == FLOAT else number
                     if size > MAX_LENGTH:
                         raise exceeded("string", MAX_LENGTH, "bytes")
-                    if self._size + size > self.limits.message:
-                        raise exceeded("message", self.limits.message, "bytes")
+                    if position + size > room:
+                        raise exceeded("message", limits.message, "bytes")
                     if end - position < size:
-                        position = start
                         return None
-                    payload = bytes(buffer[position : position + size])
+                    element = bytes(buffer[position : position + size])
                     position += size
-                    element = _double.unpack(payload)[0] if kind == FLOAT else payload
+                    if kind == FLOAT:
+                        (element,) = _double.unpack(element)
+                elif kind == LIST:
+                    self._check_list(number)
+                    element = []
                 else:
                     element = self._scalar(kind, number)
-                self._count(position - start)
-                element = self._place(element)
-                if element is not None:
-                    return element  # type: ignore[no-any-return] # `_place` lets only lists out
+                done = position
+                elements += 1
+                if elements > limits.elements:
+                    raise exceeded("message", limits.elements, "elements")
+                if done > room:
+                    raise exceeded("message", limits.message, "bytes")
+                if kind == LIST and number:
+                    stack.append((element, number))
+                    continue
+                while stack:
+                    parent, length = stack[-1]
+                    parent.append(element)
+                    if len(parent) < length:
+                        break
+                    stack.pop()
+                    element = parent
+                if not stack:
+                    elements, self._size = 0, -done
+                    if type(element) is not list:
+                        raise BadMessage(f"an expression is a list, not {type(element).__name__}")
+                    return element
             return None
         finally:
-            del buffer[:position]
+            self._elements = elements
+            self._size += done
+            del buffer[:done]
 
-    def _open(self, length: int) -> None:
+    def _check_list(self, length: int) -> None:
         if length > MAX_LENGTH:
             raise exceeded("list", MAX_LENGTH, "elements")
         if len(self._stack) >= LISTS_PER_LEVEL * self.limits.nesting:
             raise exceeded("nesting", self.limits.nesting, "levels")
-        if length:
-            self._count(2)
 
     def _scalar(self, kind: int, number: int) -> int | bytes:
-        if kind in (INT, LONGINT):
-            return number
         if kind in (NEG, LONGNEG):
             return -number
         if kind == VOCAB and self.vocabulary:
@@ -235,25 +263,12 @@ class Decoder:
             raise BadMessage(f"word {number} is not in the vocabulary")
         raise BadMessage(f"0x{kind:02x} is not a type of this dialect")
 
-    def _count(self, size: int) -> None:
-        self._size += size
-        self._elements += 1
-        if self._size > self.limits.message:
-            raise exceeded("message", self.limits.message, "bytes")
-        if self._elements > self.limits.elements:
-            raise exceeded("message", self.limits.elements, "elements")
 
-    def _place(self, element: Any) -> list[Any] | None:
-        """Put a finished element into the innermost open list; close the lists it completes."""
-        stack = self._stack
-        while stack:
-            parent, length = stack[-1]
-            parent.append(element)
-            if len(parent) < length:
-                return None
-            stack.pop()
-            element = parent
-        self._size = self._elements = 0
-        if type(element) is not list:
-            raise BadMessage(f"an expression is a list, not {type(element).__name__}")
-        return element
+def _end_of_prefix(buffer: bytearray, position: int, end: int) -> int:
+    """Where a prefix ends whose second digit is at `position`."""
+    most = position + MAX_PREFIX - 1
+    while position < end and buffer[position] < 0x80:
+        position += 1
+        if position > most:
+            raise exceeded("prefix", MAX_PREFIX, "digits")
+    return position

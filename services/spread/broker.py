@@ -83,7 +83,7 @@ class Broker:
         #: Who the peer logged in as; sees what we send it by ourselves.
         self.perspective: Any = None
         self.outbox: list[bytes] = []
-        self.on_output: Callable[[], None] = _nothing
+        self.on_output: Callable[[bool], None] = _nothing
         self._waiting = 0  # bytes in the outbox
         self.gone: BaseException | None = None
         self.exports = Exports("references")
@@ -106,14 +106,15 @@ class Broker:
 
     # --- bytes
 
-    def say(self, data: bytes) -> None:
+    def say(self, data: bytes, *, alone: bool = False) -> None:
+        """Have something sent: with all else that this turn of the loop has to say, or at once when it is `alone`."""
         if not data or self.gone is not None:
             return
         outbox = self.outbox
         outbox.append(data)
         self._waiting += len(data)
         if len(outbox) == 1:
-            self.on_output()
+            self.on_output(alone)
 
     def take(self) -> bytes:
         """Everything there is to send now."""
@@ -181,7 +182,9 @@ class Broker:
         if self.gone is not None:
             return failed(self.dead())
         number = self._last = self._last + 1
-        self.say(self._encode(self.wire.call, number, target, name, args, kw, seconds))
+        data = self._encode(self.wire.call, number, target, name, args, kw, seconds)
+        # With no other call under way nothing is gained by waiting for more to say, and a turn of the loop is lost.
+        self.say(data, alone=not self._pending)
         return self._promise(number, seconds)
 
     def call_promise(
@@ -248,7 +251,11 @@ class Broker:
             promise.set_result(value)
 
     def failed(self, number: int, type: str, text: str, parents: Any = (), traceback: str = "") -> None:
-        self._break(number, remake(str(type), str(text), tuple(map(str, parents)), str(traceback)))
+        kind = registered(str(type))
+        if kind is not None and issubclass(kind, Exception):
+            self._break(number, kind(str(text)))
+        else:
+            self._break(number, remake(str(type), str(text), tuple(map(str, parents)), str(traceback)))
 
     def raised(self, number: int, error: Any) -> None:
         if not isinstance(error, Exception):
@@ -312,7 +319,8 @@ class Broker:
     def observed(
         self, number: int, luid: int, name: str, args: list[Any] | tuple[Any, ...], kw: dict[str, Any]
     ) -> None:
-        held = self.held.get(luid)
+        held = self.held.get(_whole(luid))
+        _whole(number)
         try:
             if held is None:
                 raise DeadReference(f"no cache {luid} is held here")
@@ -400,7 +408,7 @@ class Broker:
             self._results[number] = _callable(result, "", perspective)
             if len(self._results) > self.limits.references:
                 del self._results[next(iter(self._results))]
-        self.say(data)
+        self.say(data, alone=not self._running)
 
     def _answer_error(self, number: int, error: Exception, perspective: Any = None) -> None:
         if not isinstance(error, SpreadError | BadMessage | Copyable | TimeoutError):
@@ -429,7 +437,7 @@ class Broker:
         if isinstance(value, Referenceable | Caller):
             return list(self.reference(value))
         if isinstance(value, Viewable):
-            return list(self.reference(ViewPoint(jellier.perspective, value), key=(id(jellier.perspective), id(value))))
+            return list(self.reference(ViewPoint(jellier.perspective, value)))
         if isinstance(value, Cacheable):
             return self._send_cache(value, jellier)
         if isinstance(value, Copyable):
@@ -444,18 +452,18 @@ class Broker:
         source = source_of(value)
         return None if source is None else list(self.reference(source))
 
-    def reference(self, value: Any, key: Any = None) -> tuple[bytes, Any]:
+    def reference(self, value: Any) -> tuple[bytes, Any]:
         """The tag and number for a reference: ours by "remote", the peer's own by "local"."""
         if isinstance(value, Caller):
             luid = value.now(self)._luid
             return b"local", luid.encode() if type(luid) is str else luid
-        luid = self.exports.add(value, key, most=self.limits.references)
+        luid = self.exports.add(value, most=self.limits.references)
         self._granted.append((self.exports, luid))
         return b"remote", luid
 
     def _send_cache(self, value: Cacheable, jellier: Jellier) -> list[Any]:
         known = self.shown.number(value)
-        luid = self.shown.add(value, None, most=self.limits.references)
+        luid = self.shown.add(value, most=self.limits.references)
         self._granted.append((self.shown, luid))
         if known is not None:
             return [b"cached", luid]
@@ -495,7 +503,7 @@ class Broker:
             raise NotAllowed(f"{tag} is not a registered class here")
         if issubclass(kind, RemoteCache):
             return self._receive_cache(kind, expression, unjellier, number)
-        made: Any = kind.__new__(kind)
+        made: Any = kind.__new__(kind)  # pyright: ignore[reportCallIssue] - whatever class was registered
         unjellier.announce(number, made)
         unjellier.whole(unjellier.unjelly(expression[1]), made.set_copy_state)
         return made
@@ -586,7 +594,7 @@ class Broker:
 _AT_HAND = frozenset({type(None), bool, int, float, str, bytes, tuple, list, dict})
 
 
-def _nothing() -> None:
+def _nothing(alone: bool) -> None:
     pass
 
 

@@ -232,10 +232,15 @@ class Peer:
             dialects=self._dialects,
             patience=self._timeout,
         )
-        async with asyncio.timeout(self._timeout):
-            await self._dial(link)
-            await agreed
-        self._check_print(link)
+        try:
+            async with asyncio.timeout(self._timeout):
+                await self._dial(link)
+                await agreed
+            self._check_print(link)
+        except BaseException:
+            if hasattr(link, "transport"):
+                link.abort()
+            raise
         self._link = link
 
     async def _dial(self, link: Link) -> None:
@@ -267,7 +272,6 @@ class Peer:
         socket = link.transport.get_extra_info("ssl_object")
         shown = hashlib.sha256(socket.getpeercert(binary_form=True) or b"").hexdigest() if socket is not None else ""
         if not hmac.compare_digest(shown, wanted):
-            link.abort()
             raise Unauthorized(f"{self.address.place} shows another certificate ({shown or 'none'}) than the URL names")
 
     def _lost(self, link: Link, agreed: asyncio.Future[None], reason: BaseException | None) -> None:

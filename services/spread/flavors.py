@@ -77,6 +77,9 @@ class Avatar(Referenceable):
     def perspective(self) -> Any:  # read-only here: an avatar sees as itself
         return self
 
+    def released(self) -> None:
+        self.logout()
+
     def logout(self) -> None:
         """The user is gone: the last reference to this was dropped, or the connection lost. Called once."""
 
@@ -126,6 +129,7 @@ class Error(Copyable, Exception):
     """An exception that crosses as itself: a peer that registered the class catches it as that class.
 
     It travels with its arguments and public attributes, and is not logged: raising it is an answer like any other.
+    To and from Twisted's peers it travels as its name and text.
     """
 
     def copy_state(self, perspective: Any) -> Any:

@@ -6,26 +6,41 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 from weakref import finalize, ref
 
+from ...runtime import rebuild
 from .errors import BadMessage, DeadReference
-from .flavors import RemoteCache
+from .flavors import RemoteCache, ViewPoint
 from .limits import exceeded
 
 if TYPE_CHECKING:
     from .broker import Broker
 
 
+_edits = 0
+
+
+def _edited(report: Any) -> None:  # noqa: ARG001 - any edit may have replaced instances
+    global _edits
+    _edits += 1
+
+
+rebuild.subscribe(_edited)
+
+
 class Entry:
     """One object that the peer holds, as many times as it was sent and not given back."""
 
-    __slots__ = ("count", "key", "observer", "value")
+    __slots__ = ("count", "observer", "value")
 
-    def __init__(self, value: Any, key: Any) -> None:
-        self.value, self.key, self.count = value, key, 0
+    def __init__(self, value: Any) -> None:
+        self.value, self.count = value, 0
         self.observer: Any = None
 
 
 class Exports:
     """Objects of ours by the numbers under which the peer holds them.
+
+    Across a rebuild: an edit of the memory layout replaces instances wherever they are referred to, here too; the
+    identities by which they are found are taken anew after each edit.
 
     Args:
         what: their name in the message when there are too many.
@@ -36,33 +51,31 @@ class Exports:
         self._entries: dict[int, Entry] = {}
         self._numbers: dict[Any, int] = {}
         self._last = 0
+        self._edits = _edits
 
     def __len__(self) -> int:
         return len(self._entries)
 
     def number(self, value: Any) -> int | None:
         """The number of an object the peer holds."""
-        luid = self._numbers.get(id(value))
-        # An edit may have replaced the object, and its address serve another now: the entry knows.
-        return luid if luid is not None and self._entries[luid].value is value else None
+        if self._edits != _edits:
+            self._edits = _edits
+            self._numbers = {_identity(entry.value): luid for luid, entry in self._entries.items()}
+        return self._numbers.get(_identity(value))
 
-    def add(self, value: Any, key: Any, *, most: int) -> int:
+    def add(self, value: Any, *, most: int) -> int:
         """Count one more sending of an object; its number.
-
-        Args:
-            key: what makes two of these the same; its identity by default.
 
         Raises:
             LimitExceeded: the peer holds `most` objects already.
         """
-        luid = self.number(value) if key is None else self._numbers.get(key)
+        luid = self.number(value)
         if luid is None:
             if len(self._entries) >= most:
                 raise exceeded(f"{self._what} held by the peer", most, self._what)
             luid = self._last = self._last + 1
-            key = id(value) if key is None else key
-            self._entries[luid] = Entry(value, key)
-            self._numbers[key] = luid
+            self._entries[luid] = Entry(value)
+            self._numbers[_identity(value)] = luid
         self._entries[luid].count += 1
         return luid
 
@@ -106,9 +119,14 @@ class Exports:
         return entries
 
     def _remove(self, luid: int) -> None:
-        entry = self._entries.pop(luid)
-        if self._numbers.get(entry.key) == luid:
-            del self._numbers[entry.key]
+        identity = _identity(self._entries.pop(luid).value)
+        if self._numbers.get(identity) == luid:
+            del self._numbers[identity]
+
+
+def _identity(value: Any) -> Any:
+    """What makes two objects the same to a peer: views are the same when they show the same to the same."""
+    return (id(value.perspective), id(value.target)) if type(value) is ViewPoint else id(value)
 
 
 class Held:

@@ -159,7 +159,9 @@ class Unjellier:
                 raise BadMessage("a value refers to a part that is not there")
             for finish in self._at_end:
                 finish()
-        except (ValueError, TypeError, IndexError, ArithmeticError, RecursionError) as error:
+        except BadMessage:
+            raise
+        except Exception as error:  # a wrong shape shows in many ways, and `set_copy_state` is users' code
             raise BadMessage(f"a value that cannot be read: {error}") from error
         return value
 

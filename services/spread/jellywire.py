@@ -10,7 +10,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from . import banana
-from .errors import BadMessage
+from .errors import BadMessage, lineage
+from .flavors import wire_name
 from .jelly import Jellier
 from .limits import Limits
 
@@ -65,7 +66,7 @@ class JellyWire:
         state: dict[str, Any] = {
             "type": type.encode(),
             "value": text,
-            "parents": [name.encode() for name in parents],
+            "parents": list(parents),
             "traceback": traceback or "Traceback unavailable\n",
             "tb": None,
             "frames": [],
@@ -76,8 +77,10 @@ class JellyWire:
         }
         return self._encode([b"error", number, [_FAILURE, Jellier().jelly(state)]])
 
-    def raised(self, number: int, error: BaseException, perspective: Any) -> bytes:
-        return self._encode([b"error", number, self._broker.jelly(error, perspective, rich=False)])
+    def raised(self, number: int, error: BaseException, perspective: Any) -> bytes:  # noqa: ARG002 - nobody is asked
+        # Not as a copy: a Twisted peer that did not register the class would drop the connection over it.
+        name = wire_name(type(error))
+        return self.error(number, name, str(error), (name, *lineage(type(error))), "")
 
     def decref(self, luid: int, count: int) -> bytes:
         return self._encode([b"decref", luid]) * count
@@ -125,9 +128,8 @@ class JellyWire:
         handle(self, *expression[1:])
 
     def _called(self, number: Any, target: Any, name: Any, answer: Any, args: Any, kw: Any) -> None:
-        self._call(
-            self._broker_called, number, target.decode() if type(target) is bytes else target, name, answer, args, kw
-        )
+        where = target.decode(errors="replace") if type(target) is bytes else target
+        self._call(self._broker_called, number, where, name, answer, args, kw)
 
     def _broker_called(self, number: int, target: Any, name: str, args: Any, kw: dict[str, Any]) -> None:
         self._broker.called(number, target, name, args, kw, None)

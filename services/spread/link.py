@@ -148,13 +148,17 @@ class Link(Connection):
             tracebacks=self._tracebacks,
             peer=self.peer,
         )
-        broker.on_output = self._soon
+        broker.on_output = self._say
         self._flush()
         self._ready(self)
         return broker
 
-    def _soon(self) -> None:
-        if not self._parsing:
+    def _say(self, alone: bool) -> None:
+        if self._parsing:
+            return  # `received` sends it at its end
+        if alone:
+            self._flush()
+        else:
             asyncio.get_running_loop().call_soon(self._flush)
 
     def _flush(self) -> None:

@@ -55,6 +55,8 @@ class Negotiation:
                 raise BadMessage(f"the peer wants the dialect {name!r}; known here: {', '.join(self._dialects)}")
             self.chosen = name
             return b""
+        if len(inbox) >= 2 and inbox[1] != banana.LIST:
+            raise BadMessage(f"what answers is no spread server: it says {bytes(inbox[:20])!r}")
         offered = self._decoder.next(inbox)
         if offered is None:
             return b""

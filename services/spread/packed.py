@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING, Any
 
 from msgpack import ExtType, Packer, unpackb  # type: ignore[import-untyped] # it has no types
 
-from ...runtime.errors import MidairError
+from ...runtime.errors import MidairError, ProtocolError
 from .banana import LISTS_PER_LEVEL
-from .errors import BadMessage, NotSendable
+from .errors import BadMessage, NotSendable, SpreadError
 from .flavors import Referenceable
 from .jelly import MAX_DEPTH
 from .limits import Limits, exceeded
@@ -165,7 +165,8 @@ class PackedWire:
         if type(value) is tuple:
             self._depth += 1
             try:
-                return ExtType(_TUPLE, self._packer_at(self._depth).pack(list(value)))
+                # ExtType's own constructor checks what is known here, and costs more than the packing.
+                return tuple.__new__(ExtType, (_TUPLE, self._packer_at(self._depth).pack(list(value))))
             finally:
                 self._depth -= 1
         if type(value) is int:
@@ -211,7 +212,7 @@ class PackedWire:
             # Fewer bytes than levels cannot nest too deep.
             if len(body) > MAX_DEPTH and _too_deep(message, MAX_DEPTH + 4, self._jellied):
                 raise exceeded("nesting", MAX_DEPTH, "levels")
-        except (ValueError, TypeError, RecursionError, BadMessage) as error:
+        except (ValueError, TypeError, RecursionError, BadMessage, SpreadError) as error:
             self._unreadable(body, error)
             return
         finally:
@@ -225,7 +226,9 @@ class PackedWire:
                 self._broker.answered(number, value)
             else:
                 getattr(self._broker, _HANDLERS[kind])(*message[1:])
-        except (LookupError, TypeError) as error:
+        except ProtocolError:
+            raise
+        except (LookupError, TypeError, ValueError) as error:
             # Every handler catches what users' code raises; what is left is a message of the wrong shape.
             raise BadMessage(f"a message that cannot be read: {error}") from error
 

@@ -13,6 +13,7 @@ Bounds: a subnegotiation keeps at most `max_subnegotiation` bytes and ignores th
 `max_negotiations` option requests is refused with `LimitExceeded`.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
@@ -27,6 +28,8 @@ BINARY, ECHO, SGA, TIMING_MARK, TTYPE, NAWS = 0, 1, 3, 6, 24, 31
 CR, LF, NUL = 13, 10, 0
 ERASE, KILL = b"\x7f", b"\x15"
 """What a keyboard sends for the telnet commands EC and EL."""
+
+_ENTER = re.compile(rb"\r[\n\x00]")
 
 MAX_COLUMNS, MAX_ROWS = 500, 500
 
@@ -278,7 +281,7 @@ class Telnet:
         if self._after_cr and chunk[0] in (LF, NUL):
             chunk = chunk[1:]
         self._after_cr = chunk[-1:] == b"\r" if chunk else False
-        self._data += chunk.replace(b"\r\n", b"\r").replace(b"\r\x00", b"\r")
+        self._data += _ENTER.sub(b"\r", chunk)
 
     def _flush(self, events: list[Event]) -> None:
         if self._data:

@@ -19,7 +19,7 @@ STUBBORN = {
     "sleep": "__import__('time').sleep(600)",
     "a lock": "l = __import__('threading').Lock(); l.acquire(); l.acquire()",
     "a queue": "__import__('queue').Queue().get()",
-    "accept": "import socket\nwith socket.create_server(('127.0.0.1', 0)) as s: s.accept()",
+    "accept": "import socket\nwith socket.create_server(('127.0.0.1', 0)) as s:\n    print('again')\n    s.accept()",
     "a pipe": "import os; os.read(os.pipe()[0], 1)",
     "an await": "import asyncio; await asyncio.sleep(600)",
     "awaits in a circle": "import asyncio\nwhile True: await asyncio.sleep(0)\n",
@@ -37,8 +37,10 @@ def begun(at: At) -> None:
 def test_ctrl_c_stops(tmp_path: Path, source: str) -> None:
     def scenario(at: At) -> None:
         json = at.json()
-        json.send(id=1, code=source)
-        begun(at)
+        json.send(id=1, code="print('begun')\n" + source)
+        last = "again\n" if "again" in source else "begun\n"
+        while not json.next()["out"].endswith(last):
+            pass
         json.send(interrupt=1)
         reply = json.next()
         assert reply["kind"] == "interrupted", reply

@@ -28,9 +28,8 @@ PASSWORD_LEAST = 5  # characters
 
 def cmd_authenticate(net: Network, client: Client, message: Message) -> None:
     word = message.params[0]
-    if "sasl" not in client.caps:
-        client.reply(n.ERR_SASLFAIL)
-    elif word == "*":
+    # Clients from before the capability was asked for send this without; nothing is lost by answering.
+    if word == "*":
         _reset(client)
         client.reply(n.ERR_SASLABORTED)
     elif client.sasl is None:
@@ -144,7 +143,7 @@ def refuse_registration(net: Network, client: Client, name: str, password: str) 
         return "ACCOUNT_NAME_MUST_BE_NICK", "Your account is called as you are: take that nickname first"
     if name in net.accounts or (holder is not None and holder is not client):
         return "ACCOUNT_EXISTS", "That name is taken"
-    if not PASSWORD_LEAST <= len(password) or len(password.encode()) > accounts.PASSWORD_LIMIT:
+    if not len(password) >= PASSWORD_LEAST or len(password.encode()) > accounts.PASSWORD_LIMIT:
         limits = f"{PASSWORD_LEAST} characters to {accounts.PASSWORD_LIMIT} bytes"
         return "WEAK_PASSWORD", f"A password has {limits}"
     return None

@@ -184,7 +184,7 @@ def cmd_names(net: Network, client: Client, message: Message) -> None:
         channel = net.channel(name)
         if channel and channel.visible_to(client):
             send_names(client, channel)
-        client.reply(n.RPL_ENDOFNAMES, channel.name if channel else name)
+    client.reply(n.RPL_ENDOFNAMES, message.params[0])
 
 
 def send_names(client: Client, channel: Channel) -> None:

@@ -168,4 +168,4 @@ def _set_marker(net: Network, client: Client, target: str, at: str) -> bool:
 
 def send_marker(net: Network, client: Client, target: str) -> None:
     at = _markers(net, client).get(fold(target))
-    client.send(net.name, "MARKREAD", target.split(" ")[0], f"timestamp={at}" if at else "*")
+    client.send(net.name, "MARKREAD", target.split(" ", maxsplit=1)[0], f"timestamp={at}" if at else "*")

@@ -90,9 +90,7 @@ def resolve(net: Network, client: Client, target: str, command: str, text: str |
     return _to_person(net, client, target, text, quiet=quiet)
 
 
-def _to_channel(
-    net: Network, client: Client, name: str, status: str, text: str | None, *, quiet: bool
-) -> Route | None:
+def _to_channel(net: Network, client: Client, name: str, status: str, text: str | None, *, quiet: bool) -> Route | None:
     channel = net.channels.get(fold(name))
     if channel is None:
         if not quiet:

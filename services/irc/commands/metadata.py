@@ -98,9 +98,7 @@ def _tell(client: Client, name: str, key: str, value: str | None, **tags: str) -
         client.reply(n.RPL_KEYVALUE, name, key, "*", text=value, **tags)
 
 
-def _in_batch(
-    net: Network, client: Client, target: Client | Channel, pairs: Iterable[tuple[str, str | None]]
-) -> None:
+def _in_batch(net: Network, client: Client, target: Client | Channel, pairs: Iterable[tuple[str, str | None]]) -> None:
     name = _name(client, target)
     tags: dict[str, str] = {}
     if "batch" in client.caps:

@@ -178,7 +178,7 @@ def _apply_limit(client: Client, channel: Channel, change: Change) -> Change | N
         channel.limit = 0
         return Change(add=False, mode="l")
     number = change.param
-    if not (number.isascii() and number.isdigit() and 0 < int(number[:9]) and len(number) < 9):
+    if not (number.isascii() and number.isdigit() and int(number[:9]) > 0 and len(number) < 9):
         text = "A limit is a number from 1 to 99999999"
         client.reply(n.ERR_INVALIDMODEPARAM, channel.name, "l", number or "*", text=text)
         return None

@@ -9,7 +9,7 @@ from .. import accounts, modes
 from .. import numerics as n
 from ..names import clip, printable, valid_host
 from ..network import Kline
-from .channels import Channel, enter
+from .channels import enter
 from .mode import set_user_mode
 from .who import by_mask
 
@@ -138,7 +138,7 @@ def cmd_samode(net: Network, client: Client, message: Message) -> None:
 
     if _denied(client):
         return
-    channel: Channel | None = net.channel(message.get(0))
+    channel = net.channel(message.get(0))
     if channel is None:
         client.reply(n.ERR_NOSUCHCHANNEL, message.get(0))
         return

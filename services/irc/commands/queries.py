@@ -111,9 +111,9 @@ def cmd_stats(net: Network, client: Client, message: Message) -> None:
         for name in net.opers:
             client.reply(n.RPL_STATSOLINE, "O", "*", "*", text=name)
     elif query == "l":
-        for user in net.users():
-            age = str(int(net.now() - user.connected))
-            client.reply(n.RPL_STATSLINKINFO, user.prefix, str(sum(map(len, user.out))), age)
+        for person in net.users():
+            age = str(int(net.now() - person.connected))
+            client.reply(n.RPL_STATSLINKINFO, person.prefix, str(sum(map(len, person.out))), age)
     client.reply(n.RPL_ENDOFSTATS, query or "*")
 
 

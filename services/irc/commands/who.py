@@ -135,7 +135,9 @@ def whois(net: Network, client: Client, person: Client) -> None:
     if person.secure:
         client.reply(n.RPL_WHOISSECURE, nick)
     if client is person or client.is_oper:
-        client.reply(n.RPL_WHOISHOST, nick, text=f"is connecting from {person.user}@{person.real_host} {person.address}")
+        client.reply(
+            n.RPL_WHOISHOST, nick, text=f"is connecting from {person.user}@{person.real_host} {person.address}"
+        )
         if person.certfp:
             client.reply(n.RPL_WHOISCERTFP, nick, text=f"has client certificate fingerprint {person.certfp}")
     if metadata.has(client):
@@ -215,8 +217,8 @@ def by_mask(net: Network, mask: str) -> list[Client]:
         if person.is_bot:
             continue
         names = (f"{person.user}@{each}" for each in person.hosts)
-        if any(matches(mask, name) for name in names):
-            found.append(person)
-        elif mask.startswith("*@") and address_matches(fold(host), person.address):
+        if any(matches(mask, name) for name in names) or (
+            mask.startswith("*@") and address_matches(fold(host), person.address)
+        ):
             found.append(person)
     return found

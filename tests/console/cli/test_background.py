@@ -8,6 +8,8 @@ import time
 
 from live_server import PATIENCE
 
+from midair.runtime.files import is_alive
+
 SCRIPT = """
 import asyncio, os, sys, time
 from pathlib import Path
@@ -56,7 +58,7 @@ def start(tmp_path, body):
 
 def ends(pid):
     """Wait until a process that is not our child has ended."""
-    while os.path.exists(f"/proc/{pid}"):
+    while is_alive(pid):
         time.sleep(0.01)
 
 

@@ -234,25 +234,25 @@ def open_to_all(folder: Path) -> None:
     folder.chmod(0o777)
 
 
-def test_ones_own_file_in_a_private_folder_loads_without_a_key(space: Space, tmp_path: Path, _own_key: Path) -> None:
+def test_ones_own_file_in_a_private_folder_loads_without_a_key(space: Space, tmp_path: Path, own_key: Path) -> None:
     space.save(tmp_path / "app.spl")
-    _own_key.unlink()
+    own_key.unlink()
     assert snapshot.load(tmp_path / "app.spl").uuid == space.uuid
 
 
-def test_a_file_where_others_can_write_needs_a_signature(space: Space, tmp_path: Path, _own_key: Path) -> None:
+def test_a_file_where_others_can_write_needs_a_signature(space: Space, tmp_path: Path, own_key: Path) -> None:
     space.save(tmp_path / "app.spl")
     open_to_all(tmp_path)
     assert snapshot.load(tmp_path / "app.spl").uuid == space.uuid
-    _own_key.write_text("another key that is long enough")
+    own_key.write_text("another key that is long enough")
     with pytest.raises(NotTrusted, match=r"others can write to its folder .*signature is not by your key.*--trust"):
         snapshot.load(tmp_path / "app.spl")
     assert snapshot.load(tmp_path / "app.spl", trust=True).uuid == space.uuid
 
 
-def test_a_file_that_others_can_write_to_or_own_needs_one_too(space: Space, tmp_path: Path, _own_key: Path) -> None:
+def test_a_file_that_others_can_write_to_or_own_needs_one_too(space: Space, tmp_path: Path, own_key: Path) -> None:
     space.save(tmp_path / "app.spl")
-    _own_key.unlink()
+    own_key.unlink()
     (tmp_path / "app.spl").chmod(0o622)
     with pytest.raises(NotTrusted, match="others can write to it"):
         snapshot.load(tmp_path / "app.spl")
@@ -263,19 +263,19 @@ def test_a_file_that_others_can_write_to_or_own_needs_one_too(space: Space, tmp_
             snapshot.load(tmp_path / "app.spl")
 
 
-def test_the_key_is_made_once_and_only_its_owner_can_read_it(space: Space, tmp_path: Path, _own_key: Path) -> None:
+def test_the_key_is_made_once_and_only_its_owner_can_read_it(space: Space, tmp_path: Path, own_key: Path) -> None:
     space.save(tmp_path / "app.spl")
-    first = _own_key.read_bytes()
+    first = own_key.read_bytes()
     space.save(tmp_path / "app.spl")
-    assert _own_key.read_bytes() == first
-    assert stat.S_IMODE(_own_key.stat().st_mode) == 0o600
+    assert own_key.read_bytes() == first
+    assert stat.S_IMODE(own_key.stat().st_mode) == 0o600
 
 
 def test_a_key_that_others_can_read_is_not_used(
-    space: Space, tmp_path: Path, _own_key: Path, caplog: pytest.LogCaptureFixture
+    space: Space, tmp_path: Path, own_key: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     space.save(tmp_path / "app.spl")
-    _own_key.chmod(0o644)
+    own_key.chmod(0o644)
     space.save(tmp_path / "app.spl")
     assert "snapshots are not signed" in caplog.text
     open_to_all(tmp_path)

@@ -4,6 +4,8 @@ import asyncio
 import gc
 
 import pytest
+from spread_pair import Pair, settled
+
 from midair.runtime.errors import LimitExceeded
 from midair.services.spread import (
     Cacheable,
@@ -25,7 +27,6 @@ from midair.services.spread import (
 )
 from midair.services.spread.errors import BadMessage
 from midair.services.spread.flavors import ViewPoint
-from spread_pair import Pair, settled
 
 every = pytest.mark.parametrize("dialect", ["midair-1", "pb", "none"])
 
@@ -236,7 +237,7 @@ async def test_only_what_is_declared_can_be_called(dialect):
         with pytest.raises(NoSuchMethod, match="offers no method"):
             await pair.root.call(name)
     with pytest.raises(AttributeError):
-        pair.root._anything  # noqa: B018 - the lookup is the test
+        pair.root._anything
 
 
 @every
@@ -315,8 +316,11 @@ async def test_a_registered_exception_is_raised_as_itself(dialect):
     pair = Pair(Root(), dialect=dialect)
     with pytest.raises(Refused) as caught:
         await pair.root.refuse()
-    assert caught.value.args == ("closed", 5)
-    assert caught.value.until == "noon"
+    if dialect == "midair-1":
+        assert caught.value.args == ("closed", 5)
+        assert caught.value.until == "noon"
+    else:
+        assert str(caught.value) == "('closed', 5)"  # older peers are told the text alone
 
 
 @every
@@ -518,7 +522,7 @@ async def test_a_chain_of_calls_costs_one_round_trip():
     pair = Pair(Root())
     await pair.root.plain()
     trips = []
-    pair.client.on_output = pair.server.on_output = lambda: None
+    pair.client.on_output = pair.server.on_output = lambda alone: None
     promise = pair.root.room("attic").later().describe()
     pair.pump()
     trips.append(promise.done())

@@ -30,6 +30,10 @@ def test_each_way_to_say_enter_is_one_carriage_return(ending: bytes) -> None:
     assert Telnet().receive(b"1+1" + ending + b"x") == [Data(b"1+1\rx")]
 
 
+def test_what_follows_an_enter_is_not_swallowed_with_it() -> None:
+    assert Telnet().receive(b"\r\n\x00\r\x00\n") == [Data(b"\r\x00\r\n")]
+
+
 def test_a_bare_line_feed_stays_one() -> None:
     assert Telnet().receive(b"1+1\n2\n") == [Data(b"1+1\n2\n")]
 

@@ -1,0 +1,127 @@
+"""Files that change become edits by themselves."""
+
+import os
+import subprocess
+import threading
+
+import pytest
+
+from midair.runtime import rebuild
+
+
+class Edits:
+    """Waits for edits as they are told."""
+
+    def __init__(self):
+        self.heard, self._new = [], threading.Condition()
+        self.end = rebuild.subscribe(self._add)
+
+    def _add(self, report):
+        with self._new:
+            self.heard.append(report)
+            self._new.notify_all()
+
+    def wait(self, count, timeout=20):
+        with self._new:
+            assert self._new.wait_for(lambda: len(self.heard) >= count, timeout), self.heard
+        return self.heard[count - 1]
+
+
+@pytest.fixture
+def edits():
+    made = Edits()
+    yield made
+    rebuild.unwatch()
+    made.end()
+
+
+def test_saves_in_place_and_by_rename_and_new_files_are_edits(project, edits):
+    project.write(m="def f(): return 1\n")
+    m = project.load()
+    rebuild.watch(project.folder, settle=0.03)
+    project.write(m="def f(): return 2\n")
+    edits.wait(1)
+    assert m.f() == 2
+    scratch = project.folder / "m.py~tmp"
+    scratch.write_text("def f(): return 3\n")
+    os.replace(scratch, project.path("m"))
+    edits.wait(2)
+    assert m.f() == 3
+    project.write(helper="def aid(): return 4\n", m="from helper import aid\ndef f(): return aid()\n")
+    edits.wait(3)
+    assert m.f() == 4 and len(edits.heard) == 3
+
+
+def test_a_refused_save_is_told_and_the_next_one_tries_again(project, edits):
+    project.write(m="def f(): return 1\n")
+    m = project.load()
+    rebuild.watch(project.folder, settle=0.03)
+    project.write(m="def f(: return 2\n")
+    assert edits.wait(1).refused and m.f() == 1
+    project.write(m="def f(): return 2\n")
+    assert not edits.wait(2).refused and m.f() == 2
+
+
+def test_a_checkout_of_many_files_is_one_edit(project, edits):
+    git = ["git", "-C", str(project.folder), "-c", "user.name=a", "-c", "user.email=a@b"]
+    if subprocess.run(["git", "--version"], capture_output=True, check=False).returncode:
+        pytest.skip("git is not installed")
+    names = [f"part{i}" for i in range(12)]
+    project.write(**{n: "def f(): return 'old'\n" for n in names}, m="".join(f"import {n}\n" for n in names))
+    run = lambda *a: subprocess.run([*git, *a], check=True, capture_output=True)
+    run("init", "-b", "one")
+    run("add", ".")
+    run("commit", "-m", "one")
+    run("checkout", "-b", "two")
+    project.write(**{n: "def f(): return 'new'\n" for n in names})
+    run("commit", "-am", "two")
+    run("checkout", "one")
+    parts = [project.load(n) for n in names]
+    rebuild.watch(project.folder, settle=0.1)
+    run("checkout", "two")
+    report = edits.wait(1)
+    assert {p.f() for p in parts} == {"new"} and len(report.files) == 12 and len(edits.heard) == 1
+
+
+def test_a_lock_of_git_and_a_hold_extend_the_burst(project, edits):
+    project.write(m="x = 1\n")
+    m = project.load()
+    (project.folder / ".git").mkdir()
+    lock = project.folder / ".git/index.lock"
+    lock.write_text("")
+    rebuild.watch(project.folder, settle=0.01)
+    project.write(m="x = 2\n")
+    rebuild.hold()
+    lock.unlink()
+    project.write(m="x = 3\n")
+    assert edits.heard == [] and m.x == 1
+    rebuild.release()
+    edits.wait(1)
+    assert m.x == 3 and len(edits.heard) == 1
+
+
+def test_an_edit_can_be_handed_to_somebody_else(project, edits):
+    project.write(m="x = 1\n")
+    m = project.load()
+    asked = threading.Event()
+    rebuild.watch(project.folder, settle=0.01, dispatch=asked.set)
+    project.write(m="x = 2\n")
+    assert asked.wait(20) and m.x == 1
+    assert rebuild.rebuild().number and m.x == 2
+
+
+def test_without_the_help_of_the_system_it_looks_by_itself_and_says_so(project, edits, monkeypatch, caplog):
+    from midair.runtime.rebuild import watcher
+
+    class Full(watcher.Observer):
+        def start(self):
+            raise OSError(28, "inotify watch limit reached")
+
+    monkeypatch.setattr(watcher, "Observer", Full)
+    project.write(m="x = 1\n")
+    m = project.load()
+    rebuild.watch(project.folder, settle=0.01)
+    assert "looking every" in caplog.text
+    project.write(m="x = 2  # longer\n")
+    edits.wait(1)
+    assert m.x == 2
