@@ -1,20 +1,20 @@
 """Live code follows its sources, in any Python process: all of an edit, or nothing of it.
 
-    outline.py      reading source: statements, names, shapes (pure)
-    plan.py         old text, new text -> steps (pure)
-    sources.py      what each module was made from
-    engine.py       one rebuild from beginning to end
-    transaction.py  staged writes, their inverses, one commit
-    scopes.py       where statements take effect: a module, a class body
-    functions.py    finding and changing functions;  unify.py  a new definition meets the old object
-    classes.py      classes in place;  enums.py;  layout.py  another memory layout;  heap.py  one pass over all references
-    values.py, dependents.py   merging displays, computing again
-    instances.py, rehash.py    live instances, and the dicts they are keys of
-    edits.py, old_code.py, report.py   what was done, what waits, what still runs old code
-    watcher.py      files that change;  native.py  what CPython allows in memory
+outline.py      reading source: statements, names, shapes (pure)
+plan.py         old text, new text -> steps (pure)
+sources.py      what each module was made from
+engine.py       one rebuild from beginning to end
+transaction.py  staged writes, their inverses, one commit
+scopes.py       where statements take effect: a module, a class body
+functions.py    finding and changing functions;  unify.py  a new definition meets the old object
+classes.py      classes in place;  enums.py;  layout.py  another memory layout;  heap.py  one pass over all references
+values.py, dependents.py   merging displays, computing again
+instances.py, rehash.py    live instances, and the dicts they are keys of
+edits.py, old_code.py, report.py   what was done, what waits, what still runs old code
+watcher.py      files that change;  native.py  what CPython allows in memory
 
-    from midair.runtime import rebuild
-    rebuild.watch("src")
+from midair.runtime import rebuild
+rebuild.watch("src")
 """
 
 from __future__ import annotations
@@ -23,15 +23,17 @@ import os
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from . import engine as _engine
 from . import edits as _edits
+from . import engine as _engine
 from . import sources as _sources
-from .engine import rebuild
-from .errors import NotUpgraded, RebuildError
 from .edits import Entry, Held, history, subscribe
 from .edits import held as held
-from .report import Note, Report, Straggler
+from .engine import rebuild
+from .errors import NotUpgraded, RebuildError
+from .guards import busy
+from .live import apply
 from .old_code import is_stale, is_stale_task, stragglers
+from .report import Note, Report, Straggler
 from .watcher import hold, release, unwatch, watch, watched
 
 __all__ = [
@@ -42,6 +44,8 @@ __all__ = [
     "RebuildError",
     "Report",
     "Straggler",
+    "apply",
+    "busy",
     "check",
     "held",
     "history",
@@ -80,11 +84,7 @@ def undo(number: int | None = None, *, write: bool = False, who: str = "") -> Re
     texts, first = _edits.undo_texts(number)
     report = rebuild(sources=texts, who=who, undo_of=first)
     if write:
-        for name, data in texts.items():
-            path = _sources.records[name].path
-            with open(path, "wb") as file:
-                file.write(data)
-            _edits.release_text(path)
+        _edits.write_back(texts)
     return report
 
 

@@ -15,9 +15,9 @@ import types
 from typing import TYPE_CHECKING, Any
 
 from . import enums, functions, instances, native, outline, plan, unify
+from .kinds import isa
 from .plan import Step
 from .transaction import MISSING
-from .kinds import isa
 
 if TYPE_CHECKING:
     from .scopes import Scope
@@ -50,7 +50,8 @@ def enter(scope: Scope, cls: type, node: ast.ClassDef) -> Scope:
 def update(scope: Scope, cls: type, before: ast.ClassDef, node: ast.ClassDef, step: Step) -> None:
     """Carry the difference of two class statements into the live class."""
     old, new = outline.statements(before.body), outline.statements(node.body)
-    assert step.old is not None and step.new is not None
+    assert step.old is not None
+    assert step.new is not None
     for name, codes, among in ((before.name, step.old.codes, old), (node.name, step.new.codes, new)):
         body = next((c for c in codes if c.co_name == name), None)
         if body is not None:
@@ -76,7 +77,11 @@ def update(scope: Scope, cls: type, before: ast.ClassDef, node: ast.ClassDef, st
 
 def _watch_equality(edit: Any, cls: type, steps: list[Step]) -> None:
     if any(s.kind != "same" and {"__hash__", "__eq__"} & outline.bound(s.node) for s in steps):
-        if any(s.kind != "body" or s.old is None or s.old.dump != (s.new or s.old).dump for s in steps if {"__hash__", "__eq__"} & outline.bound(s.node)):
+        if any(
+            s.kind != "body" or s.old is None or s.old.dump != (s.new or s.old).dump
+            for s in steps
+            if {"__hash__", "__eq__"} & outline.bound(s.node)
+        ):
             edit.rehash.append(cls)
 
 
@@ -121,10 +126,14 @@ def _is_made(cls: type) -> bool:
 def has_machinery(cls: type) -> bool:
     """Does a metaclass or an inherited `__init_subclass__` of somebody's own see the body?"""
     for meta in type(cls).__mro__:
-        if meta.__module__.partition(".")[0] not in _STANDARD and {"__new__", "__init__", "__prepare__"} & vars(meta).keys():
+        if (
+            meta.__module__.partition(".")[0] not in _STANDARD
+            and {"__new__", "__init__", "__prepare__"} & vars(meta).keys()
+        ):
             return True
     return any(
-        "__init_subclass__" in vars(base) and base.__module__.partition(".")[0] not in _STANDARD for base in cls.__mro__[1:]
+        "__init_subclass__" in vars(base) and base.__module__.partition(".")[0] not in _STANDARD
+        for base in cls.__mro__[1:]
     )
 
 
@@ -305,7 +314,8 @@ def _take_bases(scope: Scope, cls: type, made: type) -> None:
     if cls.__bases__ != made.__bases__:
         tx.flush()
         bases, base = cls.__bases__, cls.__base__
-        assert base is not None and made.__base__ is not None
+        assert base is not None
+        assert made.__base__ is not None
         native.set_bases(cls, made.__bases__, made.__base__)
         tx.did(native.set_bases, cls, bases, base)
         for name in ("__dict__", "__weakref__"):  # where the new bases have them, a plain import would not repeat them

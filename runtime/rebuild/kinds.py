@@ -19,7 +19,7 @@ def attribute(value: object, name: str) -> Any:
         return object.__getattribute__(value, name)
     except AttributeError:
         return None
-    except Exception:  # noqa: BLE001 -- a property of somebody's that raises: there is nothing to see
+    except Exception:
         return None
 
 

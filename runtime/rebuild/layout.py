@@ -14,14 +14,23 @@ from typing import TYPE_CHECKING, Any
 
 from . import functions, heap, native, unify
 from .functions import FunctionType
+from .kinds import isa
 from .report import Straggler
 from .transaction import MISSING
-from .kinds import isa
 
 if TYPE_CHECKING:
     from .scopes import Edit, Scope
 
-_SKIPPED = {"__dict__", "__weakref__", "__module__", "__qualname__", "_abc_impl", "__slots__", "__annotations__", "__doc__"}
+_SKIPPED = {
+    "__dict__",
+    "__weakref__",
+    "__module__",
+    "__qualname__",
+    "_abc_impl",
+    "__slots__",
+    "__annotations__",
+    "__doc__",
+}
 
 
 def take_over(scope: Scope, cls: type, made: type, kept: set[str]) -> type:
@@ -102,12 +111,43 @@ def references(edit: Edit, swap: heap.Swap, mapping: heap.Mapping) -> None:
 def own_ids(edit: Edit) -> set[int]:
     """Our own books, which must go on naming what was there before."""
     tx = edit.tx
-    ids = {id(vars(edit)), id(vars(tx)), id(edit.swaps), id(edit.moved_classes), id(edit.touched), id(edit.made), id(edit.before), id(edit.field_makers), id(edit.changed)}
-    ids |= {id(edit.rehash), id(tx._held), id(tx._undo), id(tx._finish), id(tx._spaces), id(tx._containers), id(tx._overlay), id(tx._staged), id(tx._inverse)}
-    for book in (tx._undo, tx._staged, tx._inverse, edit.swaps, edit.moved_classes, edit.field_makers, tx._containers, tx._spaces):
+    ids = {
+        id(vars(edit)),
+        id(vars(tx)),
+        id(edit.swaps),
+        id(edit.moved_classes),
+        id(edit.touched),
+        id(edit.made),
+        id(edit.before),
+        id(edit.field_makers),
+        id(edit.changed),
+    }
+    ids |= {
+        id(edit.rehash),
+        id(tx._held),
+        id(tx._undo),
+        id(tx._finish),
+        id(tx._spaces),
+        id(tx._containers),
+        id(tx._overlay),
+        id(tx._staged),
+        id(tx._inverse),
+    }
+    for book in (
+        tx._undo,
+        tx._staged,
+        tx._inverse,
+        edit.swaps,
+        edit.moved_classes,
+        edit.field_makers,
+        tx._containers,
+        tx._spaces,
+    ):
         for entry in book:
             ids.add(id(entry))
-            ids |= {id(part) for part in entry if isa(part, (list, tuple)) and book in (tx._undo, tx._staged, tx._inverse)}
+            ids |= {
+                id(part) for part in entry if isa(part, (list, tuple)) and book in (tx._undo, tx._staged, tx._inverse)
+            }
     ids |= {id(copy) for _, copy in (*tx._spaces, *tx._containers)}
     ids |= {id(held) for held in tx._held if type(held) in {dict, list, tuple, set}}
     ids |= {id(pair) for pair in edit.changed.values()}
@@ -163,9 +203,13 @@ def _plain(old: Any, solid: Any) -> Any:
         return tuple(tuple.__iter__(old))
     if solid is frozenset:
         return frozenset.copy(old)
-    return {int: int.__int__, float: float.__float__, str: str.__str__, bytes: bytes.__getitem__, complex: complex.__pos__}[solid](
-        *((old, slice(None)) if solid is bytes else (old,))
-    )
+    return {
+        int: int.__int__,
+        float: float.__float__,
+        str: str.__str__,
+        bytes: bytes.__getitem__,
+        complex: complex.__pos__,
+    }[solid](*((old, slice(None)) if solid is bytes else (old,)))
 
 
 def fill(new: Any, values: dict[str, Any]) -> None:
@@ -197,7 +241,8 @@ def _move_subclasses(edit: Edit, cls: type, classes: dict[type, type]) -> None:
             edit.tx.did(native.set_bases, sub, old_bases, base)
             continue
         body = {
-            n: v for n, v in vars(sub).items()
+            n: v
+            for n, v in vars(sub).items()
             if n not in {"__dict__", "__weakref__"} and not isa(v, types.MemberDescriptorType)
         }
         made = _quietly(type(sub), sub.__name__, bases, body)

@@ -48,7 +48,7 @@ def _only(found: list[int], what: str) -> int:
 
 def _find_closure() -> int:
     cell = 1
-    made = lambda: cell  # noqa: E731 -- any closure will do
+    made = lambda: cell
     size = object.__sizeof__(made)
     return _only([i * _WORD for i, w in enumerate(words(made, size)) if w == id(made.__closure__)], "a closure")
 

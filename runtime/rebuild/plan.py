@@ -1,9 +1,9 @@
 """What an edit means, before anything is touched: old text, new text -> steps. Pure.
 
-    same     the statement is there as before, perhaps on other lines or in another place
-    body     only the bodies of functions in it differ: their code is exchanged, nothing runs
-    run      it is new, or differs otherwise: it takes effect
-    gone     it is no longer there
+same     the statement is there as before, perhaps on other lines or in another place
+body     only the bodies of functions in it differ: their code is exchanged, nothing runs
+run      it is new, or differs otherwise: it takes effect
+gone     it is no longer there
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ class Step:
     def node(self) -> ast.stmt:
         """The new tree; the old one of what is gone."""
         statement = self.new or self.old
-        assert statement is not None and statement.node is not None
+        assert statement is not None
+        assert statement.node is not None
         return statement.node
 
     @property
@@ -53,6 +54,7 @@ class ModulePlan:
     steps: list[Step]
     moved: list[tuple[Statement, int]] = field(default_factory=list)  # unchanged statements, by how many lines
     silent: bool = False  # comments and blank lines only
+    base: Text | None = None  # the text that the steps start from
 
     @property
     def name(self) -> str:
@@ -90,7 +92,7 @@ def compare(record: sources.Record, data: bytes, path: str) -> ModulePlan:
             if step.kind == "same" and not outline.is_docstring(step.node):
                 step.kind = "body" if not isinstance(step.node, outline.FUNCTIONS) else "run"
     moved = [(s, shift) for s in tail] if shift else []
-    plan = ModulePlan(record, text, path, steps, moved)
+    plan = ModulePlan(record, text, path, steps, moved, base=old)
     plan.silent = all(step.kind == "same" for step in steps)
     _compile(plan, path)
     return plan
@@ -119,9 +121,7 @@ def _unequal(old: Text, lines: list[str]) -> tuple[int, int, int]:
     return first, last, shift
 
 
-def _parse_region(
-    old: Text, lines: list[str], first: int, last: int, shift: int, path: str
-) -> list[Statement] | None:
+def _parse_region(old: Text, lines: list[str], first: int, last: int, shift: int, path: str) -> list[Statement] | None:
     """The new statements between two unchanged ones; None where only the whole text can tell."""
     above = old.body[first - 1].end if first else 0
     below = old.body[last].start + shift - 1 if last < len(old.body) else len(lines)
@@ -165,9 +165,7 @@ def _compile(plan: ModulePlan, path: str) -> None:
             elif step.new.start != step.old.start:
                 plan.moved.append((step.old, step.new.start - step.old.start))
         if step.kind != "same":
-            code = compile(
-                ast.Module([step.node], []), path, "exec", flags=plan.text.flags, dont_inherit=True
-            )
+            code = compile(ast.Module([step.node], []), path, "exec", flags=plan.text.flags, dont_inherit=True)
             step.code = code
             step.new.codes = outline.children(code)
 
@@ -175,7 +173,8 @@ def _compile(plan: ModulePlan, path: str) -> None:
 def _same_lines(old: Statement, new: Statement) -> bool:
     if old.end - old.start != new.end - new.start:
         return False
-    assert old.node is not None and new.node is not None
+    assert old.node is not None
+    assert new.node is not None
     return all(
         getattr(a, "lineno", old.start) - old.start == getattr(b, "lineno", new.start) - new.start
         for a, b in zip(ast.walk(old.node), ast.walk(new.node), strict=True)
@@ -340,7 +339,9 @@ def _align(olds: list[types.CodeType], news: list[types.CodeType]) -> Iterator[t
     rest = list(news)
     late = []
     for o in olds:  # those that say the same first, so that one put in front does not shift the others
-        twin = next((n for n in rest if n.co_code == o.co_code and _values(n) == _values(o) and n.co_names == o.co_names), None)
+        twin = next(
+            (n for n in rest if n.co_code == o.co_code and _values(n) == _values(o) and n.co_names == o.co_names), None
+        )
         if twin is None:
             late.append(o)
         else:

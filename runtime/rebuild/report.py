@@ -51,6 +51,7 @@ class Report:
     stragglers: list[Straggler] = field(default_factory=list)
     upgraded: int = 0
     moved: int = 0
+    not_upgraded: list[str] = field(default_factory=list)
     pause_ms: float = 0.0
     scanned: int = 0
     scan_ms: float = 0.0

@@ -6,7 +6,6 @@ bore its name before anybody sees it.
 """
 
 from __future__ import annotations
-
 import __future__
 
 import ast
@@ -18,10 +17,10 @@ from typing import Any
 
 from . import functions, outline, plan, sources, values
 from .functions import Change, FunctionType
+from .kinds import isa
 from .plan import ModulePlan, Step
 from .report import Note
 from .transaction import MISSING, Transaction
-from .kinds import isa
 
 _COMPOUND = (ast.If, ast.Try, ast.For, ast.While, ast.With, ast.Match, ast.AsyncFor, ast.AsyncWith)
 _CAPTURE = "_midair_capture"
@@ -60,14 +59,29 @@ class Edit:
     moves: dict[tuple[str, str], Any] = field(default_factory=dict)  # (module, name) -> object that moves there
     made: list[type] = field(default_factory=list)  # classes built aside, of no use any more
     before: dict[type, Before] = field(default_factory=dict)  # classes that were edited, as they were
-    field_makers: list[tuple[type, dict[str, Callable[[], Any]]]] = field(default_factory=list)  # new fields with defaults
+    field_makers: list[tuple[type, dict[str, Callable[[], Any]]]] = field(
+        default_factory=list
+    )  # new fields with defaults
     rehash: list[type] = field(default_factory=list)
+    scopes: list[Scope] = field(default_factory=list)
     globals_before: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def remember(self, cls: type) -> None:
         """Keep what an upgrade needs to know of a class before it changes."""
         if cls not in self.before:
             self.before[cls] = Before.of(cls)
+
+    def dispose(self) -> None:
+        """Let go of all code objects at once: the next edit counts who refers to them."""
+        for each in self.plans:
+            each.steps.clear()
+            each.moved.clear()
+        self.holders = functions.Holders()
+        for table in (self.before, self.changed, self.globals_before, self.moves):
+            table.clear()
+        for scope in self.scopes:
+            scope.canonical.clear()
+        self.scopes.clear()
 
     def change(self, kind: str, scope: Scope, name: str, line: int) -> None:
         self.changes.append(Note(kind, scope.qualify(name), scope.plan.path, line))
@@ -88,6 +102,9 @@ class Scope:
     canonical: dict[types.CodeType, types.CodeType] = field(default_factory=dict)
     last: dict[str, Step] = field(default_factory=dict)  # who has the last word on a name now
     last_before: dict[str, Step] = field(default_factory=dict)  # and who had it
+
+    def __post_init__(self) -> None:
+        self.edit.scopes.append(self)
 
     # -- names --------------------------------------------------------------------------------------------------
 
@@ -163,7 +180,7 @@ class Scope:
         self.tx.watch(self.space)
         code = compile(ast.Expression(expr), self.plan.path, "eval", flags=self.plan.text.flags, dont_inherit=True)
         local = dict(vars(self.cls)) if self.cls is not None else {}
-        return eval(self.same_codes(code), self.space, {**local, **(names or {})})  # noqa: S307 -- the user's own source
+        return eval(self.same_codes(code), self.space, {**local, **(names or {})})
 
     def same_codes(self, code: types.CodeType) -> types.CodeType:
         """The same code, with the code objects that are in the module's tree in the place of equal ones."""
@@ -230,7 +247,11 @@ class Scope:
         self.tx.run(self.same_codes(code), self.space, scratch)
         if isa(cell := caught.pop("__classcell__", None), types.CellType):
             cell.cell_contents = cls
-        return {n: v for n, v in caught.items() if given.get(n, MISSING) is not v and n not in {"__module__", "__qualname__"}}
+        return {
+            n: v
+            for n, v in caught.items()
+            if given.get(n, MISSING) is not v and n not in {"__module__", "__qualname__"}
+        }
 
     # -- steps --------------------------------------------------------------------------------------------------
 
@@ -350,7 +371,9 @@ class Scope:
                 change = Change(old, new, _node_of(before, old), _node_of(after, new), *self._strings())
                 why = functions.apply(self.tx, function, change, self._evaluator(new), self._supplier(function))
                 if why:
-                    self.edit.keep(self, function.__qualname__.removeprefix(self.qualname + "."), new.co_firstlineno, why)
+                    self.edit.keep(
+                        self, function.__qualname__.removeprefix(self.qualname + "."), new.co_firstlineno, why
+                    )
                 elif not _alike(old, new):
                     noted = True
                     self._document_wrappers(step, function, documented, functions.documentation(new))
@@ -573,7 +596,11 @@ class Scope:
         """Did the module's own code change it (a `global` in one of its functions)?"""
         if isa(live, (type, FunctionType)):
             return getattr(live, "__module__", None) == self.plan.name and name not in self.put
-        return any(f"global {name}" in line or f"{name}" in line.partition("global")[2] for line in self.plan.record.text.lines if "global" in line)
+        return any(
+            f"global {name}" in line or f"{name}" in line.partition("global")[2]
+            for line in self.plan.record.text.lines
+            if "global" in line
+        )
 
 
 def _stands_alone(node: ast.stmt, name: str) -> bool:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from . import functions, outline
 from .functions import FunctionType
-from .transaction import MISSING
 from .kinds import attribute, isa
+from .transaction import MISSING
 
 if TYPE_CHECKING:
     from .plan import Step
@@ -50,7 +50,7 @@ def unify(scope: Scope, name: str, live: Any, value: Any, step: Step) -> Any:
 def _may_become(scope: Scope, live: type, value: type) -> bool:
     if type(value) is value or type(live) is live:
         return False  # a class that is its own kind cannot be another's
-    return value.__module__ == live.__module__ or value.__module__ == scope.plan.name
+    return value.__module__ in (live.__module__, scope.plan.name)
 
 
 def _returned(scope: Scope, name: str, value: Any) -> Any:
@@ -200,5 +200,3 @@ def _with(value: Any, inner: FunctionType, other: FunctionType) -> Any:
         made.attrname = value.attrname
         return made
     return value
-
-

@@ -24,7 +24,7 @@ _IMMUTABLE = (
     int, float, complex, str, bytes, bool, type(None), type(...), range, slice, re.Pattern, decimal.Decimal, fractions.Fraction,
     datetime.date, datetime.time, datetime.timedelta, datetime.tzinfo, pathlib.PurePath, types.GenericAlias, types.UnionType,
 )  # fmt: skip
-_TYPING = (type(typing.Union[int, str]), type(typing.List[int]), typing.TypeVar, type(typing.Any))  # noqa: UP006, UP007 -- the objects themselves
+_TYPING = (type(typing.Union[int, str]), type(typing.List[int]), typing.TypeVar, type(typing.Any))
 _BUILTINS = {
     builtins.abs, builtins.all, builtins.any, builtins.ascii, builtins.bin, bool, bytes, builtins.chr, complex, dict, builtins.divmod,
     enumerate, float, builtins.format, frozenset, builtins.hash, builtins.hex, int, builtins.len, list, map, max, min, builtins.oct,
@@ -67,13 +67,15 @@ def is_pure(node: ast.expr, look: Callable[[str], Any]) -> bool:
                 return True
             case ast.Attribute(value=value):
                 found = resolve(value)  # type: ignore[arg-type]  # an expression
-                return isa(found, types.ModuleType) or is_immutable(found) or (
-                    found is None and pure(value)
-                )
+                return isa(found, types.ModuleType) or is_immutable(found) or (found is None and pure(value))
             case ast.Call(func=func, args=args, keywords=keywords):
                 return may_call(func) and all(map(pure, (*args, *keywords)))
             case _ if isa(each, _PURE_NODES):
-                return all(pure(n) for n in ast.iter_child_nodes(each) if not isa(n, (ast.expr_context, ast.operator, ast.unaryop, ast.boolop, ast.cmpop)))
+                return all(
+                    pure(n)
+                    for n in ast.iter_child_nodes(each)
+                    if not isa(n, (ast.expr_context, ast.operator, ast.unaryop, ast.boolop, ast.cmpop))
+                )
         return False
 
     def may_call(func: ast.expr) -> bool:
@@ -172,7 +174,9 @@ def _merge_list(
     return iter([(list.__setitem__, live, slice(None), made + extra)])
 
 
-def _merge_set(old: ast.Set, new: ast.Set, fresh: set[Any], live: set[Any], was: Callable[[ast.expr], Any]) -> Merge | None:
+def _merge_set(
+    old: ast.Set, new: ast.Set, fresh: set[Any], live: set[Any], was: Callable[[ast.expr], Any]
+) -> Merge | None:
     if any(isa(e, ast.Starred) for e in (*old.elts, *new.elts)):
         return None
     earlier = {was(e) for e in old.elts}
@@ -182,7 +186,7 @@ def _merge_set(old: ast.Set, new: ast.Set, fresh: set[Any], live: set[Any], was:
 def _same(value: Any, element: ast.expr, was: Callable[[ast.expr], Any]) -> bool:
     try:
         expected = was(element)
-    except Exception:  # noqa: BLE001 -- the part cannot be evaluated again: then we cannot say that it is the same
+    except Exception:
         return isa(element, (ast.Lambda, ast.Call, ast.Dict, ast.List, ast.Set))
     return value is expected or (type(value) is type(expected) and is_immutable(value) and value == expected)
 
@@ -214,7 +218,5 @@ def safe_eval(expr: ast.expr, space: dict[str, Any], path: str) -> Any:
     if outline.is_plain(expr):
         return ast.literal_eval(expr)
     if is_pure(expr, lambda name: space.get(name, getattr(builtins, name, None))):
-        return eval(compile(ast.Expression(expr), path, "eval"), space)  # noqa: S307 -- the user's own source
+        return eval(compile(ast.Expression(expr), path, "eval"), space)
     raise ValueError("not plain")
-
-
