@@ -3,4 +3,4 @@
 from setuptools import find_packages, setup
 
 found = find_packages(include=["runtime*", "services*", "console*"], exclude=["runtime._top*"])
-setup(packages=["midair", *(f"midair.{name}" for name in found)])
+setup(packages=["midair", "midair.examples", *(f"midair.{name}" for name in found)])

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,10 @@ class Application:
             if (candidate / "pyproject.toml").is_file():
                 return candidate
         return folder
+
+    def exists(self) -> bool:
+        """Whether there is something to import; its outermost package is looked for, and nothing is imported."""
+        return PathFinder.find_spec(self.module.partition(".")[0], [self.folder, *sys.path]) is not None
 
     def record(self) -> None:
         """Make its modules importable, and editable from their first import on."""

@@ -295,9 +295,9 @@ class Job:
         self._task = asyncio.get_running_loop().create_task(self._supervise(), name=f"job {self.name}")
 
     @property
-    def coroutine(self) -> Coroutine[Any, Any, Any] | None:
-        """The coroutine that runs now, for who wants to see which code it is inside of."""
-        return cast("Coroutine[Any, Any, Any]", self._inner.get_coro()) if self._inner else None
+    def task(self) -> asyncio.Task[Any] | None:
+        """The task that runs now, for who wants to see which code it is inside of."""
+        return self._inner
 
     @property
     def done(self) -> bool:

@@ -85,12 +85,14 @@ class Hold:
         self._entry = runtime_folder() / f"{files.name}-{os.getpid()}.json"
 
     def take(self) -> None:
-        """Take the lock and write the pid file.
+        """Take the lock and write the pid file; nothing, when this hold has it already.
 
         Raises:
             AlreadyRunning: another process holds this space.
             ServerError: the folder cannot be written to.
         """
+        if self._lock is not None:
+            return
         try:
             lock = os.open(self.files.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:

@@ -27,6 +27,7 @@ from .clock import Clock, LoopClock
 from .errors import MidairError, NotStorable, ServerError, SnapshotError
 from .files import Files, Hold
 from .notify import notify
+from .rebuild import Report
 from .service import Service
 from .space import Space
 from .timers import Clockwork, Timer
@@ -59,6 +60,7 @@ class Server:
     Args:
         space: what to run.
         files: where its files are; None keeps nothing on disk, and nothing is saved.
+        hold: the right to run it, when that was taken before the space was opened.
         application: what the space was built from, kept in its snapshots.
         drain: seconds that connections get at a stop to take what was written to them.
         snapshot_every: seconds between snapshots when anything ran; 0 for none.
@@ -73,6 +75,7 @@ class Server:
         space: Space,
         *,
         files: Files | None = None,
+        hold: Hold | None = None,
         application: Application | None = None,
         drain: float = 5.0,
         snapshot_every: float = 60.0,
@@ -85,6 +88,8 @@ class Server:
         self.space, self.files, self.application = space, files, application
         self.drain, self.snapshot_every = drain, snapshot_every
         self.watch = tuple(watch)
+        #: Whether folders that services find code in are watched too.
+        self.follows = True
         self.settle = settle if settle is not None else 0.05 if sys.stdout.isatty() else 2.0
         self.say, self.complain = say, complain
         #: Counts what was done on somebody's behalf: data, timers, statements. Equal counts mean that nothing ran.
@@ -98,8 +103,9 @@ class Server:
         self.ready = asyncio.Event()
         self.loop: asyncio.AbstractEventLoop
         self._clock = clock
-        self._hold = Hold(files) if files else None
+        self._hold = hold or (Hold(files) if files else None)
         self._companions: list[Companion] = []
+        self._accompanying: list[Companion] = []
         self._running: list[Service] = []
         self._stopping = asyncio.Event()
         self._hurry = asyncio.Event()
@@ -109,7 +115,8 @@ class Server:
         self._status = FINE
         self._discard = False
         self._saving = asyncio.Lock()
-        self._why = ""
+        # Asked now: a terminal that hung up is no longer one.
+        self._on_terminal = bool(sys.stdin and sys.stdin.isatty())
 
     @property
     def name(self) -> str:
@@ -118,6 +125,11 @@ class Server:
     @property
     def path(self) -> Path | None:
         return self.files.spl if self.files else None
+
+    @property
+    def companions(self) -> tuple[Companion, ...]:
+        """What lives beside the services."""
+        return tuple(self._companions)
 
     def add(self, companion: Companion) -> None:
         """Have it started before the services and stopped after them."""
@@ -191,6 +203,7 @@ class Server:
             rebuild.watch(folder, settle=self.settle, dispatch=self._dispatch)
         for companion in self._companions:
             await companion.start(self)
+            self._accompanying.append(companion)
         for service in self.space.services().values():
             await self._start_service(service)
         self._clockwork.start()
@@ -212,7 +225,7 @@ class Server:
             await self._stop_service(service)
         if save and self.files:
             self._last_snapshot()
-        for companion in reversed(self._companions):
+        for companion in reversed(self._accompanying):
             await companion.stop(self)
         if self.space.runner is self:
             self.space.runner = None
@@ -319,7 +332,7 @@ class Server:
 
     def _provenance(self) -> dict[str, Any]:
         """What a snapshot tells of the program it belongs to."""
-        return {"application": self.application.to_dict() if self.application else None, "sources": rebuild.sources()}
+        return {"application": self.application.to_dict() if self.application else None, "sources": rebuild.texts()}
 
     def _last_snapshot(self) -> None:
         """Save in this process: nothing else runs any more. What cannot be saved is named, and the rest is rescued."""
@@ -350,7 +363,7 @@ class Server:
 
     # --- code
 
-    async def rebuild(self, *modules: str, who: str = "") -> rebuild.Report:
+    async def rebuild(self, *modules: str, who: str = "") -> Report:
         """Bring the running code to the state of its files: all that differs, or only these modules.
 
         Raises:
@@ -358,12 +371,25 @@ class Server:
         """
         return await rebuild.apply(*modules, who=who)
 
-    def _edited(self, report: rebuild.Report) -> None:
+    def follow(self, folder: Path) -> None:
+        """Watch the folder that a service has its code from, unless nothing is to be watched."""
+        folder = folder.absolute()
+        if self.follows and not any(folder.is_relative_to(known) for known in self.watch):
+            self.watch = (*self.watch, folder)
+            rebuild.watch(folder, settle=self.settle, dispatch=self._dispatch)
+
+    def _dispatch(self) -> None:
+        """Have saved files made live on the loop; called in the thread that watches."""
+        self.loop.call_soon_threadsafe(lambda: self._task(self._rebuild_unless_refused("watch")))
+
+    def _edited(self, report: Report) -> None:
         """After each edit, whoever made it: jobs that are inside of replaced code start again."""
+        if report.refused:
+            return
         self.touch()
         for service in self._running:
             for job in service.jobs:
-                if job.coroutine and rebuild.is_stale(job.coroutine):
+                if job.task and rebuild.is_stale_task(job.task):
                     service.log.info("edit %d: %s starts again with the new code", report.number, job.name)
                     job.restart()
 
@@ -392,14 +418,14 @@ class Server:
             os._exit(UNSAVED)
 
     def _hangup(self) -> None:
-        if sys.stdin and sys.stdin.isatty():
+        if self._on_terminal:
             self._stop_signal(signal.SIGHUP)
         else:
-            self._task(self._rebuild_on_hangup())
+            self._task(self._rebuild_unless_refused("SIGHUP"))
 
-    async def _rebuild_on_hangup(self) -> None:
+    async def _rebuild_unless_refused(self, who: str) -> None:
         try:
-            await self.rebuild(who="SIGHUP")
+            await self.rebuild(who=who)
         except rebuild.RebuildError:
             return  # the refused edit was logged by rebuild, and is named by `status`
 
@@ -435,7 +461,7 @@ class Server:
             line += f"; console: {', '.join(ways)}"
         watched = rebuild.watched()
         if watched:
-            folders = ", ".join(_near(folder) for folder in watched)
+            folders = ", ".join(_near(Path(folder)) for folder in watched)
             count = len(rebuild.recorded())
             line += f"; watching {count} module{'s' * (count != 1)} in {folders}"
         return line

@@ -54,15 +54,19 @@ class LiveServer:
             text=True,
         )
         for name, pipe in (("out", self.process.stdout), ("err", self.process.stderr)):
-            threading.Thread(target=self._read, args=(name, pipe), daemon=True).start()
-        self.wait_for(r"^ready in ", among="out")
+            threading.Thread(target=self._read, args=(name, pipe, self._news), daemon=True).start()
+        try:
+            self.wait_for(r"^ready in ", among="out")
+        except BaseException:
+            self.kill()
+            raise
         return self
 
-    def _read(self, name, pipe) -> None:
+    def _read(self, name, pipe, news) -> None:
         with pipe:
             for line in pipe:
-                self._news.put((name, line.rstrip("\n")))
-        self._news.put((name, None))
+                news.put((name, line.rstrip("\n")))
+        news.put((name, None))
 
     def wait_for(self, pattern: str, *, among: str = "err", after: int = 0) -> str:
         """The first line that matches, of those printed or of those to come."""

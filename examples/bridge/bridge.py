@@ -1,7 +1,7 @@
 """A bridge: joins two chats, so that what is said in the lobby of one is heard in the other.
 
     midair run examples/chat/chat.py                                 (on port 4000)
-    PORT=4001 midair run examples/chat/chat.py -o other.spl          (a second one, on port 4001)
+    PORT=4001 midair run examples/chat/chat.py -f other.spl          (a second one, on port 4001)
     midair run examples/bridge/bridge.py
     telnet localhost 4000; telnet localhost 4001
 

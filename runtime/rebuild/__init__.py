@@ -54,9 +54,11 @@ __all__ = [
     "is_stale_task",
     "rebuild",
     "record",
+    "recorded",
     "release",
     "stragglers",
     "subscribe",
+    "texts",
     "undo",
     "unwatch",
     "watch",
@@ -73,6 +75,17 @@ def record(folder: str | os.PathLike[str]) -> list[str]:
         Names of modules imported earlier whose files are not what runs; they need a restart, or to be imported again.
     """
     return _sources.record(folder)
+
+
+def recorded() -> list[str]:
+    """Names of the modules that are editable, in the order of their import."""
+    return list(_sources.records)
+
+
+def texts() -> dict[str, str]:
+    """The source of each editable module as it runs, by name; inside an edit (a check) as it will."""
+    found = {name: (_engine.in_hand.get(name, record.text.data), record.path) for name, record in _sources.records.items()}
+    return {name: _sources.decode(data, path) for name, (data, path) in found.items()}
 
 
 def undo(number: int | None = None, *, write: bool = False, who: str = "") -> Report:

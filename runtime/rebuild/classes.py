@@ -194,11 +194,11 @@ def rebuild_whole(scope: Scope, cls: type, before: ast.ClassDef, node: ast.Class
     made = bound.pop(node.name)
     scope.edit.change("changed", scope, node.name, node.lineno)
     if not isa(made, type):
-        scope.set(node.name, made)
+        scope.bind(node.name, made)
         return
-    scope.set(node.name, absorb(scope, cls, made, before, node))
+    scope.bind(node.name, absorb(scope, cls, made, before, node))
     for name, value in bound.items():
-        scope.set(name, value)
+        scope.bind(name, value)
 
 
 def absorb(scope: Scope, cls: type, made: type, before: ast.ClassDef | None, node: ast.AST) -> type:

@@ -38,7 +38,7 @@ def _assignment(scope: Scope, node: ast.Assign | ast.AnnAssign, names: set[str])
             continue
         changed = ", ".join(sorted(reads & names))
         if isa(expr, ast.Name) and scope.untouched(name):
-            scope.set(name, scope.look(expr.id))
+            scope.bind(name, scope.look(expr.id))
             scope.edit.change("recomputed", scope, name, node.lineno)
         elif not scope.untouched(name):
             scope.edit.keep(scope, name, node.lineno, f"{changed} changed, but it was set at run time")
@@ -47,7 +47,7 @@ def _assignment(scope: Scope, node: ast.Assign | ast.AnnAssign, names: set[str])
         elif not values.is_pure(expr, scope.look):
             scope.edit.keep(scope, name, node.lineno, f"{changed} changed, but computing it again may have effects")
         else:
-            scope.set(name, scope.evaluate(expr))
+            scope.bind(name, scope.evaluate(expr))
             scope.edit.change("recomputed", scope, name, node.lineno)
 
 

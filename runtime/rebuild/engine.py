@@ -32,7 +32,7 @@ from . import (
 )
 from .errors import RebuildError, wrap
 from .plan import ModulePlan, Step
-from .report import Note, Report
+from .report import Note, Report, Straggler
 from .scopes import Edit, Scope
 from .sources import Record
 from .transaction import MISSING, Transaction
@@ -41,6 +41,7 @@ _lock = threading.Lock()
 _inside: int | None = None  # the thread that is rebuilding
 
 checks: dict[tuple[str, str], Callable[[], Any]] = {}
+in_hand: dict[str, bytes] = {}  # the texts of the edit that is being made
 
 
 @dataclass(eq=False)
@@ -208,12 +209,14 @@ def commit(
     """Make the plans happen; with `waiting`, upgrades that may come later are left to it."""
     guards.finish_all()
     began = time.perf_counter()
+    in_hand.update({each.name: each.text.data for each in plans})
     tx = Transaction()
     edit = Edit(tx, functions.Scan(), plans)
     report = Report(time=time.time(), who=who, files=sorted(files), undo_of=undo_of)
     stage = "run"
+    superseded: list[types.CodeType] = []
     try:
-        _find_holders(edit)
+        superseded = _find_holders(edit)
         _take_all(edit, wanted)
         tx.flush()
         classes.settle(tx, edit.touched)
@@ -224,14 +227,17 @@ def commit(
         stage = "check"
         _run_checks()
         tx.commit()
-        for made in edit.made:
-            classes.discard(made)
-        report.upgraded += guards.try_again()
     except BaseException as error:
         tx.roll_back()
+        old_code.keep(superseded)
         if isinstance(error, RebuildError):
             raise
         raise wrap(error, stage, files) from error
+    finally:
+        in_hand.clear()
+    for made in edit.made:
+        classes.discard(made)
+    report.upgraded += guards.try_again()
     report.pause_ms = (time.perf_counter() - began) * 1000
     report.changes, report.kept = edit.changes, edit.kept
     report.scanned, report.scan_ms = edit.scan.objects, edit.scan.seconds * 1000
@@ -242,7 +248,8 @@ def commit(
     return report
 
 
-def _find_holders(edit: Edit) -> None:
+def _find_holders(edit: Edit) -> list[types.CodeType]:
+    """Find who runs what is replaced; returns the code objects that say something else from now on."""
     pairs: list[functions.Pair] = []
     roots: list[object] = []
     for each in edit.plans:
@@ -256,10 +263,9 @@ def _find_holders(edit: Edit) -> None:
         roots += [found for kept in each.record.gone.values() if (found := kept()) is not None]
     if pairs:
         edit.holders = functions.find(pairs, roots, edit.scan)
-    for each in edit.plans:
-        for step in each.steps:
-            if step.kind in {"body", "run"} and step.old is not None:
-                old_code.supersede(step.old.codes)
+    replaced = [old for old, new in pairs if not plan.same_code(old, new)]
+    old_code.supersede(replaced)
+    return replaced
 
 
 def _take_all(edit: Edit, wanted: Wanted) -> None:
@@ -346,7 +352,7 @@ def _take(edit: Edit, each: ModulePlan, wanted: Wanted) -> None:
             and vars(module).get("__doc__") is not None
             and any(s.kind == "gone" and outline.is_docstring(s.node) for s in each.steps)
         ):
-            scope.set("__doc__", None)
+            scope.bind("__doc__", None)
     _shift(edit, each)
 
 
@@ -384,7 +390,7 @@ def _pull(edit: Edit, record: Record, scope: Scope) -> None:
         elif (found := edit.changed.get((link.module, link.name))) is not None:
             old, new = found
             if new is not MISSING and old is not new and scope.get(link.alias) is old:
-                scope.set(link.alias, new)
+                scope.bind(link.alias, new)
 
 
 def _pull_all(edit: Edit, module: str, scope: Scope) -> None:
@@ -402,7 +408,7 @@ def _pull_all(edit: Edit, module: str, scope: Scope) -> None:
             if live is old:
                 scope.delete(name)
         elif live is old or live is MISSING:
-            scope.set(name, new)
+            scope.bind(name, new)
 
 
 def _reach_importers(edit: Edit, planned: set[str]) -> None:
@@ -482,8 +488,11 @@ def _remove_module(edit: Edit, name: str, wanted: Wanted, links: dict[str, Any])
 # -- objects, hooks, checks -----------------------------------------------------------------------------------------------
 
 
-def _finish_objects(edit: Edit, waiting: guards.Waiting | None) -> tuple[int, int, list[Any]]:
-    moved_count, left, moved = 0, [], []
+def _finish_objects(edit: Edit, waiting: guards.Waiting | None) -> tuple[int, int, list[Straggler]]:
+    """Move and upgrade instances; returns (upgraded, moved, those that stay on an old layout)."""
+    moved_count = 0
+    left: list[Straggler] = []
+    moved: list[tuple[Any, Any, dict[str, Any]]] = []
     if edit.moved_classes:
         moved_count, left, moved = layout.finish(edit)
         for old, new in edit.moved_classes:

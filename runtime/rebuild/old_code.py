@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import gc
 import threading
 import types
@@ -11,9 +12,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from . import frames, functions, outline
+from . import frames
 from .kinds import isa
 from .report import Straggler
+
+from .functions import suspended_code
 
 if TYPE_CHECKING:
     from .scopes import Edit
@@ -23,17 +26,19 @@ _superseded: dict[int, weakref.ref[types.CodeType]] = {}
 
 def supersede(codes: Iterable[types.CodeType]) -> None:
     """Note code objects that an edit replaces; forgotten as soon as nobody runs them."""
-    for top in codes:
-        for code in outline.tree(top):
-            key = id(code)
-            _superseded[key] = weakref.ref(code, lambda _, key=key: _superseded.pop(key, None))  # type: ignore[misc]  # key is bound now
+    for code in codes:
+        key = id(code)
+        _superseded[key] = weakref.ref(code, functools.partial(_forget, key))
+
+
+def _forget(key: int, _: object) -> None:
+    _superseded.pop(key, None)
 
 
 def keep(codes: Iterable[types.CodeType]) -> None:
     """The edit that was to replace them did not happen."""
-    for top in codes:
-        for code in outline.tree(top):
-            _superseded.pop(id(code), None)
+    for code in codes:
+        _superseded.pop(id(code), None)
 
 
 def is_stale(code: types.CodeType | None) -> bool:
@@ -43,7 +48,7 @@ def is_stale(code: types.CodeType | None) -> bool:
 
 def is_stale_task(task: asyncio.Task[Any]) -> bool:
     """Is a task, or something it awaits, inside code that an edit replaced?"""
-    return any(is_stale(functions.suspended_code(c)) for c in _chain(task.get_coro()))
+    return any(is_stale(suspended_code(c)) for c in _chain(task.get_coro()))
 
 
 def _chain(awaitable: Any) -> Iterator[Any]:
@@ -111,7 +116,7 @@ def tasks() -> Iterator[Straggler]:
         return
     for task in everyone:
         for each in _chain(task.get_coro()):
-            code = functions.suspended_code(each)
+            code = suspended_code(each)
             if code is not None and is_stale(code):
                 frame = getattr(each, "cr_frame", None) or getattr(each, "gi_frame", None)
                 yield Straggler("task", task.get_name(), *_where(code, frame))
@@ -126,7 +131,7 @@ def after_edit(edit: Edit) -> list[Straggler]:
     """Those that can be named without looking at the heap."""
     found = [*threads(), *tasks(), *bodies(each.record.module for each in edit.plans)]
     for each in edit.holders.suspended:
-        code = functions.suspended_code(each)
+        code = suspended_code(each)
         if code is not None and is_stale(code) and not isa(each, types.CoroutineType):
             frame = getattr(each, "gi_frame", None) or getattr(each, "ag_frame", None)
             if frame is not None:
@@ -139,11 +144,11 @@ def stragglers() -> list[Straggler]:
     found = [*threads(), *tasks()]
     kinds = (types.GeneratorType, types.CoroutineType, types.AsyncGeneratorType)
     for each in gc.get_objects():
-        if type(each) in kinds and is_stale(functions.suspended_code(each)):
+        if type(each) in kinds and is_stale(suspended_code(each)):
             frame = (
                 getattr(each, "gi_frame", None) or getattr(each, "cr_frame", None) or getattr(each, "ag_frame", None)
             )
-            code = functions.suspended_code(each)
+            code = suspended_code(each)
             if frame is not None and code is not None:
                 found.append(Straggler("generator", f"at {id(each):#x}", *_where(code, frame)))
     return list(dict.fromkeys(found))

@@ -350,5 +350,20 @@ def _align(olds: list[types.CodeType], news: list[types.CodeType]) -> Iterator[t
     yield from zip(late, rest, strict=False)
 
 
+def same_code(old: types.CodeType, new: types.CodeType) -> bool:
+    """Do two code objects do the same, wherever their lines are?"""
+    if old.co_code != new.co_code or old.co_names != new.co_names or len(old.co_consts) != len(new.co_consts):
+        return False
+    if (old.co_varnames, old.co_freevars, old.co_flags) != (new.co_varnames, new.co_freevars, new.co_flags):
+        return False
+    for a, b in zip(old.co_consts, new.co_consts, strict=True):
+        if isinstance(a, types.CodeType) and isinstance(b, types.CodeType):
+            if not same_code(a, b):
+                return False
+        elif type(a) is not type(b) or a != b:
+            return False
+    return True
+
+
 def _values(code: types.CodeType) -> tuple[object, ...]:
     return tuple(c.co_code if isinstance(c, types.CodeType) else c for c in code.co_consts)

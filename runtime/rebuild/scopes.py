@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import functions, outline, plan, sources, values
+from . import functions, native, outline, plan, sources, values
 from .functions import Change, FunctionType
 from .kinds import isa
 from .plan import ModulePlan, Step
@@ -131,7 +131,7 @@ class Scope:
                 return value
         return getattr(builtins, name, None)
 
-    def set(self, name: str, value: Any) -> None:
+    def bind(self, name: str, value: Any) -> None:
         old = self.get(name)
         if self.cls is not None:
             self.tx.set_attr(self.cls, self.stored(name), value)
@@ -280,12 +280,12 @@ class Scope:
         if live is MISSING or not isa(live, (type, FunctionType)) or live.__name__ != step.was:
             return
         tx = self.tx
-        self.set(new, live)
+        self.bind(new, live)
         self.delete(step.was)
         self.edit.change("renamed", self, f"{step.was} -> {new}", step.new.start if step.new else 0)
         qualname = f"{self.qualname}.{new}" if self.path else new
         if isa(live, FunctionType):
-            tx.stage((functions.native.SET_NAME, live, new), (functions.native.SET_NAME, live, live.__name__))
+            tx.stage((native.SET_NAME, live, new), (native.SET_NAME, live, live.__name__))
             functions.set_qualname(tx, live, qualname)
             return
         kind = vars(type)
@@ -354,7 +354,7 @@ class Scope:
     def _run_docstring(self, step: Step) -> None:
         assert isa(step.node, ast.Expr)
         if self.path or (self.plan.text.body and self.plan.text.body[0] is step.new):
-            self.set("__doc__", ast.literal_eval(step.node.value))
+            self.bind("__doc__", ast.literal_eval(step.node.value))
 
     def exchange(self, step: Step) -> None:
         """New code for the functions that the old text of a statement has made; nothing of it runs."""
@@ -374,7 +374,7 @@ class Scope:
                     self.edit.keep(
                         self, function.__qualname__.removeprefix(self.qualname + "."), new.co_firstlineno, why
                     )
-                elif not _alike(old, new):
+                elif not plan.same_code(old, new):
                     noted = True
                     self._document_wrappers(step, function, documented, functions.documentation(new))
         if noted or not self.edit.holders.functions:
@@ -395,7 +395,7 @@ class Scope:
         for name in step.new.binds:
             for outer in functions.reach(self.get(name)):
                 if outer.__dict__.get("__wrapped__") is function and outer.__doc__ == old:
-                    self.tx.stage((functions.native.SET_DOC, outer, new), (functions.native.SET_DOC, outer, old))
+                    self.tx.stage((native.SET_DOC, outer, new), (native.SET_DOC, outer, old))
 
     def _clear_caches(self, step: Step) -> None:
         assert step.new is not None
@@ -534,7 +534,7 @@ class Scope:
         if last is not step and (last.kind != "run" or _stands_alone(last.node, name)):
             return  # a later statement has the last word
         final = unify.unify(self, name, live, value, step)
-        self.set(name, final)
+        self.bind(name, final)
         if self.cls is not None and live is not final:
             _set_name(self.tx, self.cls, self.stored(name), final)
 
@@ -611,10 +611,6 @@ def _stands_alone(node: ast.stmt, name: str) -> bool:
 def _node_of(nodes: dict[tuple[str, int], list[ast.AST]], code: types.CodeType) -> ast.AST | None:
     found = nodes.get((code.co_name, code.co_firstlineno), [])
     return found[0] if len(found) == 1 else None
-
-
-def _alike(old: types.CodeType, new: types.CodeType) -> bool:
-    return old.co_code == new.co_code and old.co_consts == new.co_consts and old.co_names == new.co_names
 
 
 def _name(node: ast.stmt) -> str:

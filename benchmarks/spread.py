@@ -1,0 +1,273 @@
+"""Remote calls a second, beside Twisted's perspective broker and RPyC; streams; memory over a million calls.
+
+    .venv/bin/python benchmarks/spread.py            the table
+    .venv/bin/python benchmarks/spread.py --million  with the long run
+
+Echo of (1, "two", 3.0) over TCP on this machine. The CPU time of both processes is counted, from /proc, so other load on
+the machine matters little; each figure is the median of three. `one` is one call at a time, `64` is 64 under way.
+"""
+
+# mypy: allow-untyped-defs, allow-untyped-calls
+# mypy: disable-error-code="misc, import-untyped, override, arg-type"
+# The peers measured here are not typed, or not as they are used.
+
+import asyncio
+import os
+import statistics
+import subprocess
+import sys
+import time
+from importlib.util import find_spec
+from typing import Any
+
+from midair.services import spread
+
+VALUE = (1, "two", 3.0)
+SECONDS = 1.0
+CHUNK, CHUNKS = 65_536, 1_600
+
+
+# --- servers: print their port and serve until their stdin ends
+
+
+class Api(spread.Referenceable):
+    def remote_echo(self, value):
+        return value
+
+    async def remote_blob(self, count):
+        chunk = bytes(CHUNK)
+        for _ in range(count):
+            yield chunk
+
+
+async def serve_midair():
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(spread.Portal(Api()).link, "127.0.0.1", 0)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await loop.run_in_executor(None, sys.stdin.read)
+    server.close()
+
+
+def serve_twisted():
+    from twisted.internet import reactor, stdio
+    from twisted.internet.protocol import Protocol
+    from twisted.spread import pb
+
+    class Root(pb.Root):
+        def remote_echo(self, value):
+            return value
+
+    class End(Protocol):
+        def connectionLost(self, reason):  # noqa: N802, ARG002 - Twisted's names
+            reactor.stop()
+
+    port = reactor.listenTCP(0, pb.PBServerFactory(Root()), interface="127.0.0.1")
+    stdio.StandardIO(End())
+    print(port.getHost().port, flush=True)
+    reactor.run()
+
+
+def serve_rpyc():
+    import threading
+
+    import rpyc
+    from rpyc.utils.server import ThreadedServer
+
+    class Service(rpyc.Service):
+        def exposed_echo(self, value):
+            return value
+
+    server = ThreadedServer(Service, hostname="127.0.0.1", port=0)
+    threading.Thread(target=server.start, daemon=True).start()
+    print(server.port, flush=True)
+    sys.stdin.read()
+
+
+# --- clients: print calls and seconds
+
+
+async def call_midair(port, width):
+    async with await spread.connect(f"127.0.0.1:{port}") as peer:
+        root = peer.root
+        count = 0
+        end = time.perf_counter() + SECONDS
+
+        async def caller():
+            nonlocal count
+            while time.perf_counter() < end:
+                for _ in range(10):
+                    await root.echo(VALUE)
+                count += 10
+
+        await asyncio.gather(*(caller() for _ in range(width)))
+        return count
+
+
+def call_twisted(port, width):
+    from twisted.internet import defer, reactor
+    from twisted.spread import pb
+
+    factory = pb.PBClientFactory()
+    reactor.connectTCP("127.0.0.1", port, factory)
+    counts = []
+
+    @defer.inlineCallbacks
+    def caller(root, end):
+        count = 0
+        while time.perf_counter() < end:
+            for _ in range(10):
+                yield root.callRemote("echo", VALUE)
+            count += 10
+        counts.append(count)
+
+    @defer.inlineCallbacks
+    def run():
+        root = yield factory.getRootObject()
+        end = time.perf_counter() + SECONDS
+        yield defer.gatherResults([caller(root, end) for _ in range(width)])
+        reactor.stop()
+
+    reactor.callWhenRunning(run)
+    reactor.run()
+    return sum(counts)
+
+
+def call_rpyc(port, width):
+    import rpyc
+
+    assert width == 1, "rpyc blocks: a thread a call"
+    connection = rpyc.connect("127.0.0.1", port)
+    echo = connection.root.echo
+    count = 0
+    end = time.perf_counter() + SECONDS
+    while time.perf_counter() < end:
+        for _ in range(10):
+            echo(VALUE)
+        count += 10
+    return count
+
+
+async def stream_midair(port, width):
+    async with await spread.connect(f"127.0.0.1:{port}") as peer:
+        total = 0
+        async for chunk in peer.root.blob(CHUNKS * width):
+            total += len(chunk)
+        return total
+
+
+async def million_midair(port, width):
+    """A million calls; the growth of both processes from the 100,000th on, in bytes."""
+    async with await spread.connect(f"127.0.0.1:{port}") as peer:
+        root = peer.root
+        before = 0
+        for number in range(1_000_000 // 64):
+            if number == 100_000 // 64:
+                before = resident(os.getpid()) + resident(width)
+            await asyncio.gather(*(root.echo(VALUE) for _ in range(64)))
+        return resident(os.getpid()) + resident(width) - before
+
+
+def resident(pid):
+    with open(f"/proc/{pid}/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+# --- the run
+
+WORK: dict[str, Any] = {
+    "serve midair": serve_midair,
+    "serve twisted": serve_twisted,
+    "serve rpyc": serve_rpyc,
+    "call midair": call_midair,
+    "call twisted": call_twisted,
+    "call rpyc": call_rpyc,
+    "stream midair": stream_midair,
+    "million midair": million_midair,
+}
+
+
+def cpu(pid):
+    """Seconds of CPU that a process has used."""
+    with open(f"/proc/{pid}/stat") as file:
+        fields = file.read().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def measured(server, client, width=1):
+    """(amount, wall seconds, CPU seconds of both) of one client at one server, each in a process of its own."""
+    me = [sys.executable, __file__]
+    with subprocess.Popen([*me, "serve", server], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as serving:
+        assert serving.stdin
+        assert serving.stdout
+        port = serving.stdout.readline().strip()
+        before = cpu(serving.pid)
+        argument = str(serving.pid) if client == "million midair" else str(width)
+        done = subprocess.run([*me, *client.split(), port, argument], stdout=subprocess.PIPE, text=True, check=True)
+        used = cpu(serving.pid) - before
+        serving.stdin.close()
+        serving.wait()
+    amount, wall, own = (float(word) for word in done.stdout.split())
+    return amount, wall, own + used
+
+
+PAIRS = [("midair", "midair"), ("twisted", "twisted"), ("twisted", "midair"), ("midair", "twisted"), ("rpyc", "rpyc")]
+ROUNDS = 3
+
+
+def rates() -> dict[tuple[str, str, int], tuple[float, float]]:
+    """For each row and width the medians of calls a second, and a second of CPU. Rows take turns, so load hits all."""
+    runs: dict[tuple[str, str, int], list[tuple[float, float]]] = {}
+    for _ in range(ROUNDS):
+        for server, client in PAIRS:
+            for width in (1, 64):
+                absent = {server, client} & {"twisted", "rpyc"} and not find_spec(
+                    client if client != "midair" else server
+                )
+                if absent or (client == "rpyc" and width > 1):
+                    continue
+                amount, wall, used = measured(server, f"call {client}", width)
+                runs.setdefault((server, client, width), []).append((amount / wall, amount / used))
+    return {
+        row: (statistics.median(wall for wall, _ in each), statistics.median(used for _, used in each))
+        for row, each in runs.items()
+    }
+
+
+def main():
+    print('Echo of `(1, "two", 3.0)` over TCP; calls a second of wall time, and a second of both processes\' CPU.\n')
+    print("| server | client | one /s | one /cpu s | 64 /s | 64 /cpu s |\n| --- | --- | --- | --- | --- | --- |")
+    found = rates()
+    for server, client in PAIRS:
+        cells = [found.get((server, client, width)) for width in (1, 64)]
+        shown = " | ".join(f"{cell[0]:,.0f} | {cell[1]:,.0f}" if cell else "- | -" for cell in cells)
+        print(f"| {server} | {client} | {shown} |")
+    streams = [amount / used for amount, _, used in (measured("midair", "stream midair") for _ in range(ROUNDS))]
+    print(
+        f"\nA stream of {CHUNK * CHUNKS / 1e6:.0f} MB: {statistics.median(streams) / 1e6:,.0f} MB a second of both processes' CPU."
+    )
+    for other, width in (("twisted", 1), ("twisted", 64), ("rpyc", 1)):
+        if (other, other, width) in found:
+            times = found["midair", "midair", width][1] / found[other, other, width][1]
+            print(f"Beside {other} with itself, {width} at a time: {times:.1f} times the calls for the same CPU.")
+        else:
+            print(f"Beside {other}: not installed.")
+    if "--million" in sys.argv:
+        amount, _, _ = measured("midair", "million midair")
+        print(f"From the 100,000th to the millionth call both processes grew by {amount / 1024:,.0f} KiB together.")
+
+
+def work(words):
+    function = WORK[" ".join(words[:2])]
+    args = [int(word) for word in words[2:]]
+    start, before = time.perf_counter(), time.process_time()
+    result = function(*args)
+    amount = asyncio.run(result) if asyncio.iscoroutine(result) else result
+    if words[0] != "serve":
+        print(amount, time.perf_counter() - start, time.process_time() - before)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] in ([], ["--million"]):
+        main()
+    else:
+        work(sys.argv[1:])

@@ -1,0 +1,63 @@
+"""`midair new NAME`: a project to start from."""
+
+from __future__ import annotations
+
+import argparse
+import keyword
+from importlib import resources
+from pathlib import Path
+from string import Template
+
+from .faults import UsageError
+from .parser import Commands
+
+#: The files of a project, and the templates in `project/` that they are made from.
+FILES = {
+    "{name}.py": "app.py.in",
+    "tests/test_{name}.py": "tests/test_app.py.in",
+    "pyproject.toml": "pyproject.toml.in",
+    "README.md": "README.md.in",
+    ".gitignore": "gitignore.in",
+    "{name}.service": "service.in",
+    "Dockerfile": "Dockerfile.in",
+}
+
+
+def add(commands: Commands) -> None:
+    parser = commands.add(
+        "new",
+        new,
+        "make a project to start from",
+        example="midair new guestbook",
+        more="A small server with its tests, a .gitignore, a systemd unit and a Dockerfile, in a new folder NAME.",
+    )
+    parser.add_argument("name", metavar="NAME", help="a Python name, for it is imported by it")
+
+
+def new(options: argparse.Namespace) -> int:
+    """Write the project; nothing when there is a folder of that name."""
+    folder = Path(options.name)
+    name = folder.name
+    if not name.isidentifier() or keyword.iskeyword(name):
+        raise UsageError(f"{name!r} is not a Python name, and the program is imported by it; choose another")
+    if folder.exists():
+        raise UsageError(f"{folder} exists already and was left alone; choose another name")
+    for file, text in render(name).items():
+        path = folder / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    print(f"{folder}/ is ready; now:\n    cd {folder}\n    midair run {name}.py\n    telnet localhost 4000")
+    return 0
+
+
+def render(name: str) -> dict[str, str]:
+    """The files of a project with this name, by their path in it."""
+    from midair.version import __version__
+
+    templates = resources.files("midair.console.cli") / "project"
+    return {
+        file.format(name=name): Template((templates / template).read_text(encoding="utf-8")).substitute(
+            name=name, version=__version__
+        )
+        for file, template in FILES.items()
+    }

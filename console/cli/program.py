@@ -1,0 +1,5 @@
+from .parser import Commands
+
+
+def add(commands: Commands) -> None:
+    pass

@@ -1,0 +1,126 @@
+"""Commands about what is running: tasks, timers, stacks, limits, work in threads."""
+
+import asyncio
+import subprocess
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+from ...runtime.errors import ConsoleError
+from ..display import Table, Text, one_line
+from ..interrupt import describe_thread
+from ..session import current
+from ..users import Role
+from .base import Pending, command
+
+
+@command(looks=True)
+def tasks() -> Table:
+    """The asyncio tasks of the server: what they run and where they wait. cancel("name") ends one."""
+    rows = []
+    for task in asyncio.all_tasks():
+        coroutine = task.get_coro()
+        name = getattr(coroutine, "__qualname__", type(coroutine).__name__)
+        rows.append((task.get_name(), name, _waits_at(task)))
+    return Table(("task", "runs", "waits at"), sorted(rows), empty="no tasks")
+
+
+def _waits_at(task: "asyncio.Task[Any]") -> str:
+    stack = task.get_stack(limit=1)
+    if not stack:
+        return ""
+    frame = stack[-1]
+    return f"{_short(frame.f_code.co_filename)}:{frame.f_lineno}"
+
+
+@command()
+def cancel(task: str) -> Text:
+    """Cancel a task by its name, as tasks() shows it."""
+    chosen = [t for t in asyncio.all_tasks() if t.get_name() == task]
+    if not chosen:
+        raise ConsoleError(f"there is no task {task!r}; tasks() lists them")
+    for one in chosen:
+        one.cancel()
+    return Text(f"cancelled {task}")
+
+
+@command(looks=True)
+def timers() -> Table:
+    """The timers of the space, by when they are due."""
+    now = time.time()
+    rows = sorted(
+        (timer.due - now, one_line(str(timer.name)), f"every {timer.period:g} s" if timer.period else "once")
+        for timer in current().console.server.space.timers
+    )
+    return Table(("due in s", "calls", "how often"), rows, empty="no timers")
+
+
+@command(looks=True, aside=True)
+def stacks(thread: str = "") -> Text:
+    """Where every thread is now, the server's loop first; works while the loop is stuck."""
+    console = current().console
+    names = {t.ident: t.name for t in threading.enumerate()}
+    frames = sys._current_frames()
+    parts = []
+    for ident in sorted(frames, key=lambda i: (i != console.server_thread, i)):
+        name = "server's loop" if ident == console.server_thread else names.get(ident, str(ident))
+        if thread not in name:
+            continue
+        where = describe_thread(ident, frames)
+        parts.append(f"-- {name}: {where}\n" + "".join(traceback.format_stack(frames[ident], limit=12)))
+    return Text("\n".join(parts).rstrip())
+
+
+@command(aside=True)
+def interrupt() -> Text:
+    """Free the server's loop from code that keeps it to itself: raises Interrupted there, and the loop goes on.
+
+    A statement of a session is stopped by its own Ctrl-C; this is for everybody else's code. A loop that waits is left alone.
+    """
+    session = current()
+    console = session.console
+    where = describe_thread(console.server_thread, sys._current_frames())
+    if where == "idle":
+        return Text("the server's loop waits for events; there is nothing to interrupt")
+    console.interrupter.free(session.user)
+    return Text(f"interrupted {where}")
+
+
+@command(aside=True, role=Role.ADMIN)
+def limit(seconds: float) -> Text:
+    """How long a statement of this session may keep the loop without giving it back, in seconds; 0 for no limit. At first 5."""
+    if seconds < 0:
+        raise ConsoleError(f"{seconds:g} s is no limit; 0 means none")
+    current().limit = float(seconds)
+    return Text(f"statements of this session may run {seconds:g} s" if seconds else "no limit in this session")
+
+
+@command(role=Role.ADMIN)
+def bg(fn: Callable[..., Any], *args: Any) -> Pending:
+    """Run fn(*args) in a thread, so that the server goes on meanwhile. `task = bg(fn)` and later `await task` for its result."""
+    session = current()
+
+    async def work() -> Any:
+        return await asyncio.to_thread(fn, *args)
+
+    pending = Pending(f"bg {getattr(fn, '__qualname__', fn)}", work(), waits=False)
+    pending.task.set_name(f"{pending.name} of {session.user}")
+    return pending
+
+
+@command(role=Role.ADMIN)
+async def sh(line: str) -> Text:
+    """Run a shell command and show what it prints; the server goes on meanwhile."""
+    process = await asyncio.create_subprocess_shell(
+        line, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    output, _ = await process.communicate()
+    text = output.decode("utf-8", "replace").rstrip("\n")
+    return Text(text if not process.returncode else f"{text}\n[exit status {process.returncode}]".lstrip("\n"))
+
+
+def _short(filename: str) -> str:
+    return "/".join(filename.rsplit("/", 2)[-2:])

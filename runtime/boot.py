@@ -1,0 +1,246 @@
+"""From what a person named to a space that is ready to run: resumed from its file, or built anew.
+
+find what is meant -> take the lock -> set aside what --fresh replaces -> load the file, or build
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from . import snapshot
+from .app import Application
+from .errors import ServerError, SnapshotError
+from .files import Files, Hold
+from .service import Service
+from .space import Space
+from .words import ago, near
+
+
+class ApplicationFailed(ServerError):
+    """The program itself failed while it was imported or built; its error is the cause of this one."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is to be run.
+
+    Args:
+        what: as it was named.
+        files: where its space is, or will be.
+        application: the program that builds it, when one was named.
+        make: makes its one service, when a kind was named.
+    """
+
+    what: str
+    files: Files
+    application: Application | None = None
+    make: Callable[[], Service] | None = None
+
+    @classmethod
+    def of(cls, what: str | None, *, file: str | None = None) -> Target:
+        """From `FILE.spl`, `APP.py` or `package.module`.
+
+        Args:
+            file: where the space is kept, instead of `NAME.spl` in the current folder.
+
+        Raises:
+            ServerError: there is no such file or module.
+        """
+        if what is None or what.endswith(".spl"):
+            named = what or file or ""
+            if not Path(named).exists() and not snapshot.exists(named):
+                raise ServerError(f"there is no file {named}; 'midair run APP.py' builds a space from a program")
+            return cls(named, Files.of(named))
+        application = Application.of(what)
+        if not application.exists():
+            raise ServerError(
+                f"{what!r} is neither a .spl or .py file, nor a module that is importable from here, nor a kind of service"
+            )
+        return cls(what, Files.of(file or f"{application.name}.spl"), application)
+
+
+@dataclass(frozen=True)
+class How:
+    """How a space is opened.
+
+    Args:
+        fresh: build anew; what is on disk is set aside.
+        generation: this one rather than the newest.
+        last_good: on the sources kept in the snapshot rather than on those on disk.
+        lenient: objects that do not fit today's classes are put in quarantine, rather than refusing the start.
+        trust: load a file that is not this user's own.
+    """
+
+    fresh: bool = False
+    generation: int | None = None
+    last_good: bool = False
+    lenient: bool = False
+    trust: bool = False
+
+
+@dataclass
+class Opened:
+    """A space ready to be served, with the right to do so."""
+
+    space: Space
+    hold: Hold
+    application: Application | None
+    #: What happened, in one line for the person who started it.
+    line: str
+    #: What they must know besides, a line each.
+    warnings: list[str] = field(default_factory=list)
+
+
+def open_space(target: Target, how: How | None = None) -> Opened:
+    """Resume a space from its file, or build it when there is none.
+
+    Raises:
+        AlreadyRunning: another process runs it.
+        ServerError: neither a file nor a program.
+        SnapshotError: the file cannot be loaded, and why.
+        ApplicationFailed: the program raised.
+    """
+    how = how or How()
+    hold = Hold(target.files)
+    hold.take()
+    try:
+        if how.fresh:
+            return _anew(target, hold)
+        if snapshot.exists(target.files.spl):
+            return _resume(target, hold, how)
+        if how.generation is not None or how.last_good:
+            raise ServerError(f"there is no {target.files.spl.name} to take a generation from; nothing was started")
+        return _build(target, hold)
+    except BaseException:
+        hold.release()
+        raise
+
+
+def _anew(target: Target, hold: Hold) -> Opened:
+    """Build although there is a file. That is moved only when the program has built."""
+    if target.application is None and target.make is None and target.files.spl.exists():
+        stored = snapshot.manifest(target.files.spl).get("application")
+        if stored is None:
+            raise ServerError(f"{target.files.spl.name} does not say what it was built from; nothing was started")
+        target = replace(target, application=Application.from_dict(stored))
+    opened = _build(target, hold)
+    if aside := set_aside(target.files):
+        opened.line += f"; the old file is in {aside.name}/"
+    return opened
+
+
+def set_aside(files: Files) -> Path | None:
+    """Move the snapshots of a space into a folder of their own, from which they can still be run; that folder.
+
+    All generations go: the new space begins to count at 1 and must not meet the numbers of the old one.
+    """
+    generation = re.compile(re.escape(files.name) + r"(\.\d+)?\.spl")
+    found = [path for path in files.folder.iterdir() if generation.fullmatch(path.name)]
+    if not found:
+        return None
+    folder = files.folder / f"{files.name}.aside-{time.strftime('%Y%m%d-%H%M%S')}"
+    folder.mkdir(mode=0o700)
+    for path in found:
+        path.rename(folder / path.name)
+    return folder
+
+
+def _build(target: Target, hold: Hold) -> Opened:
+    space, files = Space(), target.files
+    if target.application:
+        with _blaming(target.application):
+            target.application.build(space)
+        line = f"new space from {Path(target.what).name}"
+    elif target.make:
+        space[files.name] = target.make()
+        line = f"new space of one {target.what}"
+    else:
+        raise ServerError(f"there is no file {files.spl}, and no program to build it from")
+    return Opened(space, hold, target.application, line)
+
+
+def _resume(target: Target, hold: Hold, how: How) -> Opened:
+    spl = target.files.spl
+    try:
+        manifest = snapshot.manifest(spl, generation=how.generation)
+    except FileNotFoundError:
+        raise ServerError(f"there is no generation {how.generation} of {spl.name}; nothing was started") from None
+    stored = manifest.get("application")
+    application = target.application or (Application.from_dict(stored) if stored else None)
+    if application:
+        application.record()
+        advice = f"; --last-good starts on the sources of generation {manifest['generation']}"
+        with _blaming(application, advice):
+            application.import_()
+    loaded = snapshot.resume(spl, how.generation, lenient=how.lenient, trust=how.trust)
+    line = f"resumed {spl.name} generation {loaded.generation}, saved {ago(loaded.manifest['time'])}"
+    if target.application:
+        line += "; build() not run (--fresh starts anew, the old file is set aside)"
+    elif target.make:
+        line += "; its options are those it was made with (--fresh makes it anew, the old file is set aside)"
+    return Opened(loaded.space, hold, application, line, [*_met(loaded)])
+
+
+def _met(loaded: snapshot.Loaded) -> Iterator[str]:
+    """What a person must know of a load that did not go smoothly."""
+    for path in loaded.set_aside:
+        yield f"a damaged file was set aside as {path.name}"
+    for name, count in loaded.lost.items():
+        yield f"{name} is not in the code any more: {count} stand-ins keep what was stored"
+    for problem in loaded.problems:
+        yield f"kept as it was stored: {problem}"
+
+
+@contextmanager
+def _blaming(application: Application, advice: str = "") -> Iterator[None]:
+    """Turn what the program raises into one sentence that names its file and line."""
+    try:
+        yield
+    except (ServerError, SnapshotError):
+        raise
+    except Exception as error:
+        where = _line_of(error, application)
+        raise ApplicationFailed(
+            f"{where}: {type(error).__name__}: {_first_line(error)}; nothing was started{advice}"
+        ) from error
+
+
+def _line_of(error: Exception, application: Application) -> str:
+    """File and line where the program failed: the innermost frame in its own project."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{near(error.filename)} line {error.lineno}"
+    found, frames = application.module, error.__traceback__
+    while frames:
+        filename = frames.tb_frame.f_code.co_filename
+        if Path(filename).is_relative_to(application.project):
+            found = f"{near(filename)} line {frames.tb_lineno}"
+        frames = frames.tb_next
+    return found
+
+
+def _first_line(error: Exception) -> str:
+    text = error.msg if isinstance(error, SyntaxError) else str(error)
+    return text.partition("\n")[0]
+
+
+def make_file(files: Files, make: Callable[[], Service]) -> None:
+    """Write a space with one service in it, named as the file, as the first generation of a new file.
+
+    Raises:
+        ServerError: the file is there already, or a server of that name runs.
+    """
+    hold = Hold(files)
+    hold.take()
+    try:
+        if files.spl.exists():
+            raise ServerError(f"{files.spl} exists already and was left alone; choose another with -o")
+        space = Space()
+        space[files.name] = make()
+        snapshot.save(space, files.spl)
+    finally:
+        hold.release()

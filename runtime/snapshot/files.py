@@ -1,0 +1,248 @@
+"""`save` and `load`: a space and its `.spl`, in this process."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import SnapshotCorrupt
+from .container import Container, Writer
+from .disk import DISK, Disk
+from .manifest import describe
+from .memory import problems, read, refuse_problems
+from .pickling import dump, ignore
+from .store import Draft, Store
+from .trust import insist, signing_key
+from .unpickling import Problem
+
+if TYPE_CHECKING:
+    from ..space import Space
+
+log = logging.getLogger("midair.snapshot")
+
+
+def save(
+    space: Space,
+    path: str | Path,
+    *,
+    application: Mapping[str, Any] | None = None,
+    sources: Mapping[str, str] | None = None,
+    disk: Disk = DISK,
+) -> int:
+    """Write the next generation, in this process, now; its number.
+
+    Args:
+        path: `NAME.spl`.
+        application: what the space was built from, kept in the manifest.
+        sources: the running modules' texts by name, kept there too.
+
+    Raises:
+        NotStorable: something cannot be saved; named by its path. The file that was there stays.
+        SnapshotError: the disk refused something. The file that was there stays.
+    """
+    store = Store(path, disk)
+    with store.draft(above=_parent(space, store)) as draft:
+        with space.lock:
+            write(space, draft, about(space, draft, application, sources), signing_key())
+        store.finish(draft)
+        store.publish(draft)
+        number = draft.number
+    adopt(space, store, number)
+    store.tidy()
+    return number
+
+
+def save_rest(
+    space: Space,
+    path: str | Path,
+    *,
+    application: Mapping[str, Any] | None = None,
+    sources: Mapping[str, str] | None = None,
+) -> list[Problem]:
+    """Write one file of all that can be saved, with None in the place of what cannot; what that is, by path.
+
+    The file at `path` is replaced. The space goes on belonging to its own file.
+    """
+    store = Store(path)
+    with store.draft(above=0) as draft:
+        with space.lock:
+            dropped = write(space, draft, about(space, draft, application, sources), signing_key(), leave_out=True)
+        store.finish(draft)
+        store.replace(draft)
+    return dropped
+
+
+def about(
+    space: Space, draft: Draft, application: Mapping[str, Any] | None, sources: Mapping[str, str] | None
+) -> dict[str, Any]:
+    """The part of a manifest that is known before the stream."""
+    return {
+        "generation": draft.number,
+        "parent": _parent(space, draft.store),
+        "uuid": space.uuid,
+        "application": application,
+        "sources": dict(sources or {}),
+    }
+
+
+def _parent(space: Space, store: Store) -> int:
+    """The generation that this space is the continuation of, among these files."""
+    return space.generation if space.path is not None and space.path.absolute() == store.newest else 0
+
+
+def write(
+    space: Space,
+    draft: Draft,
+    known: Mapping[str, Any],
+    key: bytes | None,
+    *,
+    leave_out: bool = False,
+    progress: Callable[[int], object] = ignore,
+) -> list[Problem]:
+    """The bytes of a generation into its draft; what was left out. A forked child does this and nothing else."""
+    with draft.store.told(f"{draft.path.name} cannot be written"):
+        writer = Writer(draft.write)
+
+        def restart() -> None:
+            draft.again()
+            writer.begin()
+
+        contents = dump(space, writer.write, restart, leave_out=leave_out, progress=progress)
+        writer.finish(describe(space, contents, known), key)
+    return [Problem(*one) for one in contents.dropped]
+
+
+def adopt(space: Space, store: Store, number: int) -> None:
+    """The space belongs to this file from now on."""
+    space.path, space.generation = store.newest, number
+
+
+@dataclass
+class Loaded:
+    """A space as it came from a file, and what was met on the way."""
+
+    space: Any
+    file: Path
+    generation: int
+    manifest: Mapping[str, Any]
+    #: Damaged files, by the names under which they were set aside.
+    set_aside: list[Path] = field(default_factory=list)
+    #: Objects in quarantine; empty under the strict policy.
+    problems: list[Problem] = field(default_factory=list)
+    #: Classes and functions that are gone, and how many stand-ins each has.
+    lost: dict[str, int] = field(default_factory=dict)
+    upgraded: int = 0
+
+
+def load(path: str | Path, generation: int | None = None, *, lenient: bool = False, trust: bool = False) -> Space:
+    """The space of the newest whole generation, or of the one with this number. See `resume`."""
+    loaded: Space = resume(path, generation, lenient=lenient, trust=trust).space
+    return loaded
+
+
+def resume(path: str | Path, generation: int | None = None, *, lenient: bool = False, trust: bool = False) -> Loaded:
+    """Load a space, and say what was met.
+
+    `NAME.spl` is taken when it is whole, else the highest whole number. Damaged files are renamed, never removed.
+
+    Args:
+        generation: take this one and no other.
+        lenient: where some object's upgrade fails, or its class is older than its state, go on with that object as it
+            was stored, and list it; else that refuses the load.
+        trust: load the file whoever wrote it.
+
+    Raises:
+        FileNotFoundError: there is none.
+        SnapshotCorrupt: none is whole.
+        SnapshotTooNew, NotTrusted, UpgradeRefused: see there. An older generation is not tried then.
+    """
+    store = Store(_newest_name(Path(path)))
+    store.sweep()
+    wanted = _candidates(store, Path(path), generation)
+    set_aside: list[Path] = []
+    first: SnapshotCorrupt | None = None
+    for file in wanted:
+        try:
+            loaded = _load_one(file, store, lenient=lenient, trust=trust)
+        except FileNotFoundError:
+            continue
+        except SnapshotCorrupt as error:
+            aside = store.set_aside(file)
+            set_aside.append(aside)
+            log.warning("%s; it is kept as %s", error, aside.name)
+            first = first or error
+            continue
+        loaded.set_aside = set_aside
+        return loaded
+    if first is not None:
+        raise first
+    what = f"generation {generation} of {store.newest}" if generation is not None else str(path)
+    raise FileNotFoundError(f"there is no {what}")
+
+
+def _newest_name(path: Path) -> Path:
+    """`chat.spl` for `chat.12.spl`, which is a generation of it."""
+    return path.with_name(re.sub(r"\.[1-9][0-9]*\.spl$", ".spl", path.name))
+
+
+def _candidates(store: Store, path: Path, generation: int | None) -> list[Path]:
+    if generation is not None:
+        return [store.of(generation)]
+    if path.absolute() != store.newest:
+        return [path.absolute()]
+    if not store.folder.is_dir():
+        return []
+    return [store.newest, *(store.of(number) for number in reversed(store.numbers()))]
+
+
+def _load_one(path: Path, store: Store, *, lenient: bool, trust: bool) -> Loaded:
+    from ..space import Space
+
+    with open(path, "rb") as file:
+        container = Container(file, path.name)
+        container.verify()
+        if not trust:
+            insist(container, file.fileno(), path)
+        root, outcome = read(container)
+    found = problems(root, outcome)
+    if not lenient:
+        refuse_problems(found, path.name)
+    for one in found:
+        log.warning("kept as it was stored: %s", one)
+    for name, count in outcome.lost.items():
+        log.warning("%s is not in the code any more: %d stand-ins keep what was stored", name, count)
+    manifest = container.manifest
+    if isinstance(root, Space):
+        adopt(root, store, manifest["generation"])
+    number = manifest.get("generation", 0)
+    return Loaded(root, path, number, manifest, problems=found, lost=outcome.lost, upgraded=outcome.upgraded)
+
+
+def exists(path: str | Path) -> bool:
+    """Whether there is a snapshot under this name, whole or not."""
+    return Store(path).exists()
+
+
+def manifest(path: str | Path, generation: int | None = None) -> Mapping[str, Any]:
+    """What a `.spl` says about itself: generation, time, versions, roots, classes, sources. Nothing is unpickled.
+
+    It is that of the file which `load` would take, as far as the ends of the files tell.
+
+    Raises:
+        FileNotFoundError, SnapshotCorrupt, SnapshotTooNew: see there.
+    """
+    store = Store(_newest_name(Path(path)))
+    first: SnapshotCorrupt | None = None
+    for file in _candidates(store, Path(path), generation):
+        try:
+            with open(file, "rb") as opened:
+                return Container(opened, file.name).manifest
+        except FileNotFoundError:
+            continue
+        except SnapshotCorrupt as error:
+            first = first or error
+    raise first or FileNotFoundError(f"there is no {path}")

@@ -1,0 +1,220 @@
+"""The numerics, and the text that each error carries by default."""
+
+RPL_WELCOME = "001"
+RPL_YOURHOST = "002"
+RPL_CREATED = "003"
+RPL_MYINFO = "004"
+RPL_ISUPPORT = "005"
+RPL_STATSLINKINFO = "211"
+RPL_STATSCOMMANDS = "212"
+RPL_STATSKLINE = "216"
+RPL_ENDOFSTATS = "219"
+RPL_UMODEIS = "221"
+RPL_STATSUPTIME = "242"
+RPL_STATSOLINE = "243"
+RPL_LUSERCLIENT = "251"
+RPL_LUSEROP = "252"
+RPL_LUSERUNKNOWN = "253"
+RPL_LUSERCHANNELS = "254"
+RPL_LUSERME = "255"
+RPL_ADMINME = "256"
+RPL_ADMINLOC1 = "257"
+RPL_ADMINLOC2 = "258"
+RPL_ADMINEMAIL = "259"
+RPL_TRYAGAIN = "263"
+RPL_LOCALUSERS = "265"
+RPL_GLOBALUSERS = "266"
+RPL_WHOISCERTFP = "276"
+RPL_AWAY = "301"
+RPL_USERHOST = "302"
+RPL_ISON = "303"
+RPL_UNAWAY = "305"
+RPL_NOWAWAY = "306"
+RPL_WHOISUSER = "311"
+RPL_WHOISSERVER = "312"
+RPL_WHOISOPERATOR = "313"
+RPL_WHOWASUSER = "314"
+RPL_ENDOFWHO = "315"
+RPL_WHOISIDLE = "317"
+RPL_ENDOFWHOIS = "318"
+RPL_WHOISCHANNELS = "319"
+RPL_LISTSTART = "321"
+RPL_LIST = "322"
+RPL_LISTEND = "323"
+RPL_CHANNELMODEIS = "324"
+RPL_CREATIONTIME = "329"
+RPL_WHOISACCOUNT = "330"
+RPL_NOTOPIC = "331"
+RPL_TOPIC = "332"
+RPL_TOPICWHOTIME = "333"
+RPL_WHOISBOT = "335"
+RPL_INVITELIST = "336"
+RPL_ENDOFINVITELIST = "337"
+RPL_WHOISACTUALLY = "338"
+RPL_INVITING = "341"
+RPL_INVEXLIST = "346"
+RPL_ENDOFINVEXLIST = "347"
+RPL_EXCEPTLIST = "348"
+RPL_ENDOFEXCEPTLIST = "349"
+RPL_VERSION = "351"
+RPL_WHOREPLY = "352"
+RPL_NAMREPLY = "353"
+RPL_WHOSPCRPL = "354"
+RPL_LINKS = "364"
+RPL_ENDOFLINKS = "365"
+RPL_ENDOFNAMES = "366"
+RPL_BANLIST = "367"
+RPL_ENDOFBANLIST = "368"
+RPL_ENDOFWHOWAS = "369"
+RPL_INFO = "371"
+RPL_MOTD = "372"
+RPL_ENDOFINFO = "374"
+RPL_MOTDSTART = "375"
+RPL_ENDOFMOTD = "376"
+RPL_WHOISHOST = "378"
+RPL_YOUREOPER = "381"
+RPL_REHASHING = "382"
+RPL_TIME = "391"
+RPL_VISIBLEHOST = "396"
+ERR_UNKNOWNERROR = "400"
+ERR_NOSUCHNICK = "401"
+ERR_NOSUCHSERVER = "402"
+ERR_NOSUCHCHANNEL = "403"
+ERR_CANNOTSENDTOCHAN = "404"
+ERR_TOOMANYCHANNELS = "405"
+ERR_WASNOSUCHNICK = "406"
+ERR_TOOMANYTARGETS = "407"
+ERR_NOORIGIN = "409"
+ERR_INVALIDCAPCMD = "410"
+ERR_NORECIPIENT = "411"
+ERR_NOTEXTTOSEND = "412"
+ERR_INPUTTOOLONG = "417"
+ERR_UNKNOWNCOMMAND = "421"
+ERR_NOMOTD = "422"
+ERR_NONICKNAMEGIVEN = "431"
+ERR_ERRONEUSNICKNAME = "432"
+ERR_NICKNAMEINUSE = "433"
+ERR_USERNOTINCHANNEL = "441"
+ERR_NOTONCHANNEL = "442"
+ERR_USERONCHANNEL = "443"
+ERR_NOTREGISTERED = "451"
+ERR_NEEDMOREPARAMS = "461"
+ERR_ALREADYREGISTERED = "462"
+ERR_PASSWDMISMATCH = "464"
+ERR_YOUREBANNEDCREEP = "465"
+ERR_CHANNELISFULL = "471"
+ERR_UNKNOWNMODE = "472"
+ERR_INVITEONLYCHAN = "473"
+ERR_BANNEDFROMCHAN = "474"
+ERR_BADCHANNELKEY = "475"
+ERR_BADCHANMASK = "476"
+ERR_NEEDREGGEDNICK = "477"
+ERR_BANLISTFULL = "478"
+ERR_NOPRIVILEGES = "481"
+ERR_CHANOPRIVSNEEDED = "482"
+ERR_CANTKILLSERVER = "483"
+ERR_NOOPERHOST = "491"
+ERR_UMODEUNKNOWNFLAG = "501"
+ERR_USERSDONTMATCH = "502"
+ERR_HELPNOTFOUND = "524"
+ERR_INVALIDKEY = "525"
+RPL_STARTTLS = "670"
+RPL_WHOISSECURE = "671"
+ERR_INVALIDMODEPARAM = "696"
+RPL_HELPSTART = "704"
+RPL_HELPTXT = "705"
+RPL_ENDOFHELP = "706"
+RPL_MONONLINE = "730"
+RPL_MONOFFLINE = "731"
+RPL_MONLIST = "732"
+RPL_ENDOFMONLIST = "733"
+ERR_MONLISTFULL = "734"
+RPL_WHOISKEYVALUE = "760"
+RPL_KEYVALUE = "761"
+RPL_METADATAEND = "762"
+RPL_KEYNOTSET = "766"
+RPL_METADATASUBOK = "770"
+RPL_METADATAUNSUBOK = "771"
+RPL_METADATASUBS = "772"
+RPL_LOGGEDIN = "900"
+RPL_LOGGEDOUT = "901"
+ERR_NICKLOCKED = "902"
+RPL_SASLSUCCESS = "903"
+ERR_SASLFAIL = "904"
+ERR_SASLTOOLONG = "905"
+ERR_SASLABORTED = "906"
+ERR_SASLALREADY = "907"
+RPL_SASLMECHS = "908"
+
+#: What each reply says when the caller gives no text of its own.
+TEXTS = {
+    RPL_ENDOFSTATS: "End of /STATS report",
+    RPL_UNAWAY: "You are no longer marked as being away",
+    RPL_NOWAWAY: "You have been marked as being away",
+    RPL_ENDOFWHO: "End of /WHO list",
+    RPL_ENDOFWHOIS: "End of /WHOIS list",
+    RPL_LISTEND: "End of /LIST",
+    RPL_NOTOPIC: "No topic is set",
+    RPL_ENDOFINVITELIST: "End of /INVITE list",
+    RPL_ENDOFINVEXLIST: "End of channel invite exemption list",
+    RPL_ENDOFEXCEPTLIST: "End of channel exception list",
+    RPL_ENDOFLINKS: "End of /LINKS list",
+    RPL_ENDOFNAMES: "End of /NAMES list",
+    RPL_ENDOFBANLIST: "End of channel ban list",
+    RPL_ENDOFWHOWAS: "End of WHOWAS",
+    RPL_ENDOFINFO: "End of /INFO list",
+    RPL_ENDOFMOTD: "End of /MOTD command",
+    RPL_YOUREOPER: "You are now an IRC operator",
+    RPL_WHOISSECURE: "is using a secure connection",
+    RPL_ENDOFMONLIST: "End of MONITOR list",
+    RPL_SASLSUCCESS: "SASL authentication successful",
+    RPL_LOGGEDOUT: "You are now logged out",
+    ERR_NOSUCHNICK: "No such nick/channel",
+    ERR_NOSUCHSERVER: "No such server",
+    ERR_NOSUCHCHANNEL: "No such channel",
+    ERR_CANNOTSENDTOCHAN: "Cannot send to channel",
+    ERR_TOOMANYCHANNELS: "You have joined too many channels",
+    ERR_WASNOSUCHNICK: "There was no such nickname",
+    ERR_TOOMANYTARGETS: "Too many targets; the rest was not done",
+    ERR_NOORIGIN: "No origin specified",
+    ERR_INVALIDCAPCMD: "Invalid CAP command",
+    ERR_NORECIPIENT: "No recipient given",
+    ERR_NOTEXTTOSEND: "No text to send",
+    ERR_INPUTTOOLONG: "Input line was too long",
+    ERR_UNKNOWNCOMMAND: "Unknown command",
+    ERR_NOMOTD: "There is no message of the day",
+    ERR_NONICKNAMEGIVEN: "No nickname given",
+    ERR_ERRONEUSNICKNAME: "Erroneous nickname",
+    ERR_NICKNAMEINUSE: "Nickname is already in use",
+    ERR_USERNOTINCHANNEL: "They aren't on that channel",
+    ERR_NOTONCHANNEL: "You're not on that channel",
+    ERR_USERONCHANNEL: "is already on channel",
+    ERR_NOTREGISTERED: "You have not registered",
+    ERR_NEEDMOREPARAMS: "Not enough parameters",
+    ERR_ALREADYREGISTERED: "You may not reregister",
+    ERR_PASSWDMISMATCH: "Password incorrect",
+    ERR_YOUREBANNEDCREEP: "You are banned from this server",
+    ERR_CHANNELISFULL: "Cannot join channel (+l)",
+    ERR_UNKNOWNMODE: "is an unknown mode to me",
+    ERR_INVITEONLYCHAN: "Cannot join channel (+i)",
+    ERR_BANNEDFROMCHAN: "Cannot join channel (+b)",
+    ERR_BADCHANNELKEY: "Cannot join channel (+k)",
+    ERR_BADCHANMASK: "Bad channel name",
+    ERR_NEEDREGGEDNICK: "Cannot join channel (+R): you are not logged in",
+    ERR_BANLISTFULL: "Channel list is full",
+    ERR_NOPRIVILEGES: "Permission denied: you're not an IRC operator",
+    ERR_CHANOPRIVSNEEDED: "You're not channel operator",
+    ERR_CANTKILLSERVER: "You can't kill a server",
+    ERR_NOOPERHOST: "No O-lines for your host",
+    ERR_UMODEUNKNOWNFLAG: "Unknown MODE flag",
+    ERR_USERSDONTMATCH: "Can't change mode for other users",
+    ERR_HELPNOTFOUND: "No help available on this topic",
+    ERR_INVALIDKEY: "Key is not well-formed",
+    ERR_MONLISTFULL: "Monitor list is full",
+    ERR_NICKLOCKED: "You must use a nickname assigned to you",
+    ERR_SASLFAIL: "SASL authentication failed",
+    ERR_SASLTOOLONG: "SASL message too long",
+    ERR_SASLABORTED: "SASL authentication aborted",
+    ERR_SASLALREADY: "You have already authenticated using SASL",
+    RPL_SASLMECHS: "are available SASL mechanisms",
+}

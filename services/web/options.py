@@ -1,0 +1,234 @@
+"""The options of `midair make web`, and what they make."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ...runtime.errors import ServiceError
+from .apps import AppMount
+from .cgi import CGI
+from .loaded import Loaded
+from .ratelimit import RateLimit
+from .resource import NameVirtualHost, Resource
+from .scripts import Scripts
+from .static import Static
+from .tls import Certificate
+from .users import RENDEZVOUS, admitted
+
+if TYPE_CHECKING:
+    from .service import Web
+
+W = TypeVar("W", bound="Web")
+
+_TARGETS = """
+A TARGET, for --mount and --vhost, is a folder or file, asgi:PACKAGE:APP, wsgi:PACKAGE:APP, FILE.py:CLASS,
+http://HOST[:PORT]/, https://HOST[:PORT]/, or http+unix:SOCKET.
+
+example: midair make web --static ./public --port 8080
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = _TARGETS
+    add = parser.add_argument
+    add("-p", "--port", default="8080", metavar="PORT", help="TCP port, or the path of a Unix socket (default 8080)")
+    add("--host", default="127.0.0.1", help="address to listen on; '' is every one of the machine (default loopback)")
+    add("--tls", nargs=2, metavar=("CERT", "KEY"), help="serve HTTPS; renewed files are taken up without a restart")
+
+    what = parser.add_argument_group("what to serve at /").add_mutually_exclusive_group()
+    what.add_argument("-s", "--static", metavar="PATH", help="a folder of files, or one file")
+    what.add_argument("-m", "--module", metavar="FILE:CLASS", help="an instance of a Resource class in a file")
+    what.add_argument("--asgi", metavar="PACKAGE:APP", help="an ASGI application")
+    what.add_argument("--wsgi", metavar="PACKAGE:APP", help="a WSGI application")
+    what.add_argument("--user", action="store_true", help="people: ~NAME/public_html and their own servers, by name")
+
+    mine = parser.add_argument_group("your own site, below a central server with --user")
+    mine.add_argument(
+        "--personal", action="store_true", help="listen for it; served is ~/public_html or what is said above"
+    )
+    mine.add_argument("--central", action="append", default=[], metavar="USER", help="who may ask, beside you and root")
+    mine.add_argument("--rendezvous", default=RENDEZVOUS, metavar="DIR", help=f"where they meet (default {RENDEZVOUS})")
+
+    more = parser.add_argument_group("more of it")
+    more.add_argument(
+        "--mount", action="append", default=[], metavar="/PATH=TARGET", help="something else below a path"
+    )
+    more.add_argument(
+        "--vhost",
+        action="append",
+        default=[],
+        metavar="NAME=TARGET",
+        help="another site for a name, such as *.example.org",
+    )
+    more.add_argument(
+        "-i", "--index", action="append", metavar="NAME", help="file that stands for its folder (default index.html)"
+    )
+    more.add_argument("--no-listing", action="store_true", help="do not list folders without one")
+    more.add_argument("--scripts", action="store_true", help="run .epy and .cgi files, with the rights of the server")
+
+    operate = parser.add_argument_group("operating it")
+    operate.add_argument("--access-log", metavar="FILE", help="Combined log; '-' is standard output")
+    operate.add_argument("--rate", type=float, metavar="N", help="requests a second that one client may make")
+    operate.add_argument(
+        "--status", action="store_true", help="a live page for you at /-/status; prints its password once"
+    )
+    operate.add_argument(
+        "--metrics", action="store_true", help="numbers for Prometheus at /-/metrics, from this machine only"
+    )
+    operate.add_argument(
+        "--show-errors", choices=("local", "never", "always"), default="local", help="who sees tracebacks"
+    )
+
+
+def make(cls: type[W], options: argparse.Namespace) -> W:
+    """The web server that the options ask for.
+
+    Raises:
+        ServiceError: something named in them is not there.
+    """
+    from .service import Personal, Settings
+
+    root = _root(options)
+    if options.mount:
+        root = _with_mounts(root, options)
+    if options.vhost:
+        hosts = NameVirtualHost(root)
+        for name, target in (_pair(text, "--vhost NAME=TARGET") for text in options.vhost):
+            hosts.addHost(name, resource_of(target, options))
+        root = hosts
+    settings = Settings(access_log=_path(options.access_log), rate=RateLimit(options.rate) if options.rate else None)
+    certificate = Certificate(*options.tls) if options.tls else None
+    if certificate is not None:
+        certificate.open()  # now, when somebody is there to read what is wrong with it
+    port = int(options.port) if options.port.isdigit() else os.path.abspath(options.port)
+    web = cls(root, port=port, host=options.host, certificate=certificate, settings=settings)
+    if options.personal:
+        admitted(options.central)  # now, when somebody is there to read that a user is unknown
+        web.addresses_wanted = [Personal(options.rendezvous, tuple(options.central))]
+    web.site.show_errors = options.show_errors
+    if options.status or options.metrics:
+        from .operator import Operator
+
+        web.site.operator = Operator(metrics=options.metrics)
+        if options.status:
+            password = web.site.operator.set_password()
+            print(f"/-/status is for 'operator' with the password {password}")  # noqa: T201 - shown once, kept nowhere
+    return web
+
+
+def _root(options: argparse.Namespace) -> Resource:
+    if options.user:
+        from .users import Users
+
+        return Users(options.rendezvous)
+    if options.static:
+        return static_of(options.static, options)
+    if options.module:
+        return Loaded(options.module)
+    if options.asgi or options.wsgi:
+        return AppMount(options.asgi or options.wsgi, kind="asgi" if options.asgi else "wsgi")
+    home = os.path.expanduser("~/public_html")
+    if options.personal and os.path.isdir(home):
+        return static_of(home, options)
+    from .demo import Demo
+
+    return Demo()
+
+
+def static_of(path: str, options: argparse.Namespace) -> Static:
+    if not os.path.exists(path):
+        raise ServiceError(f"there is no file or folder {path}; nothing is served")
+    index = options.index or ["index.html", "index.htm", *(["index.epy"] if options.scripts else ())]
+    static = Static(path, index=index, listing=not options.no_listing)
+    if options.scripts:
+        static.processors = {".epy": Scripts(), ".cgi": CGI()}
+    return static
+
+
+def resource_of(target: str, options: argparse.Namespace) -> Resource:
+    """What a TARGET names.
+
+    Raises:
+        ServiceError: nothing.
+    """
+    kind, _, rest = target.partition(":")
+    if kind in {"asgi", "wsgi"} and rest:
+        return AppMount(rest, kind=kind)
+    if kind in {"http", "https", "http+unix"}:
+        from .upstream import Upstream
+
+        return Upstream(target)
+    if ".py:" in target:
+        return Loaded(target)
+    return static_of(target, options)
+
+
+def _with_mounts(root: Resource, options: argparse.Namespace) -> Resource:
+    if root.isLeaf:
+        # The mounts come first, and whatever is not theirs goes to what was at the root.
+        root = Over(root)
+    for path, target in (_pair(text, "--mount /PATH=TARGET") for text in options.mount):
+        node = root
+        *way, last = [part for part in path.split("/") if part] or [""]
+        if not last:
+            raise ServiceError(
+                f"--mount {path}={target}: a mount has a path below /; for / itself there are other options"
+            )
+        for part in way:
+            below = (node.children or {}).get(part)
+            if below is None:
+                node.putChild(part, below := Resource())
+            node = below
+        node.putChild(last, resource_of(target, options))
+    return root
+
+
+class Over(Resource):
+    """Children over a leaf: a path that is none of theirs is the leaf's."""
+
+    def __init__(self, leaf: Resource) -> None:
+        self.leaf = leaf
+
+    def getChild(self, name: str, request: Any) -> Resource:  # noqa: N802, ARG002 - as resources have it
+        return _Back(self.leaf, name)
+
+    def below(self) -> list[Resource]:
+        return [*super().below(), self.leaf]
+
+    async def respond(self, request: Any) -> None:
+        await self.leaf.respond(request)
+
+
+class _Back(Resource):
+    """Gives the part of the path that was taken to look for a mount back to the leaf."""
+
+    isLeaf = True  # noqa: N815 - the name that resources have
+
+    def __init__(self, leaf: Resource, name: str) -> None:
+        self.leaf, self.name = leaf, name
+
+    def _give_back(self, request: Any) -> None:
+        request.postpath.insert(0, request.prepath.pop())
+
+    async def respond(self, request: Any) -> None:
+        self._give_back(request)
+        await request.site.serve(self.leaf, request)
+
+    async def respond_websocket(self, request: Any) -> None:
+        self._give_back(request)
+        node = await request.site.find(self.leaf, request)
+        await node.respond_websocket(request)
+
+
+def _pair(text: str, form: str) -> tuple[str, str]:
+    name, equals, target = text.partition("=")
+    if not (name and equals and target):
+        raise ServiceError(f"{text!r} is not of the form {form}")
+    return name, target
+
+
+def _path(text: str | None) -> str | None:
+    return text if text in {None, "-"} else os.path.abspath(str(text))

@@ -1,0 +1,210 @@
+"""A site: the tree of resources as an ASGI application, and what holds for each of its answers.
+
+The engine calls the site for each request and the site looks its tree up for each request, so nothing has to be
+swapped after an edit: the next request is the first one that sees it.
+"""
+
+from __future__ import annotations
+
+import html
+import ipaddress
+import logging
+import secrets
+import traceback
+from typing import TYPE_CHECKING, Any
+
+from . import rules
+from .asgi import RawHeaders, Receive, Scope, Send
+from .errors import Disconnected, NotFound, TooLarge, WebError
+from .request import Request
+from .resource import Resource
+from .sessions import Sessions
+
+if TYPE_CHECKING:
+    from .operator import Operator
+    from .service import Web
+
+log = logging.getLogger("midair.web")
+
+SAFE_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "SAMEORIGIN",
+    "Referrer-Policy": "strict-origin-when-cross-origin",
+}
+_FRAMING = frozenset((b"host", b"content-length", b"transfer-encoding"))
+
+PAGE = """<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>{title}</title>
+<style>body{{font:16px/1.5 system-ui,sans-serif;margin:3em auto;max-width:60em;padding:0 1em;color:#222}}
+pre{{background:#f4f4f4;padding:1em;overflow:auto}}@media(prefers-color-scheme:dark){{body{{background:#1b1b1b;color:#ddd}}
+pre{{background:#111}}}}</style></head>
+<body><h1>{title}</h1>
+{body}
+</body></html>
+"""
+
+
+def _loopback(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+class Site:
+    """What answers the requests of a web server.
+
+    Attributes:
+        root: the resource at `/`. Put another in its place at any time.
+        sessions: what is remembered of clients.
+        max_body: bytes of a request body that any resource may read (default 64 MiB).
+        headers: added to each answer of our own resources, and to those of applications where they have not set them.
+        operator: what answers below `/-/`, if anything.
+        show_errors: who sees tracebacks: "local" (a browser on this machine, not through a proxy), "never", "always".
+
+    *In a snapshot:* whole.
+    """
+
+    __transient__ = ("_fixed", "service")
+
+    def __init__(self, root: Resource) -> None:
+        self.root = root
+        self.sessions = Sessions()
+        self.max_body = 64 << 20
+        self.headers: dict[str, str] = dict(SAFE_HEADERS)
+        self.show_errors = "local"
+        self.operator: Operator | None = None
+        self.service: Web | None = None
+
+    def headers_of(self, request: Request) -> RawHeaders:  # noqa: ARG002 - a site of yours may look at it
+        """The headers that each answer gets, as bytes."""
+        return self._prepared()[1]
+
+    def lines_of(self, request: Request) -> bytes:  # noqa: ARG002 - likewise
+        """The same as header lines."""
+        return self._prepared()[2]
+
+    def _prepared(self) -> tuple[dict[str, str], RawHeaders, bytes]:
+        fixed: tuple[dict[str, str], RawHeaders, bytes] | None = self.__dict__.get("_fixed")
+        if fixed is None or fixed[0] != self.headers:
+            raw = [rules.header(*item) for item in self.headers.items()]
+            self._fixed = fixed = dict(self.headers), raw, rules.lines(raw)
+        return fixed
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in {"http", "websocket"}:
+            raise ValueError(f"a site answers http and websocket, not {scope['type']}")
+        if scope["type"] == "websocket":
+            await self._websocket(scope, receive, send)
+            return
+        request = Request(scope, receive, send, self, [])
+        try:
+            self._admit(scope)
+            request.postpath = rules.segments(rules.path_of_target(scope["raw_path"]))
+            root: Resource = self.root
+            if self.operator is not None and request.postpath[0] == "-":
+                request.prepath.append(request.postpath.pop(0))
+                root = self.operator
+            await self.serve(root, request)
+        except Disconnected:
+            if request.started:
+                raise  # the answer cannot be completed: the engine closes the connection, so that it is seen to be cut
+        except WebError as error:
+            await self._refuse(request, error)
+        except rules.BadPath as error:
+            await self._refuse(request, WebError(400, str(error), {"connection": "close"}))
+        except Exception as error:  # noqa: BLE001 - logged with its id, and the client gets a 500
+            await self._failed(request, error)
+        finally:
+            request.release()
+
+    async def serve(self, node: Resource, request: Request) -> None:
+        """Walk from this resource along what is left of the path, and answer by the one where it ends."""
+        await (await self.find(node, request)).respond(request)
+
+    async def find(self, node: Resource, request: Request) -> Resource:
+        """Walk along `postpath`, part by part, moving each to `prepath`; the resource where it ends.
+
+        Raises:
+            NotFound: a part has no child of its name.
+        """
+        postpath = request.postpath
+        while postpath and not node.isLeaf:
+            name = postpath.pop(0)
+            child: Any = node.getChildWithDefault(name, request)
+            request.prepath.append(name)
+            if hasattr(child, "__await__"):
+                child = await child
+            if child is None:
+                raise NotFound
+            node = child
+        return node
+
+    def _admit(self, scope: Scope) -> None:
+        """Refuse what no resource may have to think about."""
+        hosts = length = coded = 0
+        for name, value in scope["headers"]:
+            if name not in _FRAMING:
+                continue
+            if name == b"host":
+                hosts += 1
+            elif name == b"content-length":
+                length += 1
+                if not value.isdigit() or int(value) > self.max_body:
+                    raise TooLarge("a request body", self.max_body)
+            else:
+                coded += 1
+        if hosts != 1 and not (hosts == 0 and scope["http_version"] == "1.0"):
+            raise WebError(400, "a request names its host once", {"connection": "close"})
+        # Two ways to say where a body ends: whoever stands before us may have believed the other one.
+        if length + coded > 1:
+            raise WebError(400, "a request gives the length of its body once", {"connection": "close"})
+
+    async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Hand a websocket to the application mounted at its path; without one it is refused with 403."""
+        scope["method"] = "GET"
+        request = Request(scope, receive, send, self, [])
+        try:
+            raw_path: bytes = scope.get("raw_path") or scope["path"].encode()
+            request.postpath = rules.segments(rules.path_of_target(raw_path))
+            node = await self.find(self.root, request)
+            await node.respond_websocket(request)
+        except (WebError, rules.BadPath):
+            await send({"type": "websocket.close", "code": 1000})
+
+    def is_local(self, request: Request) -> bool:
+        """Whether the client is a browser on this machine: not behind a proxy, not lured here by a foreign name."""
+        headers = request.headers
+        proxied = not headers.keys().isdisjoint((b"x-forwarded-for", b"forwarded", b"via", b"x-real-ip"))
+        return not proxied and _loopback(request.client) and (request.host == "localhost" or _loopback(request.host))
+
+    async def _refuse(self, request: Request, error: WebError) -> None:
+        if request.started:
+            log.info("%s %s: %s after the answer had begun", request.method, rules.printable(request.path), error)
+            raise Disconnected(str(error)) from error
+        title = f"{error.code} {rules.phrase(error.code)}"
+        reason = error.reason[:1].upper() + error.reason[1:]
+        body = "" if error.reason == rules.phrase(error.code) else f"<p>{html.escape(reason)}.</p>"
+        await self._page(request, error.code, title, body, error.headers)
+
+    async def _failed(self, request: Request, error: Exception) -> None:
+        """A 500 that tells the public an id only; the log has it with the traceback."""
+        number = secrets.token_hex(4)
+        where = f"{request.method} {rules.printable(request.path)}"
+        log.error("error %s: %s", number, where, exc_info=error)
+        if request.started:
+            raise Disconnected(str(error)) from error
+        told = f"<p>Something went wrong here. It was logged as <code>{number}</code>.</p>"
+        shown = self.show_errors == "always" or (self.show_errors == "local" and self.is_local(request))
+        if shown:
+            text = "".join(traceback.format_exception(error))
+            told += f"<pre>{html.escape(text)}</pre>"
+        await self._page(request, 500, "500 Internal Server Error", told, {"Cache-Control": "no-store"})
+
+    async def _page(self, request: Request, code: int, title: str, body: str, headers: dict[str, str]) -> None:
+        request._out, request._written, request._type_given = [], [], False
+        request.code = code
+        for name, value in headers.items():
+            request.setHeader(name, value)
+        await request.finish(PAGE.format(title=html.escape(title), body=body))

@@ -1,0 +1,264 @@
+"""Another server behind a path: requests and answers are streamed both ways, and held back by whoever is slower.
+
+The other server may listen on a TCP port or a Unix socket. When it is away the client gets 502 within the connect timeout, and the next
+request tries again.
+"""
+
+# ruff: noqa: N815  (isLeaf is the name that resources have)
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import ssl
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import h11
+
+from ...runtime.errors import ServiceError
+from .asgi import RawHeaders
+from .errors import Disconnected, WebError
+from .request import Request
+from .resource import Resource
+
+log = logging.getLogger("midair.web")
+
+PIECE = 256 << 10  # bytes read at a time
+# What concerns one connection only, and what the engine says itself.
+_HOP = frozenset(
+    (
+        b"connection",
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+    )
+)
+_OURS = frozenset((b"server", b"date"))
+_IDLE = 8  # connections kept for the next request
+_IDLE_FOR = 4.0  # seconds; shorter than what servers usually keep them
+
+
+class Connected:
+    """One connection to the other server."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader, self.writer = reader, writer
+        self.since = asyncio.get_running_loop().time()
+        self.machine = h11.Connection(h11.CLIENT, max_incomplete_event_size=64 << 10)
+
+    async def send(self, event: Any) -> None:
+        data = self.machine.send(event)
+        if data:
+            self.writer.write(data)
+            await self.writer.drain()
+
+    async def next(self) -> Any:
+        while True:
+            event = self.machine.next_event()
+            if event is not h11.NEED_DATA:
+                return event
+            self.machine.receive_data(await self.reader.read(PIECE))
+
+    def close(self) -> None:
+        self.writer.transport.abort()
+
+
+class Upstream(Resource):
+    """Relays what is below its path to another HTTP server.
+
+    Args:
+        url: `http://HOST[:PORT]/PATH`, `https://...`, or `http+unix:SOCKET`.
+        connect: seconds for a connection to be made.
+        answer: seconds for the first byte of an answer.
+    """
+
+    __transient__ = ("_idle",)
+    isLeaf = True
+
+    def __init__(self, url: str, *, connect: float = 5.0, answer: float = 60.0) -> None:
+        self.url, self.connect, self.answer = url, connect, answer
+        self.socket = url.removeprefix("http+unix:") if url.startswith("http+unix:") else None
+        parts = urlsplit("http://localhost/" if self.socket else url)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise ServiceError(f"{url!r} is not the address of a web server, such as http://host:8080/")
+        self.secure = parts.scheme == "https"
+        self.host, self.port = parts.hostname, parts.port or (443 if self.secure else 80)
+        self.authority = parts.netloc.rpartition("@")[2]
+        self.base = parts.path.rstrip("/")
+        self._idle: list[Connected] = []
+
+    def __resume__(self, space: Any) -> None:
+        self._idle = []
+
+    async def end(self) -> None:
+        for kept in self._idle:
+            kept.close()
+        self._idle = []
+
+    # --- relaying
+
+    async def respond(self, request: Request) -> None:
+        link, used = self._kept(), True
+        if link is None:
+            link, used = await self._connected(), False
+        try:
+            try:
+                response = await self._ask(link, request)
+            except Disconnected:
+                raise
+            except (OSError, h11.RemoteProtocolError) as error:
+                link.close()
+                # The other side may just have closed a connection that we kept: once, and only if nothing was taken from the client.
+                if not used or request.method not in {"GET", "HEAD", "OPTIONS"}:
+                    raise self._away(error) from error
+                link = await self._connected()
+                try:
+                    response = await self._ask(link, request)
+                except (OSError, h11.RemoteProtocolError) as again:
+                    raise self._away(again) from again
+            await self._relay(link, response, request)
+        except BaseException:
+            link.close()
+            raise
+        self._keep(link)
+
+    def _kept(self) -> Connected | None:
+        now = asyncio.get_running_loop().time()
+        while self._idle:
+            link = self._idle.pop()
+            if now - link.since < _IDLE_FOR and not link.reader.at_eof() and not link.writer.is_closing():
+                return link
+            link.close()
+        return None
+
+    def _keep(self, link: Connected) -> None:
+        machine = link.machine
+        if machine.our_state is h11.DONE and machine.their_state is h11.DONE and len(self._idle) < _IDLE:
+            machine.start_next_cycle()
+            link.since = asyncio.get_running_loop().time()
+            self._idle.append(link)
+        else:
+            link.close()
+
+    async def _connected(self) -> Connected:
+        try:
+            async with asyncio.timeout(self.connect):
+                return Connected(*await self._open())
+        except (OSError, TimeoutError) as error:
+            raise self._away(error) from error
+
+    async def _open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if self.socket:
+            return await asyncio.open_unix_connection(self.socket, limit=PIECE)
+        context = ssl.create_default_context() if self.secure else None
+        return await asyncio.open_connection(self.host, self.port, ssl=context, limit=PIECE)
+
+    def _away(self, error: BaseException) -> WebError:
+        log.info("%s does not answer: %s", self.url, str(error) or type(error).__name__)
+        return WebError(502, "the server behind this address does not answer")
+
+    def headers_for(self, request: Request) -> RawHeaders:
+        """What the other server is told: the client's headers, and where it came from."""
+        named = {
+            token.strip().lower() for token in request.headers.get(b"connection", b"").split(b",") if token.strip()
+        }
+        kept = [
+            (name, value)
+            for name, value in request.scope["headers"]
+            if name not in _HOP and name not in named and name not in {b"host", b"expect"} and not _forwarded(name)
+        ]
+        host = request.headers.get(b"host", b"")
+        kept.insert(0, (b"host", self.authority.encode() if not self.socket else host or b"localhost"))
+        if b"content-length" not in request.headers and b"transfer-encoding" in request.headers:
+            kept.append((b"transfer-encoding", b"chunked"))
+        kept += [
+            (b"x-forwarded-for", request.client.encode()),
+            (b"x-forwarded-proto", b"https" if request.secure else b"http"),
+            (b"x-forwarded-host", host),
+            (b"x-forwarded-prefix", "".join(f"/{quote(part)}" for part in request.prepath).encode()),
+        ]
+        return kept
+
+    def target_for(self, request: Request) -> bytes:
+        path = self.base + "/" + "/".join(quote(part, safe="") for part in request.postpath)
+        query: bytes = request.scope["query_string"]
+        return path.encode() + (b"?" + query if query else b"")
+
+    async def _ask(self, link: Connected, request: Request) -> h11.Response:
+        await link.send(
+            h11.Request(method=request.method, target=self.target_for(request), headers=self.headers_for(request))
+        )
+        has_body = not {b"content-length", b"transfer-encoding"}.isdisjoint(request.headers)
+        sending = asyncio.ensure_future(self._send_body(link, request if has_body else None))
+        first = asyncio.ensure_future(self._first(link))
+        try:
+            await asyncio.wait({sending, first}, return_when=asyncio.FIRST_COMPLETED)
+            if not first.done():
+                # A server that closes early may have said why before; a client that left has said all it will.
+                if isinstance(error := sending.exception(), Disconnected | WebError):
+                    raise error
+                # The clock runs from the end of the body: an upload may take as long as it takes.
+                await asyncio.wait({first}, timeout=self.answer)
+            if not first.done():
+                raise WebError(504, f"the server behind this address did not answer within {self.answer:g} seconds")
+            return first.result()
+        finally:
+            sending.cancel()
+            first.cancel()
+            await asyncio.gather(sending, first, return_exceptions=True)
+
+    @staticmethod
+    async def _send_body(link: Connected, request: Request | None) -> None:
+        if request is not None:
+            async for piece in request.stream():
+                await link.send(h11.Data(data=piece))
+        await link.send(h11.EndOfMessage())
+
+    @staticmethod
+    async def _first(link: Connected) -> h11.Response:
+        while True:
+            event = await link.next()
+            if isinstance(event, h11.Response):
+                return event
+            if not isinstance(event, h11.InformationalResponse):
+                raise h11.RemoteProtocolError("it closed the connection before it answered")
+
+    async def _relay(self, link: Connected, response: h11.Response, request: Request) -> None:
+        headers = [(name, value) for name, value in response.headers.raw_items() if _lower(name) not in _HOP | _OURS]
+        names = {name.lower() for name, _ in headers}
+        headers += [item for item in request.site.headers_of(request) if item[0] not in names]
+        request.started = True
+        await request.send({"type": "http.response.start", "status": response.status_code, "headers": headers})
+        while True:
+            try:
+                event = await link.next()
+            except (OSError, h11.RemoteProtocolError) as error:
+                # Half an answer cannot be taken back; the client sees the connection closed.
+                raise Disconnected(f"{self.url} broke off its answer: {error}") from error
+            if isinstance(event, h11.Data):
+                await request.send({"type": "http.response.body", "body": bytes(event.data), "more_body": True})
+            else:
+                break
+        request.finished = True
+        await request.send({"type": "http.response.body", "body": b""})
+
+
+def _lower(name: bytes) -> bytes:
+    return name.lower()
+
+
+def _forwarded(name: bytes) -> bool:
+    """Whether a header says where a request came from: a client's own word for that is not passed on."""
+    return name.startswith(b"x-forwarded-") or name in {b"forwarded", b"x-real-ip"}
+
+
+def over_socket(path: str | os.PathLike[str]) -> Upstream:
+    """A server on a Unix socket."""
+    return Upstream(f"http+unix:{os.fspath(path)}")

@@ -1,0 +1,86 @@
+"""What the command line understands, and what it says when it does not."""
+
+import subprocess
+import sys
+
+import pytest
+
+from midair.console.__main__ import main
+from midair.console.cli.parser import build
+
+
+def refusal(capsys, *words):
+    """The exit status and the one line of a command that is refused."""
+    try:
+        status = main(list(words))
+    except SystemExit as end:
+        status = end.code
+    written = capsys.readouterr()
+    assert written.out == ""
+    assert written.err.count("\n") == 1
+    assert written.err.startswith("midair: ")
+    return status, written.err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["fly"],
+        ["run"],
+        ["run", "app.py", "--telnet", "telnet"],
+        ["run", "app.py", "--telnet", "65536"],
+        ["run", "app.py", "--drain", "-1"],
+        ["run", "app.py", "--drain", "nan"],
+        ["run", "app.py", "--generation", "0"],
+        ["stop", "--now"],
+        ["status", "one", "two"],
+        ["user"],
+        ["user", "role", "anna", "king"],
+        ["new", "not-a-name"],
+        ["new", "class"],
+    ],
+)
+def test_what_makes_no_sense_is_one_line_and_status_2(capsys, words):
+    assert refusal(capsys, *words)[0] == 2
+
+
+def test_options_are_not_abbreviated(capsys):
+    status, line = refusal(capsys, "run", "app.py", "--fres")
+    assert status == 2
+    assert "--fres" in line
+
+
+def test_an_unknown_option_of_run_is_named(tmp_path, monkeypatch, capsys):
+    (tmp_path / "app.py").touch()
+    monkeypatch.chdir(tmp_path)
+    assert refusal(capsys, "run", "app.py", "--frech")[1].startswith("midair: not understood: --frech")
+
+
+def test_every_command_has_an_example_and_its_help_ends_with_it():
+    parser, examples = build()
+    for name, example in examples.items():
+        sub = parser
+        for word in name.split()[1:]:
+            (group,) = (action for action in sub._actions if hasattr(action, "_name_parser_map"))
+            sub = group._name_parser_map[word]
+        assert sub.format_help().endswith("example:\n" + "".join(f"    {line}\n" for line in example.splitlines()))
+    assert len(examples) > 20
+
+
+@pytest.mark.parametrize("words", [["--version"], ["status"], ["ps"], ["--help"]])
+def test_quick_commands_import_nothing_heavy(tmp_path, words):
+    code = (
+        "import sys\nfrom midair.console.__main__ import main\n"
+        f"try:\n    main({words})\nexcept SystemExit:\n    pass\n"
+        "heavy = {'asyncio', 'ptpython', 'prompt_toolkit', 'uvicorn', 'zodbpickle', 'watchdog', 'midair.services'}\n"
+        "sys.exit(f'imported: {found}' if (found := heavy & set(sys.modules)) else 0)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={"MIDAIR_RUNTIME_DIR": str(tmp_path), "PATH": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,273 @@
+"""Snapshots in the background: the server goes on, and a child that fails takes nothing with it."""
+
+import asyncio
+import errno
+import logging
+import os
+import signal
+import socket
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import snapshot_things as things
+from snapshot_things import Book
+
+from midair.runtime import snapshot
+from midair.runtime.errors import NotStorable, SnapshotError
+from midair.runtime.snapshot import forked, pages
+from midair.runtime.snapshot.disk import Disk
+from midair.runtime.space import Space
+
+
+@pytest.fixture
+def space() -> Space:
+    space = Space()
+    space["book"] = Book()
+    return space
+
+
+class Hanging:
+    """Its state never comes, in a child: as if a thread of the parent had held a lock at the fork."""
+
+    parent = os.getpid()
+
+    def __getstate__(self) -> Any:
+        if os.getpid() != self.parent:
+            threading.Event().wait()
+        return {"fine": True}
+
+
+class Dying:
+    parent = os.getpid()
+
+    def __getstate__(self) -> Any:
+        if os.getpid() != self.parent:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return {"fine": True}
+
+
+things.Hanging, things.Dying = Hanging, Dying  # type: ignore[attr-defined]
+for kind in (Hanging, Dying):
+    kind.__module__ = "snapshot_things"
+
+
+async def test_a_snapshot_is_written_while_the_loop_goes_on(space: Space, tmp_path: Path) -> None:
+    space["people"] = things.people(30_000)
+    turns = 0
+
+    async def turn() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    turning = asyncio.create_task(turn())
+    assert await snapshot.take(space, tmp_path / "app.spl") == 1
+    turning.cancel()
+    assert turns > 10
+    back = snapshot.load(tmp_path / "app.spl")
+    assert len(back["people"]) == 30_000
+    assert (space.generation, back.generation) == (1, 1)
+    assert snapshot.last_pause(space) > 0
+
+
+async def test_it_holds_the_moment_of_the_fork(space: Space, tmp_path: Path) -> None:
+    taking = asyncio.create_task(snapshot.take(space, tmp_path / "app.spl"))
+    while snapshot.progress(space) is None:
+        await asyncio.sleep(0)
+    space["book"].reads = 99
+    await taking
+    assert snapshot.load(tmp_path / "app.spl")["book"].reads == 0
+
+
+async def test_two_at_once_follow_one_another_and_the_second_holds_what_came_before_it(
+    space: Space, tmp_path: Path
+) -> None:
+    first = asyncio.create_task(snapshot.take(space, tmp_path / "app.spl"))
+    while snapshot.progress(space) is None:
+        await asyncio.sleep(0)
+    space["book"].reads = 5
+    second = asyncio.create_task(snapshot.take(space, tmp_path / "app.spl"))
+    assert [await first, await second] == [1, 2]
+    assert snapshot.load(tmp_path / "app.spl")["book"].reads == 5
+
+
+async def test_a_save_in_the_middle_of_one_in_the_background_is_the_newest(space: Space, tmp_path: Path) -> None:
+    taking = asyncio.create_task(snapshot.take(space, tmp_path / "app.spl"))
+    while snapshot.progress(space) is None:
+        await asyncio.sleep(0)
+    space["book"].reads = 5
+    assert space.save(tmp_path / "app.spl") == 2
+    assert await taking == 1
+    assert snapshot.load(tmp_path / "app.spl")["book"].reads == 5
+
+
+async def test_the_offender_is_named_from_the_child(space: Space, tmp_path: Path) -> None:
+    space["book"].pages[2].hook = threading.current_thread()
+    with pytest.raises(
+        NotStorable, match=r"^space\['book'\]\.pages\[2\]\.hook cannot be saved: threading\._MainThread: a thread"
+    ):
+        await snapshot.take(space, tmp_path / "app.spl")
+    assert list(tmp_path.iterdir()) == []
+    del space["book"].pages[2].hook
+    assert await snapshot.take(space, tmp_path / "app.spl") == 1
+
+
+async def test_a_child_that_hangs_is_killed_and_the_work_done_here(
+    space: Space, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    space["hanging"] = Hanging()
+    assert await snapshot.take(space, tmp_path / "app.spl", deadline=0.3) == 1
+    assert caplog.text.count("was not done after 0.3 s and was killed") == 3
+    assert "generation 1 was written in this process, which stood for" in caplog.text
+    assert [path.name for path in tmp_path.glob("*.tmp")] == []
+    assert snapshot.load(tmp_path / "app.spl")["hanging"].fine
+
+
+async def test_a_child_that_dies_is_tried_again_and_the_work_done_here(
+    space: Space, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    space["dying"] = Dying()
+    assert await snapshot.take(space, tmp_path / "app.spl") == 1
+    assert "ended by signal 9; trying again" in caplog.text
+    assert snapshot.load(tmp_path / "app.spl")["dying"].fine
+
+
+@pytest.mark.parametrize("number", [errno.EAGAIN, errno.ENOMEM])
+async def test_where_no_child_can_be_made_the_work_is_done_here_and_said(
+    number: int, space: Space, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail() -> int:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fork", fail)
+    assert await snapshot.take(space, tmp_path / "app.spl") == 1
+    assert f"no child could be made ({os.strerror(number)})" in caplog.text
+
+
+async def test_a_platform_without_fork_writes_the_same_file(
+    space: Space, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.delattr(os, "fork")
+    assert await snapshot.take(space, tmp_path / "app.spl") == 1
+    assert "this platform has no fork" in caplog.text
+    assert snapshot.load(tmp_path / "app.spl").uuid == space.uuid
+
+
+async def test_a_full_disk_is_said_and_nothing_is_left(space: Space, tmp_path: Path) -> None:
+    full = Path("/dev/full")
+    if not full.exists():
+        pytest.skip("this system has no /dev/full")
+
+    class Full(Disk):
+        def create(self, path: Path) -> int:
+            path.touch(0o600)
+            return os.open(full, os.O_WRONLY)
+
+    with pytest.raises(
+        SnapshotError,
+        match=r"not saved: app\.1\..*tmp cannot be written \(No space left on device\); there is none yet",
+    ):
+        await snapshot.take(space, tmp_path / "app.spl", disk=Full())
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_file_that_does_not_read_back_is_never_published(
+    space: Space, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = snapshot.Store.finish
+
+    def damage(store: snapshot.Store, draft: Any) -> None:
+        with draft.path.open("r+b") as file:
+            file.seek(40)
+            file.write(b"XXXX")
+        real(store, draft)
+
+    monkeypatch.setattr(snapshot.Store, "finish", damage)
+    monkeypatch.setattr(forked, "save", lambda *_, **__: 77)
+    assert await snapshot.take(space, tmp_path / "app.spl") == 77
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_the_child_keeps_no_port_open(space: Space, tmp_path: Path) -> None:
+    space["hanging"] = Hanging()
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+        taking = asyncio.create_task(snapshot.take(space, tmp_path / "app.spl", deadline=5))
+        while snapshot.progress(space) is None:
+            await asyncio.sleep(0)
+        children = Path(f"/proc/self/task/{os.getpid()}/children")
+        if not children.exists():
+            pytest.skip("this kernel does not list children")
+        while not (child := children.read_text().split()):
+            await asyncio.sleep(0)
+        while f"socket:[{os.fstat(listening.fileno()).st_ino}]" in links(child[0]):
+            await asyncio.sleep(0)
+    with socket.create_server(("127.0.0.1", port)):
+        taking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await taking
+    assert list(tmp_path.iterdir()) == []
+
+
+def links(pid: str) -> set[str]:
+    """What the descriptors of a process lead to."""
+    found = set()
+    for path in Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            found.add(os.readlink(path))
+        except FileNotFoundError:
+            continue
+    return found
+
+
+async def test_200_forks_under_threads_that_log_and_lock_all_end(
+    space: Space, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.CRITICAL)
+    stop, log, lock = threading.Event(), logging.getLogger("busy"), threading.Lock()
+
+    def busy() -> None:
+        while not stop.wait(0.0005):
+            with lock:
+                log.debug("line %s", [bytes(number) for number in range(50)])
+
+    threads = [threading.Thread(target=busy) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    try:
+        for number in range(1, 201):
+            assert await snapshot.take(space, tmp_path / "app.spl", deadline=20) == number
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    assert "in this process" not in caplog.text
+
+
+def test_a_parent_that_dies_leaves_the_old_file_and_one_temporary(space: Space, tmp_path: Path) -> None:
+    space["book"].reads = 1
+    space.save(tmp_path / "app.spl")
+    space["book"].reads, space["hanging"] = 2, Hanging()
+    parent = os.fork()
+    if parent == 0:
+        Hanging.parent = os.getpid()
+        asyncio.run(snapshot.take(space, tmp_path / "app.spl"))
+        os._exit(0)
+    while not list(tmp_path.glob("app.2.*.tmp")):
+        time.sleep(0.01)
+    os.kill(parent, signal.SIGKILL)
+    os.waitpid(parent, 0)
+    assert snapshot.load(tmp_path / "app.spl")["book"].reads == 1
+    assert list(tmp_path.glob("*.tmp")) == []
+
+
+def test_gathering_pages_says_what_it_did() -> None:
+    ballast = [bytes(1000) for _ in range(30_000)]
+    done = pages.collapse()
+    assert 0 <= done.refused <= done.tried
+    assert pages.resident() > 0
+    assert len(ballast) == 30_000

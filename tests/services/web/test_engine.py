@@ -1,0 +1,311 @@
+"""The engine on real sockets: keep-alive, pipelining, sendfile, limits, shapes of smuggling, the drain. Both parsers."""
+
+import asyncio
+import os
+import ssl
+import subprocess
+
+import pytest
+from web_server import look_now, served
+from websockets.asyncio.client import connect as connect_websocket
+from websockets.exceptions import ConnectionClosed
+
+from midair.services.web.engine import AccessLog, Limits
+from midair.services.web.resource import Resource, Text
+from midair.services.web.site import Site
+from midair.services.web.static import SMALL, Static
+
+PARSERS = pytest.mark.parametrize("parser", ["h11", "httptools"])
+pytestmark = PARSERS
+
+
+class Slow(Resource):
+    """Answers when it is let."""
+
+    def __init__(self):
+        self.asked, self.let = asyncio.Event(), asyncio.Event()
+
+    async def render_GET(self, _request):
+        self.asked.set()
+        await self.let.wait()
+        return "slow"
+
+
+class Body(Resource):
+    async def render_POST(self, request):
+        return f"{len(await request.body())}"
+
+
+class Stream(Resource):
+    async def render_GET(self, request):
+        for part in "abc":
+            request.write(part)
+            await request.flush()
+
+
+def site(**children):
+    root = Resource()
+    for name, child in {"hello": Text("hello"), "body": Body(), "stream": Stream(), **children}.items():
+        root.putChild(name, child)
+    return Site(root)
+
+
+async def test_one_connection_answers_many_requests(parser):
+    async with served(site(), parser=parser) as server:
+        client = await server.connect()
+        for _ in range(3):
+            status, headers, body = await client.get("/hello")
+            assert (status, body) == (200, b"hello")
+            assert headers["server"] == "midair"
+            assert headers["date"].endswith("GMT")
+        assert (await client.get("/hello", "HEAD"))[1]["content-length"] == "5"
+        assert (await client.get("/stream"))[2] == b"abc"
+        assert (await client.get("/none"))[0] == 404
+        assert server.engine.metrics.statuses == {200: 5, 404: 1}
+
+
+async def test_pipelined_requests_are_answered_in_order(parser):
+    async with served(site(), parser=parser) as server:
+        client = await server.connect()
+        one = "GET /{} HTTP/1.1\r\nHost: x\r\n\r\n"
+        await client.send(one.format("hello") + one.format("stream") + one.format("none") + one.format("hello"))
+        assert [(await client.answer())[0] for _ in range(4)] == [200, 200, 404, 200]
+
+
+async def test_bodies_come_by_length_or_in_chunks_and_wait_for_100(parser):
+    async with served(site(), parser=parser) as server:
+        client = await server.connect()
+        await client.send("POST /body HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n12345")
+        assert (await client.answer())[2] == b"5"
+        await client.send("POST /body HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n")
+        assert (await client.answer())[2] == b"3"
+        await client.send("POST /body HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n")
+        assert (await client.reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 100 ")
+        await client.send("ok")
+        assert (await client.answer())[2] == b"2"
+
+
+async def test_a_large_file_goes_out_whole_and_in_part(parser, tmp_path, monkeypatch):
+    data = os.urandom(SMALL * 12 + 5)
+    (tmp_path / "big").write_bytes(data)
+    used = []
+    real = os.sendfile
+    monkeypatch.setattr(os, "sendfile", lambda *args: used.append(args[3]) or real(*args))
+    async with served(Site(Static(tmp_path)), parser=parser) as server:
+        client = await server.connect()
+        assert (await client.get("/big"))[2] == data
+        assert used
+        status, headers, body = await client.get("/big", Range="bytes=7-300006")
+        assert (status, body, headers["content-range"]) == (206, data[7:300007], f"bytes 7-300006/{len(data)}")
+        assert (await client.get("/big", "HEAD"))[1]["content-length"] == str(len(data))
+        assert (await client.get("/big"))[2] == data, "the connection is good for more"
+
+
+async def test_a_client_that_leaves_in_the_middle_of_a_file_harms_nobody(parser, tmp_path):
+    (tmp_path / "big").write_bytes(bytes(SMALL * 80))
+    async with served(Site(Static(tmp_path)), parser=parser) as server:
+        client, other = await server.connect(), await server.connect()
+        await client.send("GET /big HTTP/1.1\r\nHost: x\r\n\r\n")
+        await client.reader.readuntil(b"\r\n\r\n")
+        client.close()
+        assert (await other.get("/big", Range="bytes=0-1"))[2] == b"\0\0"
+        while server.engine.active:
+            await asyncio.sleep(0)
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tls")
+    cert, key = folder / "cert.pem", folder / "key.pem"
+    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost"
+    subprocess.run([*command.split(), "-keyout", key, "-out", cert], check=True, capture_output=True)
+    return cert, key
+
+
+async def test_tls_serves_small_and_large_files(parser, tmp_path, certificate):
+    (tmp_path / "big").write_bytes(data := os.urandom(SMALL * 5))
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(*certificate)
+    trusting = ssl.create_default_context(cafile=certificate[0])
+    async with served(Site(Static(tmp_path)), parser=parser, ssl=context) as server:
+        client = await server.connect(ssl=trusting, server_hostname="localhost")
+        assert (await client.get("/big"))[2] == data
+
+
+@pytest.mark.parametrize(
+    ("shape", "status"),
+    [
+        ("GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
+        ("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd", 400),
+        ("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: +3\r\n\r\nabc", 400),
+        ("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3, 4\r\n\r\nabcd", 400),
+        ("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n", None),
+        ("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n", None),
+        ("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding : chunked\r\n\r\n0\r\n\r\n", 400),
+        ("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n-3\r\nabc\r\n0\r\n\r\n", 400),
+        ("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\n", None),
+        ("GET / HTTP/1.1\r\nHost: x\r\nBad Name: y\r\n\r\n", 400),
+        ("GET / HTTP/1.1\r\nHost: x\r\nNul: a\x00b\r\n\r\n", 400),
+        ("GET / HTTP/1.1\r\nHost: x\r\nCr: a\rb\r\n\r\n", 400),
+        ("GET / HTTP/1.1\r\n\r\n", 400),
+        ("GET / HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n", 400),
+        ("GET /\x01 HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+        ("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400),
+        ("CONNECT other:25 HTTP/1.1\r\nHost: x\r\n\r\n", None),
+    ],
+)
+async def test_shapes_of_smuggling_get_an_error_and_a_closed_connection(parser, shape, status):
+    async with served(site(), parser=parser) as server:
+        client = await server.connect()
+        await client.send(shape + "GET /hello HTTP/1.1\r\nHost: x\r\n\r\n")
+        first = (await client.answer())[0]
+        assert 400 <= first < 600 if status is None else first == status
+        look_now(server.engine, 60)
+        rest = await client.reader.read()
+        assert b"200 OK" not in rest, "nothing behind it was taken for a request"
+        assert (await (await server.connect()).get("/hello"))[0] == 200
+
+
+async def test_a_header_has_limits(parser):
+    async with served(site(), parser=parser) as server:
+        for lines in ("X: y\r\n" * 100_000, "X: " + "y" * 1_000_000 + "\r\n", "X: y\r\n" * 200):
+            client = await server.connect()
+            await client.send("GET /hello HTTP/1.1\r\nHost: x\r\n" + lines + "\r\n")
+            assert 400 <= (await client.answer())[0] < 500
+            look_now(server.engine, 60)
+            assert await client.at_end()
+        client = await server.connect()
+        await client.send("GET /" + "x" * 200_000 + " HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert 400 <= (await client.answer())[0] < 500
+
+
+async def test_trailers_do_not_become_headers(parser):
+    seen = []
+
+    class Look(Resource):
+        async def render_POST(self, request):
+            await request.body()
+            seen.extend(request.scope["headers"])
+            return "ok"
+
+    async with served(site(look=Look()), parser=parser) as server:
+        client = await server.connect()
+        await client.send(
+            "POST /look HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nX-Admin: 1\r\n\r\n"
+        )
+        assert (await client.answer())[0] == 200
+        assert not [name for name, _ in seen if name == b"x-admin"]
+
+
+async def test_slow_clients_are_dropped_at_their_deadline_and_others_are_served(parser):
+    limits = Limits(head=5, body=5, rate=100)
+    async with served(site(), parser=parser, limits=limits) as server:
+        silent, dripping, slow_body, good = [await server.connect() for _ in range(4)]
+        await good.get("/hello")
+        await dripping.send("GET /hello HTTP/1.1\r\nHost: x\r\nX-Drip: ")
+        await slow_body.send("POST /body HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\nx")
+        while server.engine.active != 1:
+            await asyncio.sleep(0)
+        await dripping.send("d")
+        look_now(server.engine, 1)
+        assert server.engine.metrics.dropped == 0
+        look_now(server.engine, 6)
+        assert await silent.at_end()
+        assert (await dripping.answer())[0] == 408
+        assert (await slow_body.answer())[0] == 408
+        assert (await good.get("/hello"))[0] == 200
+
+
+async def test_a_reader_that_takes_nothing_is_dropped(parser):
+    class Endless(Resource):
+        async def render_GET(self, request):
+            while True:
+                request.write(b"x" * 65536)
+                await request.flush()
+
+    async with served(site(endless=Endless()), parser=parser, limits=Limits(stall=5)) as server:
+        client = await server.connect()
+        client.writer.transport.pause_reading()
+        await client.send("GET /endless HTTP/1.1\r\nHost: x\r\n\r\n")
+        while not any(c.flow and c.flow.write_paused for c in server.engine.state.connections):
+            await asyncio.sleep(0.001)
+        look_now(server.engine, 0)
+        look_now(server.engine, 6)
+        assert server.engine.metrics.dropped == 1
+
+
+async def test_an_exception_or_a_system_exit_is_one_answer_only(parser, caplog):
+    class Fails(Resource):
+        def render_GET(self, request):
+            raise SystemExit(3) if request.arg("exit") else ValueError("x")
+
+    async with served(site(fails=Fails()), parser=parser) as server:
+        client = await server.connect()
+        assert (await client.get("/fails"))[0] == 500
+        assert (await client.get("/fails?exit=1"))[0] == 500
+        assert (await (await server.connect()).get("/hello"))[0] == 200
+        assert server.engine.metrics.statuses[500] == 2
+
+
+async def test_the_drain_answers_what_is_in_hand_and_closes_the_rest(parser):
+    slow = Slow()
+    async with served(site(slow=slow), parser=parser) as server:
+        busy, idle = await server.connect(), await server.connect()
+        await idle.get("/hello")
+        await busy.send("GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
+        await slow.asked.wait()
+        drain = asyncio.create_task(server.engine.drain())
+        assert await idle.at_end()
+        assert not drain.done()
+        slow.let.set()
+        assert (await busy.answer())[2] == b"slow"
+        assert await busy.at_end()
+        await drain
+
+
+async def test_a_websocket_talks_and_is_told_when_the_server_goes(parser):
+    async def app(scope, receive, send):
+        assert (await receive())["type"] == "websocket.connect"
+        await send({"type": "websocket.accept"})
+        while (message := await receive())["type"] == "websocket.receive":
+            await send({"type": "websocket.send", "text": message["text"].upper()})
+
+    async with served(app, parser=parser) as server:
+        async with connect_websocket(f"ws://127.0.0.1:{server.port}/chat") as socket:
+            await socket.send("hello")
+            assert await socket.recv() == "HELLO"
+            assert server.engine.websockets == 1
+            drain = asyncio.create_task(server.engine.drain())
+            with pytest.raises(ConnectionClosed) as caught:
+                await socket.recv()
+            assert caught.value.rcvd.code == 1012
+            await drain
+
+
+async def test_a_site_refuses_websockets_that_nothing_takes(parser):
+    async with served(site(), parser=parser) as server:
+        client = await server.connect()
+        key = (
+            "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: "
+            + "A" * 22
+            + "=="
+        )
+        await client.send(f"GET /hello HTTP/1.1\r\nHost: x\r\n{key}\r\n\r\n")
+        assert (await client.answer())[0] == 403
+
+
+async def test_the_access_log_is_combined_and_follows_rotation(parser, tmp_path):
+    log = AccessLog(tmp_path / "access.log")
+    async with served(site(), parser=parser, access_log=log) as server:
+        client = await server.connect()
+        await client.get("/hello?a=1", Referer='http://x/"', User_Agent="m\xe9")
+        log.flush()
+        (line,) = (tmp_path / "access.log").read_text().splitlines()
+        first, _, rest = line.partition(" - - [")
+        assert first == "127.0.0.1"
+        assert rest.partition("] ")[2] == r'"GET /hello?a=1 HTTP/1.1" 200 5 "http://x/\"" "m\xe9"'
+        (tmp_path / "access.log").rename(tmp_path / "access.log.1")
+        await client.get("/none")
+        log.flush()
+        assert '"GET /none HTTP/1.1" 404' in (tmp_path / "access.log").read_text()
+        assert len((tmp_path / "access.log.1").read_text().splitlines()) == 1

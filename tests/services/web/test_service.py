@@ -1,0 +1,229 @@
+"""The web server as a service: made from options, started, stopped, saved and loaded."""
+
+import argparse
+import asyncio
+import os
+import ssl
+import subprocess
+import sys
+
+import pytest
+from web_server import client_of, running
+
+from midair.runtime.errors import ServiceError
+from midair.runtime.space import Space
+from midair.runtime.testing import edit, resaved
+from midair.services.web import Resource, Static, Text, Web
+from midair.services.web.ratelimit import RateLimit, network_of
+from midair.services.web.tls import Certificate
+
+
+def made(*arguments):
+    parser = argparse.ArgumentParser()
+    Web.add_arguments(parser)
+    web = Web.make(parser.parse_args([*arguments]))
+    if web.addresses_wanted[0].__class__.__name__ == "Address" and "-p" not in arguments:
+        web.addresses_wanted[0].port = 0
+    return web
+
+
+async def page(web, target, **headers):
+    client = await client_of(web)
+    try:
+        status, _, body = await client.get(target, **headers)
+        return status, body.decode()
+    finally:
+        client.close()
+
+
+async def test_without_options_there_is_a_page_that_counts_and_goes_on_counting_after_a_restart():
+    async with running(made()) as web:
+        assert web.addresses[0].startswith("127.0.0.1:")
+        client = await client_of(web)
+        status, headers, body = await client.get("/")
+        assert (status, b'<b id="hits">1</b>' in body) == (200, True)
+        cookie = headers["set-cookie"].partition(";")[0]
+        client.close()
+        space = web.space
+    again = resaved(space)["web"]
+    async with running(again) as web:
+        body = (await page(web, "/", Cookie=cookie))[1]
+        assert '<b id="hits">2</b>' in body
+        assert '<b id="mine">2</b>' in body, "the session survived"
+
+
+async def test_the_options_make_files_mounts_and_hosts(tmp_path):
+    (tmp_path / "files").mkdir()
+    (tmp_path / "files" / "a.txt").write_text("a")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "b.txt").write_text("b")
+    (tmp_path / "files" / "x.epy").write_text("request.write('run')")
+    files, other = str(tmp_path / "files"), str(tmp_path / "other")
+    web = made("--static", files, "--mount", f"/deep/er={other}", "--vhost", f"*.example.org={other}", "--scripts")
+    async with running(web):
+        assert await page(web, "/a.txt") == (200, "a")
+        assert await page(web, "/x.epy") == (200, "run")
+        assert await page(web, "/deep/er/b.txt") == (200, "b")
+        assert (await page(web, "/deep"))[0] == 404
+        assert (await page(web, "/"))[0] == 200
+        client = await client_of(web)
+        await client.send("GET /b.txt HTTP/1.1\r\nHost: www.example.org\r\n\r\n")
+        assert (await client.answer())[2] == b"b"
+        client.close()
+    plain = made("--static", files, "--no-listing", "--index", "a.txt")
+    async with running(plain):
+        assert await page(plain, "/") == (200, "a")
+        assert (await page(plain, "/x.epy"))[0] == 403
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--static", "/nowhere/at/all"], "there is no file or folder /nowhere/at/all"),
+        (["--module", "site.py"], "is not FILE:CLASS"),
+        (["--module", "/nowhere/site.py:Root"], "there is no file /nowhere/site.py"),
+        (["--mount", "/x"], "is not of the form --mount /PATH=TARGET"),
+        (["--mount", "/=/tmp"], "a mount has a path below /"),
+        (["--tls", "/nowhere/cert", "/nowhere/key"], "cannot be used: No such file"),
+        (["--personal", "--central", "nobody-of-this-name"], "there is no user 'nobody-of-this-name'"),
+    ],
+)
+def test_what_is_not_there_is_named_when_it_is_made(arguments, words):
+    with pytest.raises(ServiceError, match=words):
+        made(*arguments)
+
+
+async def test_a_class_in_a_file_is_the_root_and_its_state_survives_wherever_it_resumes(tmp_path, monkeypatch, caplog):
+    file = tmp_path / "loaded_site.py"
+    file.write_text(
+        "from midair.services.web import Resource\n"
+        "class Root(Resource):\n"
+        "    n = 0\n"
+        "    def render_GET(self, request):\n"
+        "        self.n += 1\n"
+        "        return f'one {self.n}'\n"
+    )
+    web = made("--module", f"{file}:Root")
+    async with running(web):
+        assert await page(web, "/") == (200, "one 1")
+        space = web.space
+    monkeypatch.chdir("/")
+    monkeypatch.delitem(sys.modules, "loaded_site")
+    again = resaved(space)["web"]
+    async with running(again):
+        assert await page(again, "/") == (200, "one 2")
+        space = again.space
+    edit(file, file.read_text())
+    hidden = file.rename(tmp_path / "gone.py")
+    monkeypatch.delitem(sys.modules, "loaded_site")
+    lost = resaved(space)["web"]
+    async with running(lost):
+        assert (await page(lost, "/"))[0] == 503
+        assert f"the file {file} is missing" in caplog.text
+        hidden.rename(file)
+        assert await page(lost, "/") == (200, "one 3")
+
+
+async def test_a_resource_put_at_the_console_is_there_for_the_next_request():
+    root = Resource()
+    root.putChild("", Text("front"))
+    async with running(Web(root, port=0)) as web:
+        assert await page(web, "/") == (200, "front")
+        web.site.root = Text("another")
+        assert await page(web, "/") == (200, "another")
+
+
+async def test_the_connections_of_the_service_are_known_and_end_with_it():
+    async with running(Web(Text("x"), port=0)) as web:
+        client = await client_of(web)
+        await client.get("/")
+        (connection,) = web.connections
+        assert connection.peer.startswith("127.0.0.1:")
+    assert await client.at_end()
+    client.close()
+
+
+async def test_a_client_over_its_rate_is_told_to_wait():
+    web = Web(Text("x"), port=0)
+    web.settings.rate = RateLimit(1, 3)
+    web.settings.rate.clock = lambda: 0.0
+    async with running(web):
+        client = await client_of(web)
+        assert [(await client.get("/"))[0] for _ in range(4)] == [200, 200, 200, 429]
+        assert int((await client.get("/"))[1]["retry-after"]) >= 1
+        web.settings.rate.clock = lambda: 1.0
+        assert (await client.get("/"))[0] == 200
+        client.close()
+
+
+def test_one_client_is_an_address_or_a_network():
+    assert network_of("10.1.2.3") == "10.1.2.3"
+    assert network_of("2001:db8::1") == network_of("2001:db8::ffff:2") == "2001:db8::/64"
+    assert network_of("fe80::1%eth0") == "fe80::/64"
+
+
+def certificate(folder, name):
+    folder.mkdir(exist_ok=True)
+    command = f"openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN={name}"
+    files = ["-keyout", folder / "key.pem", "-out", folder / "cert.pem"]
+    subprocess.run([*command.split(), *files], check=True, capture_output=True)
+    return str(folder / "cert.pem"), str(folder / "key.pem")
+
+
+async def common_name(web):
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    client = await client_of(web, ssl=context)
+    assert (await client.get("/"))[0] == 200
+    der = client.writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+    return client, der
+
+
+async def test_a_renewed_certificate_is_taken_up_while_open_connections_go_on(tmp_path, caplog):
+    cert, key = certificate(tmp_path / "live", "one")
+    web = made("--tls", cert, key)
+    live = web.addresses_wanted[0].certificate
+    async with running(web):
+        old, first = await common_name(web)
+        new_cert, new_key = certificate(tmp_path / "next", "two")
+        os.replace(new_cert, cert)
+        live.look()
+        assert not live.look(), "a certificate without its key is not taken up"
+        assert "the old one stays in use" in caplog.text
+        os.replace(new_key, key)
+        assert not live.look()
+        assert live.look()
+        new, second = await common_name(web)
+        assert first != second
+        assert (await old.get("/"))[0] == 200
+        assert not live.look()
+        old.close()
+        new.close()
+
+
+def test_a_certificate_goes_into_a_snapshot_by_its_files(tmp_path):
+    space = Space()
+    space["c"] = Certificate(*certificate(tmp_path, "x"))
+    space["c"].open()
+    again = resaved(space)["c"]
+    assert again.cert == space["c"].cert
+    assert again.open()
+
+
+async def test_a_site_of_files_goes_through_a_snapshot(tmp_path):
+    (tmp_path / "a.txt").write_text("a")
+    async with running(Web(Static(tmp_path), port=0)) as web:
+        assert await page(web, "/a.txt") == (200, "a")
+        space = web.space
+    again = resaved(space)["web"]
+    async with running(again):
+        assert await page(again, "/a.txt") == (200, "a")
+
+
+async def test_a_socket_of_the_file_system_is_listened_on(tmp_path):
+    web = made("-p", str(tmp_path / "web.sock"), "--static", str(tmp_path))
+    async with running(web):
+        assert (tmp_path / "web.sock").stat().st_mode & 0o777 == 0o600
+        assert (await page(web, "/"))[0] == 200
+    assert not (tmp_path / "web.sock").exists()
+    await asyncio.sleep(0)
