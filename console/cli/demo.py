@@ -15,7 +15,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from importlib import resources
 from pathlib import Path
 from typing import IO, Self
@@ -161,8 +161,10 @@ class _Person:
         self._socket = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
         self._lines = self._socket.makefile("r", encoding="utf-8", newline="\n")
         self._heard: list[str] = []
-        self._send(name)
-        self._wait_for(f"* {name} is in lobby")
+
+    def signs_in(self) -> None:
+        self._send(self.name)
+        self._wait_for(f"* {self.name} is in lobby")
 
     def says(self, text: str) -> None:
         _tell(f"    {self.name} types:  {text}")
@@ -196,12 +198,11 @@ class _Person:
 
 @contextmanager
 def _people(server: _Server, *names: str) -> Iterator[list[_Person]]:
-    people = [_Person(name, server.port) for name in names]
-    try:
-        yield people
-    finally:
+    with ExitStack() as open_ones:
+        people = [open_ones.enter_context(closing(_Person(name, server.port))) for name in names]
         for person in people:
-            person.close()
+            person.signs_in()
+        yield people
 
 
 class _Server:
