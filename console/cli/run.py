@@ -155,8 +155,9 @@ def _serve(options: argparse.Namespace, target: Target, parent: Parent | None) -
         lenient=options.lenient,
         trust=options.trust,
     )
-    opened = open_space(target, how)
     say = parent.say if parent else _say
+    console = None if options.no_console else _console(options, target.files, say)
+    opened = open_space(target, how)
     say(opened.line)
     for warning in opened.warnings:
         say(f"  {warning}")
@@ -173,8 +174,8 @@ def _serve(options: argparse.Namespace, target: Target, parent: Parent | None) -
         complain=parent.complain if parent else complain,
     )
     server.follows = not options.no_watch
-    if not options.no_console:
-        server.add(_console(options, target.files, say))
+    if console:
+        server.add(console)
     if parent:
         server.add(parent)
     return server.run()

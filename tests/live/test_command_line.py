@@ -222,6 +222,13 @@ def test_a_port_that_is_taken_is_one_line_and_status_1(shell, more):
     assert shell.midair("ps").stdout == "no server of yours is running\n"
 
 
+@pytest.mark.parametrize("more", [[], ["--daemon"]])
+def test_a_kind_s_own_options_are_checked(shell, more):
+    done = shell.midair("run", *more, "telnet", "8023")
+    assert done.returncode == 2
+    assert one_line(done) == "midair: the following arguments are required: USER; see 'midair run telnet --help'\n"
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
