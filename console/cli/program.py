@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import runpy
 import shutil
 import sys
 import traceback
@@ -94,6 +93,8 @@ class Program:
 
     def run(self) -> None:
         """Run it as `__main__`, in this thread, until it ends."""
+        import runpy
+
         from ...runtime.rebuild import sources
 
         sys.argv = list(self.words)

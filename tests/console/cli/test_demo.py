@@ -11,7 +11,7 @@ import sys
 
 from live_server import PATIENCE
 
-from midair.console.cli import demo
+from midair.console.cli import tour
 
 COMMAND = [sys.executable, "-m", "midair", "demo"]
 
@@ -79,14 +79,14 @@ def test_on_a_terminal_the_server_is_left_to_play_with_until_ctrl_c(tmp_path):
 
 def test_what_does_not_happen_is_said_in_one_line_with_status_1(monkeypatch, capsys):
     """The example was changed, and the line that the tour edits is gone."""
-    monkeypatch.setattr(demo, "_EDIT", ("a line that is not there", "another"))
-    assert demo.demo(type("Options", (), {"end": True})()) == 1
+    monkeypatch.setattr(tour, "_EDIT", ("a line that is not there", "another"))
+    assert tour.give(end=True) == 1
     assert capsys.readouterr().err == (
         "midair: the tour did not go as it should: chat.py has no 'a line that is not there' to edit\n"
     )
 
 
 def test_the_tour_edits_lines_that_the_example_has():
-    text = demo._example("chat/chat.py")
-    assert text.count(demo._EDIT[0]) == 1
-    assert text.replace(*demo._EDIT).count(demo._TYPO[0]) == 1
+    text = tour._example("chat/chat.py")
+    assert text.count(tour._EDIT[0]) == 1
+    assert text.replace(*tour._EDIT).count(tour._TYPO[0]) == 1
