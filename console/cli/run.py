@@ -121,9 +121,12 @@ def find_target(options: argparse.Namespace) -> Target:
     if what and not what.endswith((".spl", ".py")) and what in kinds.names():
         from .make import kind_parser
 
+        files = Files.of(options.file or f"{what}.spl")
+        if files.spl.exists() and not rest and not options.fresh:
+            return boot.Target(what, files)  # made before: its options are in the file
         kind = kinds.load(what)
         chosen = kind_parser(kind, f"midair run {what}").parse_args(rest)
-        return boot.Target(what, Files.of(options.file or f"{what}.spl"), make=lambda: kind.make(chosen))
+        return boot.Target(what, files, make=lambda: kind.make(chosen))
     if rest:
         raise UsageError(f"not understood: {' '.join(rest)}; see 'midair run --help'")
     return boot.Target.of(what, file=options.file)

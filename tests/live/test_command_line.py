@@ -505,7 +505,7 @@ def test_make_writes_a_file_that_runs_and_refuses_to_write_it_again(shell):
     refused = shell.midair("make", "telnet", "0", "anna", "secret")
     assert refused.returncode == 1
     assert "telnet.spl exists already" in one_line(refused)
-    with LiveServer(shell.folder, "telnet.spl") as server:
+    with LiveServer(shell.folder, "telnet") as server:
         with socket.create_connection(("127.0.0.1", server.port("telnet"))) as sock:
             sock.sendall(b"anna\r\na-long-passphrase\r\nlen(space)\r\nexit()\r\n")
             heard = b"".join(iter(lambda: sock.recv(4096), b""))
