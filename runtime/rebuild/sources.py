@@ -298,7 +298,9 @@ def recover(name: str) -> Record:
         raise RebuildError(f"module {name!r} has no source file", stage="call")
     if not is_ours(path):
         folder = os.path.dirname(path)
-        raise RebuildError(f"module {name!r} is not recorded; call rebuild.record({folder!r}) first", file=path, stage="call")
+        raise RebuildError(
+            f"module {name!r} is not recorded; call rebuild.record({folder!r}) first", file=path, stage="call"
+        )
     return adopt(name, module, path)
 
 
