@@ -27,9 +27,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from ..disk import DISK, Disk
 from ..errors import NotStorable, SnapshotError
 from . import pages
-from .disk import DISK, Disk
 from .files import about, adopt, save, write
 from .store import Draft, Store
 from .trust import signing_key
@@ -175,10 +175,9 @@ async def _in_child(
             raise SnapshotError(report["refused"])
         await asyncio.to_thread(_confirm, store, draft)
         taking.seconds, taking.objects = time.perf_counter() - began, _COUNTERS.unpack_from(counters)[0]
-        number = draft.number
-    adopt(space, store, number)
+    adopt(space, store, known)
     await asyncio.to_thread(store.tidy)
-    return number
+    return draft.number
 
 
 def _confirm(store: Store, draft: Draft) -> None:
