@@ -251,19 +251,26 @@ def manifest(path: str | Path, generation: int | None = None) -> Mapping[str, An
     raise first or FileNotFoundError(f"there is no {path}")
 
 
-def open_journal(space: Space, path: str | Path) -> journal.Replayed:
+def open_journal(
+    space: Space,
+    path: str | Path,
+    *,
+    application: Mapping[str, Any] | None = None,
+    sources: Mapping[str, str] | None = None,
+) -> journal.Replayed:
     """Replay what was confirmed since the generation that this space came from, and journal its calls from here on.
 
-    A space that was taken back to an older generation leaves the journal behind: the files are set aside.
+    A space without a generation gets its first one: a journal says what came after a snapshot. A space that was taken back to an older generation leaves the journal behind: the files are set aside.
 
     Raises:
         JournalCorrupt, JournalError: see there.
     """
     store = Store(path)
-    known = store.manifest(store.of(space.generation)) if space.generation else None
+    if not space.generation:
+        save(space, path, application=application, sources=sources)
+    known = store.manifest(store.of(space.generation)) or {}
     if known is not None and any(
         one.number > space.generation and one.uuid == space.uuid for one in store.generations()
     ):
         journal.set_aside(store.newest)
-    held, sources = (known or {}).get("journal", 0), (known or {}).get("sources")
-    return journal.open_journal(space, store.newest, held, sources=sources or None)
+    return journal.open_journal(space, store.newest, known.get("journal", 0), sources=known.get("sources") or None)
