@@ -74,8 +74,8 @@ def journaled(method: Callable[Concatenate[_S, _P], _T]) -> Callable[Concatenate
     The method is a plain `def`. It takes effect at once; what it returns, or raises, comes from awaiting the call, after
     the call is on disk. After a crash the calls since the last snapshot are made again, in order, before `start()`. So a
     method does only what follows from the state of its space, its arguments, and `journal.now()` and `journal.dice()`;
-    what reaches out (a reply, a file) comes after the await. Its arguments are plain values; for an object, give its
-    path and use `self.space.resolve(path)`.
+    what reaches out (a reply, a file) comes after the await. Its arguments are plain values, of which it gets copies; for
+    an object, give its path and use `self.space.resolve(path)`.
 
     A journaled method that another one calls is part of that one: it returns its result at once. Without a server the
     method runs, and nothing is written.

@@ -113,6 +113,8 @@ class Journal:
             raise JournalError(self.writer.failed)
         when, seed = time.time(), secrets.randbits(64)
         payload = self._packed(service, method, args, named, when, seed)
+        # What a replay will see: the same types, and nothing that the caller changes later.
+        args, named = unpack(payload)[3:5]
         self._write_edit()
         result, error = None, None
         with at_moment(when, seed):
@@ -268,7 +270,7 @@ def _pending(path: Path, uuid: str, held: int, disk: Disk, done: Replayed | None
         with disk.open(file) as opened:
             data = opened.read()
         header = read_header(data)
-        if header is None and is_last:
+        if header is None and is_last and confirmed_after(data, 0) < expected:
             _cut(file, data, 0, disk, done)
             continue
         if header is None or header[1] != first:
@@ -291,6 +293,8 @@ def _pending(path: Path, uuid: str, held: int, disk: Disk, done: Replayed | None
             raise JournalCorrupt(file.name, end, expected, "the record is damaged, and it had been confirmed")
         if end < len(data):
             _cut(file, data, end, disk, done)
+        elif end == HEADER and is_last and done is not None:
+            disk.remove(file)  # the crash came before its first record
 
 
 def _cut(file: Path, data: bytes, end: int, disk: Disk, done: Replayed | None) -> None:

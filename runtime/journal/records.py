@@ -33,7 +33,7 @@ HEADER = _FILE.size
 # A call that is longer is refused before it takes effect; a length beyond it in a file is damage.
 LONGEST = 16 << 20
 
-_TUPLE, _SET, _FROZENSET, _BIG, _BYTEARRAY = range(1, 6)
+_TUPLE, _SET, _FROZENSET, _BIG = range(1, 5)
 
 
 class JournalError(MidairError):
@@ -129,13 +129,12 @@ def confirmed_after(data: bytes, at: int) -> int:
 def pack(value: Any) -> bytes:
     """Plain values as bytes: None, numbers, text, bytes, and lists, tuples, dicts and sets of them.
 
+    A bytearray comes back as bytes.
+
     Raises:
         TypeError: there is something else in it.
     """
-    try:
-        data: bytes = msgpack.packb(value, default=_extend, strict_types=True, unicode_errors="surrogatepass")
-    except OverflowError:
-        data = msgpack.packb(_without_big(value), default=_extend, strict_types=True, unicode_errors="surrogatepass")
+    data: bytes = msgpack.packb(value, default=_extend, strict_types=True, unicode_errors="surrogatepass")
     return data
 
 
@@ -149,21 +148,10 @@ def _extend(value: Any) -> Any:
             return msgpack.ExtType(_TUPLE, pack(list(value)))
         case set() | frozenset() if type(value) in (set, frozenset):
             return msgpack.ExtType(_SET if type(value) is set else _FROZENSET, pack(list(value)))
-        case bytearray():
-            return msgpack.ExtType(_BYTEARRAY, bytes(value))
+        case int() if type(value) is int:  # one beyond 64 bits
+            return msgpack.ExtType(_BIG, str(value).encode())
         case _:
             raise TypeError(f"a {type(value).__qualname__} is no plain value")
-
-
-def _without_big(value: Any) -> Any:
-    """The same with integers beyond 64 bits in a form that fits."""
-    if type(value) is int and not -(1 << 63) <= value < 1 << 64:
-        return msgpack.ExtType(_BIG, str(value).encode())
-    if type(value) is dict:
-        return {key: _without_big(part) for key, part in value.items()}
-    if type(value) in (list, tuple):
-        return type(value)(_without_big(part) for part in value)
-    return value
 
 
 def _unextend(code: int, data: bytes) -> Any:
@@ -176,7 +164,5 @@ def _unextend(code: int, data: bytes) -> Any:
             return frozenset(unpack(data))
         case 4:
             return int(data)
-        case 5:
-            return bytearray(data)
         case _:
             raise JournalError(f"a journal holds a value of kind {code}, which this midair does not know")
