@@ -149,8 +149,8 @@ class _Channel(asyncssh.SSHServerSession[bytes]):
         if self.session is not None:
             self.session.close()
 
-    def pty_requested(self, term: str, term_size: tuple[int, int, int, int], term_modes: object) -> bool:  # noqa: ARG002 - the interface
-        self.term = term.lower() or "vt100"
+    def pty_requested(self, term: str | None, term_size: tuple[int, int, int, int], term_modes: object) -> bool:  # noqa: ARG002 - the interface
+        self.term = (term or "vt100").lower()
         self.terminal_size_changed(*term_size)
         return True
 
