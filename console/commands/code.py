@@ -15,7 +15,7 @@ from ..users import Role
 from .base import command
 
 
-@command()
+@command(whole=True)
 async def rebuild(*modules: str | types.ModuleType) -> Text:
     """Bring the running code to the state of its files: all that differs, or only the modules named.
 
@@ -27,7 +27,7 @@ async def rebuild(*modules: str | types.ModuleType) -> Text:
     return Text(str(report))
 
 
-@command()
+@command(whole=True)
 async def undo(number: int | None = None, *, write: bool = False) -> Text:
     """Go back one edit, or to before edit `number`; write=True puts the earlier text into the files too.
 

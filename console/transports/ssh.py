@@ -238,6 +238,9 @@ class _Channel(asyncssh.SSHServerSession[bytes]):
         write: Callable[[bytes], None] = self.channel.write if stream == "out" else self.channel.write_stderr
         write(text.encode("utf-8", "surrogateescape"))
 
+    def hide(self, hidden: bool) -> None:
+        """The editor echoes, not the client."""
+
     def unsent(self) -> int:
         return self.channel.get_write_buffer_size()
 
