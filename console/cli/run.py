@@ -43,6 +43,12 @@ def serving_arguments(parser: Parser) -> None:
     console.add_argument("--telnet", type=port, metavar="PORT", help="a console over telnet, on loopback, with login")
     console.add_argument("--telnet-host", default="127.0.0.1", metavar="HOST", help="another address than loopback")
     console.add_argument("--insecure-network", action="store_true", help="yes, passwords in clear text on a network")
+    console.add_argument(
+        "--ssh", type=port, metavar="PORT", help="a console over ssh, on loopback, with the keys in NAME.keys"
+    )
+    console.add_argument("--ssh-host", default="127.0.0.1", metavar="HOST", help="another address than loopback")
+    console.add_argument("--pty", action="store_true", help="a terminal under the link NAME.tty, for screen")
+    console.add_argument("-i", "--interactive", action="store_true", help="a console on this terminal too")
     console.add_argument("--no-console", action="store_true", help="no console at all, not on the Unix socket either")
     code = parser.add_argument_group("code")
     code.add_argument("--no-watch", action="store_true", help="edits arrive only by 'midair rebuild' or SIGHUP")
@@ -204,4 +210,12 @@ def _console(options: argparse.Namespace, files: Files, say: Callable[[str], Non
     from ..console import Console
 
     telnet = None if options.telnet is None else (options.telnet_host, options.telnet)
-    return Console(files.sock, telnet=telnet, allow_cleartext=options.insecure_network, say=say)
+    return Console(
+        files.sock,
+        telnet=telnet,
+        ssh=None if options.ssh is None else (options.ssh_host, options.ssh),
+        pty=options.pty,
+        stdin=options.interactive,
+        allow_cleartext=options.insecure_network,
+        say=say,
+    )

@@ -68,3 +68,6 @@ class Connection(asyncio.Protocol):
 
     def close(self) -> None:
         self.transport.close()
+
+    def hide(self, hidden: bool) -> None:
+        """A client in line mode shows what is typed by itself; only telnet can ask it not to."""
