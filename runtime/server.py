@@ -22,6 +22,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol
 
+from midair.version import __version__
+
 from . import journal, rebuild, snapshot
 from .app import Application
 from .book import Book
@@ -453,6 +455,7 @@ class Server:
         held = [f"{near(one.file)}: {one.reason}; {one.cure}" for one in rebuild.held()]
         return {
             "name": self.name,
+            "midair": __version__,
             "pid": os.getpid(),
             "file": str(self.path) if self.path else None,
             "generation": self.space.generation,
