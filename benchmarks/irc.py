@@ -131,8 +131,9 @@ class Load:
             self.clients.append(client)
             self.channels[place].append(client)
             self.selector.register(client.sock, selectors.EVENT_READ, client)
-            if number % 50 == 49:
-                self.wait_for(b"PONG", self.clients[-50:], b"PING sync\r\n")
+            for key, _ in self.selector.select(0):
+                key.data.read(0.0, sample=False)
+        self.wait_for(b"PONG", self.clients, b"PING sync\r\n")
 
     def wait_for(self, word: bytes, clients: list[Client], ask: bytes = b"") -> None:
         """Ask each client's server something, and read until each has been answered."""
