@@ -41,6 +41,7 @@ MaxJoins = 0
 MaxNickLength = 30
 PingTimeout = 600
 PongTimeout = 600
+MaxPenaltyTime = 0
 [Options]
 DNS = no
 Ident = no
