@@ -482,6 +482,108 @@ async def test_a_peer_that_reads_nothing_is_not_answered_without_end(monkeypatch
         await peer.close()
 
 
+async def test_a_peer_that_reads_late_gets_every_answer():
+    service = spread.Spread(Api(), port=0, limits=spread.Limits(unsent=100_000))
+    async with running(service):
+        peer = await spread.connect(at(service))
+        peer._link.transport.pause_reading()
+        promises = [peer.root.add(bytes([number % 256]) * 10_000, b"") for number in range(2000)]
+        (link,) = service.connections
+        while not link._held:
+            await asyncio.sleep(0)
+        assert link.broker.answering < 200_000
+        peer._link.transport.resume_reading()
+        answers = await asyncio.gather(*promises)
+        assert [answer[:1] for answer in answers] == [bytes([number % 256]) for number in range(2000)]
+        assert not link._held
+        await peer.close()
+
+
+async def test_two_peers_that_both_send_much_do_not_wait_for_each_other():
+    service = spread.Spread(Api(), port=0, limits=spread.Limits(unsent=100_000))
+    async with running(service), await spread.connect(at(service), limits=spread.Limits(unsent=100_000)) as peer:
+        answers = await asyncio.gather(*(peer.root.add(b"x" * 20_000, b"y") for _ in range(500)))
+        assert {len(answer) for answer in answers} == {20_001}
+        await peer.drain()
+
+
+async def test_two_users_on_one_connection_are_told_apart():
+    service = spread.Spread(port=0, realm=Realm(), users=_users(alice="a", bob="b"), md5=True)
+    async with running(service), await spread.connect(at(service)) as peer:
+        alice, bob = await asyncio.gather(peer.login("alice", "a"), peer.login("bob", "b"))
+        assert await alice.name() == "alice"
+        assert await bob.name() == "bob"
+
+
+async def test_a_service_of_ones_own_serves_an_object_beside_its_work():
+    class Work(Service):
+        async def start(self):
+            self.listener = await spread.serve(self, Api(), 0)
+
+        __transient__ = ("listener",)
+
+    service = Work()
+    async with running(service), await spread.connect(f"127.0.0.1:{service.listener.port}") as peer:
+        assert await peer.root.add(1, 2) == 3
+
+
+TWISTED_SERVER = """
+import sys
+from twisted.cred import checkers, portal
+from twisted.internet import reactor
+from twisted.spread import pb
+from zope.interface import implementer
+
+@implementer(portal.IRealm)
+class Realm:
+    def requestAvatar(self, name, mind, *interfaces):
+        avatar = User()
+        avatar.name, avatar.mind = name, mind
+        return pb.IPerspective, avatar, lambda: None
+
+class User(pb.Avatar):
+    def perspective_name(self):
+        return self.name
+    def perspective_ask_mind(self):
+        return self.mind.callRemote("describe")
+    def perspective_stop(self):
+        reactor.callLater(0, reactor.stop)
+
+known = checkers.InMemoryUsernamePasswordDatabaseDontUse(alice=b"secret")
+port = reactor.listenTCP(0, pb.PBServerFactory(portal.Portal(Realm(), [known])), interface="127.0.0.1")
+print(port.getHost().port, flush=True)
+reactor.run()
+"""
+
+
+async def test_a_twisted_server_in_a_process_of_its_own():
+    import sys
+
+    program = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", TWISTED_SERVER, stdout=asyncio.subprocess.PIPE, stdin=asyncio.subprocess.DEVNULL
+    )
+    try:
+        port = int(await program.stdout.readline())
+        async with await spread.connect(f"127.0.0.1:{port}") as peer:
+            assert peer.dialect == "pb"
+            with pytest.raises(spread.Unauthorized):
+                await peer.login("alice", "wrong", md5=True)
+            with pytest.raises(spread.NoSuchMethod):
+                await peer.login("alice", "secret")
+            avatar = await peer.login("alice", "secret", Room(), md5=True)
+            assert await avatar.name() == b"alice"
+            assert await avatar.ask_mind() == "a room"
+            avatar.send("stop")
+            await peer.lost()
+            with pytest.raises(spread.DeadReference):
+                await avatar.name()
+        assert await program.wait() == 0
+    finally:
+        if program.returncode is None:
+            program.kill()
+            await program.wait()
+
+
 @pytest.mark.parametrize(
     ("text", "read"),
     [
