@@ -201,6 +201,7 @@ class _Folder(Resource):
     async def respond(self, request: Request) -> None:
         if not request.postpath:
             request.redirect(f"./{quote(self.name)}/", 301)
+            request.setHeader("Cache-Control", "max-age=300")
             await request.finish()
             return
         await self.server.respond(request)
