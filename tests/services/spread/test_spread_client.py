@@ -311,6 +311,37 @@ async def test_a_lost_link_comes_back_with_its_login_and_its_subscriptions():
         assert [avatar.logouts for avatar in realm.avatars] == [1, 0]
 
 
+async def test_a_login_that_is_refused_after_a_reconnection_ends_the_attempts():
+    users = _users(alice="secret")
+    service = spread.Spread(port=0, realm=Realm(), users=users)
+    async with running(service), await spread.connect(at(service), reconnect=True) as peer:
+        avatar = await peer.login("alice", "secret")
+        users.add("alice", "changed")
+        for connection in service.connections:
+            connection.abort()
+        await peer.lost()
+        with pytest.raises((spread.Unauthorized, spread.DeadReference), match="no such user"):
+            await avatar.name()
+        with pytest.raises(spread.DeadReference, match="was given up: .*no such user"):
+            await avatar.name()
+
+
+async def test_a_server_that_is_away_for_a_while_is_found_again(monkeypatch):
+    monkeypatch.setattr("midair.services.spread.client.FIRST_PAUSE", 0.01)
+    service = spread.Spread(Api(), port=0)
+    async with running(service):
+        peer = await spread.connect(at(service), reconnect=True)
+        service.port = port_of(service)
+    await peer.lost()
+    calls = [asyncio.ensure_future(peer.root.add(number, 1)) for number in range(3)]
+    with pytest.raises(TimeoutError):
+        await peer.root.within(0.05).add(1, 1)
+    async with running(service):
+        assert await asyncio.gather(*calls) == [1, 2, 3]
+        assert await peer.root.add(2, 2) == 4
+        await peer.close()
+
+
 async def test_a_call_under_way_fails_when_the_link_is_lost_and_the_next_one_waits():
     api = Api()
     service = spread.Spread(api, port=0)
@@ -363,7 +394,7 @@ async def test_a_reference_by_url_survives_being_saved():
         assert await again.describe() == "a room"
         assert await reference.describe() == "a room"
         for one in (reference, again):
-            await one._peer.close()
+            await one.peer.close()
 
 
 async def test_after_a_restart_a_url_finds_its_object_again(tmp_path):
@@ -380,7 +411,7 @@ async def test_after_a_restart_a_url_finds_its_object_again(tmp_path):
     async with running(again):
         assert await reference.describe() == "a room"
         assert await spread.reference(url).describe() == "a room"
-    await reference._peer.close()
+    await reference.peer.close()
 
 
 async def test_a_service_calls_another_and_its_connection_ends_with_it():
