@@ -101,7 +101,7 @@ def lineage(kind: type[BaseException]) -> tuple[str, ...]:
 
 def remake(type: str, text: str, parents: tuple[str, ...] = (), traceback: str = "") -> RemoteError:
     """The error to raise here for one that happened there, in characters that do nothing to a terminal or a log."""
-    type, text, traceback = (_CONTROL.sub("?", words) for words in (type, text, traceback))
+    type, text, traceback = (_CONTROL.sub("?", words) for words in (type, text, traceback))  # noqa: A001 - the parameter
     for name in (type, *parents):
         known = _known().get(name)
         if known is not None:
