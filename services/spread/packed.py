@@ -105,12 +105,11 @@ class PackedWire:
     def _frame(self, message: list[Any]) -> bytes:
         try:
             body = self._packer.pack(message)
-        except (ValueError, TypeError, OverflowError) as error:
+        except Exception as error:
+            self._packer.reset()
             if isinstance(error, MidairError):
                 raise
             raise NotSendable(f"a value cannot be sent: {error}") from error
-        finally:
-            self._packer.reset()
         if len(body) > self._broker.limits.message:
             raise NotSendable(
                 f"a message of {len(body)} bytes is over the limit of {self._broker.limits.message}; stream it instead"
@@ -200,7 +199,8 @@ class PackedWire:
         """
         position, end = 0, len(inbox)
         try:
-            while end - position >= 4 and not self._broker.full:
+            broker = self._broker
+            while end - position >= 4 and broker.answering <= limits.unsent:
                 (size,) = _length.unpack_from(inbox, position)
                 if size > limits.message:
                     raise exceeded("message", limits.message, "bytes")
@@ -210,7 +210,7 @@ class PackedWire:
                 body = inbox[position + 4 : stop]
                 position = stop
                 self._message(body)
-                limits = self._broker.limits
+                limits = broker.limits
         finally:
             del inbox[:position]
 
