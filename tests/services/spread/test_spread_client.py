@@ -489,12 +489,12 @@ async def test_a_stranger_is_kept_small_until_it_logs_in():
 
 
 async def test_a_stranger_who_does_not_log_in_is_dropped(monkeypatch):
-    monkeypatch.setattr("midair.services.spread.portal.LOGIN_TIME", 0.05)
     service = spread.Spread(port=0, realm=Realm(), anonymous=True)
     async with running(service):
-        idle = await spread.connect(at(service))
         quick = await spread.connect(at(service))
         await quick.login_anonymous()
+        monkeypatch.setattr("midair.services.spread.portal.LOGIN_TIME", 0.05)
+        idle = await spread.connect(at(service))
         await idle.lost()
         assert quick.connected
         await quick.close()
