@@ -285,7 +285,14 @@ async def edits(options: argparse.Namespace) -> None:
         making = await asyncio.create_subprocess_exec(*made, cwd=folder, stdout=subprocess.DEVNULL)
         await making.wait()
         process = await asyncio.create_subprocess_exec(
-            *midair_command, "run", "web.spl", "--settle", "0.01", cwd=folder, stdout=asyncio.subprocess.PIPE
+            *midair_command,
+            "run",
+            "web.spl",
+            "--settle",
+            "0.01",
+            cwd=folder,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
         )
         assert process.stdout
         while b"ready in" not in await process.stdout.readline():

@@ -101,7 +101,8 @@ class Answer:
             head += b"connection: close\r\n"
         elif b"connection: close\r\n" in lines:
             cycle.keep_alive = False
-        self.transport.write(head + b"\r\n" + (b"" if bodiless or cycle.scope["method"] == "HEAD" else body))
+        shown = b"" if bodiless or cycle.scope["method"] == "HEAD" else body
+        self.transport.write(b"".join((head, b"\r\n", shown)))
         cycle.response_started = cycle.response_complete = True
         cycle.message_event.set()
         if not cycle.keep_alive:
