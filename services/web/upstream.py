@@ -120,28 +120,22 @@ class Connected:
                 return event
             self.machine.receive_data(await self.wire.receive())
 
-    async def body(self, length: int | None) -> AsyncIterator[bytes]:
-        """The body of the answer; one of a known length goes past the parser.
+    async def body(self) -> AsyncIterator[bytes]:
+        """The body of the answer.
 
         Raises:
             h11.RemoteProtocolError: it ended too early.
         """
-        if length is None or length <= PIECE:
-            while isinstance(event := await self.next(), h11.Data):
-                yield bytes(event.data)
-            return
-        left = length
-        while left:
-            # What came with the header is in the parser still.
-            if isinstance(event := self.machine.next_event(), h11.Data):
-                piece = bytes(event.data)
-            else:
-                piece = await self.wire.receive()
-                if not piece or len(piece) > left:
-                    raise h11.RemoteProtocolError("it sent another length than it said")
-                self.past_parser = True
-            left -= len(piece)
-            yield piece
+        while isinstance(event := await self.next(), h11.Data):
+            yield bytes(event.data)
+
+    def begun(self) -> bytes:
+        """What of the body came with the header; the rest is on the wire, and the parser is not asked again."""
+        self.past_parser = True
+        parts = []
+        while isinstance(event := self.machine.next_event(), h11.Data):
+            parts.append(bytes(event.data))
+        return b"".join(parts)
 
     #: Whether the parser has not seen all of the answer, and so cannot begin another.
     past_parser = False
@@ -335,11 +329,15 @@ class Upstream(Resource):
         headers += [item for item in request.site.headers_of(request) if item[0] not in names]
         request.started = True
         await request.send({"type": "http.response.start", "status": response.status_code, "headers": headers})
-        lengths = [int(value) for name, value in headers if name.lower() == b"content-length"]
+        length = max([int(value) for name, value in headers if name.lower() == b"content-length"], default=0)
         bodiless = request.method == "HEAD" or response.status_code in {204, 304}
+        direct = "midair.response.splice" in request.scope.get("extensions", ())
         try:
-            async for piece in link.body(lengths[0] if lengths and not bodiless else None):
-                await request.send({"type": "http.response.body", "body": piece, "more_body": True})
+            if length > PIECE and not bodiless and direct and isinstance(link.wire, Plain):
+                await self._splice(link, link.wire, length, request)
+            else:
+                async for piece in link.body():
+                    await request.send({"type": "http.response.body", "body": piece, "more_body": True})
         except Disconnected:
             raise
         except (OSError, h11.RemoteProtocolError) as error:
@@ -347,6 +345,13 @@ class Upstream(Resource):
             raise Disconnected(f"{self.url} broke off its answer: {error}") from error
         request.finished = True
         await request.send({"type": "http.response.body", "body": b""})
+
+    @staticmethod
+    async def _splice(link: Connected, wire: Plain, length: int, request: Request) -> None:
+        """A long answer, past the parser and from socket to socket."""
+        begun = link.begun()
+        await request.send({"type": "http.response.body", "body": begun, "more_body": True})
+        await request.send({"type": "midair.response.splice", "socket": wire.socket, "count": length - len(begun)})
 
 
 async def dial(family: int, address: Any) -> socket.socket:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _numbers = itertools.count(1)
 NEVER = math.inf
-EXTENSIONS: dict[str, dict[str, Any]] = {"http.response.zerocopysend": {}}
+EXTENSIONS: dict[str, dict[str, Any]] = {"http.response.zerocopysend": {}, "midair.response.splice": {}}
 LINGER = 2.0  # seconds in which a refused client may go on sending into the void
 
 
