@@ -35,11 +35,11 @@ class Answer:
         sent: bytes of the body so far, as written.
     """
 
-    __slots__ = ("_cycle", "_fixed", "_held", "_stall", "sent", "status", "transport")
+    __slots__ = ("_cycle", "_fixed", "_held", "_sized", "_stall", "sent", "status", "transport")
 
     def __init__(self, transport: asyncio.Transport, cycle: Any, stall: float, fixed: bytes = b"") -> None:
         self.transport, self._cycle, self._stall, self._fixed = transport, cycle, stall, fixed
-        self._held = b""
+        self._held, self._sized = b"", False
         self.status = 0
         self.sent = 0
 
@@ -51,7 +51,7 @@ class Answer:
             if code < 200:  # "100 Continue" comes before the answer and must not wait for it
                 self.transport.write(data)
                 return
-            self.status = code
+            self.status, self._sized = code, b"\r\ncontent-length:" in data.lower()
             if self._cycle.scope["method"] == "HEAD":
                 self.transport.write(data)
             else:
@@ -192,7 +192,7 @@ class Answer:
         """Tell the cycle's own books of bytes that it will not see; whether that can be done."""
         connection = getattr(self._cycle, "conn", None)
         if isinstance(connection, h11.Connection):
-            if b"content-length" not in self._held.lower():
+            if not self._sized:
                 return False
             connection.send_with_data_passthrough(h11.Data(data=_Length(count)))  # type: ignore[arg-type]  # h11 asks for its length only
             return True

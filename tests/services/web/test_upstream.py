@@ -37,8 +37,10 @@ class Chunks(Resource):
 async def relay(port, path="", **options):
     root, upstream = Resource(), Upstream(f"http://127.0.0.1:{port}{path}", **options)
     root.putChild("x", upstream)
-    yield Site(root)
-    await upstream.end()
+    try:
+        yield Site(root)
+    finally:
+        await upstream.end()
 
 
 @pytest.mark.parametrize("parser", ["h11", "httptools"])
