@@ -40,6 +40,12 @@ STOP_WAIT = 2.0
 """Seconds that sessions get to say goodbye when the server stops."""
 
 
+class Closable(Protocol):
+    """A listener."""
+
+    def close(self) -> None: ...
+
+
 class ServerLike(Protocol):
     """What a console asks of its server; `midair.runtime.server.Server` is one."""
 
@@ -65,6 +71,7 @@ class Console:
     Args:
         socket_path: where the Unix socket goes; it is made with mode 0600.
         telnet: (host, port) to listen on as well; port 0 takes a free one, found in `telnet_address`.
+        ssh: (host, port) to listen on for ssh; needs the extra `midair[ssh]`, and keys in `NAME.keys`.
         users: the file of users; `NAME.users` beside the space unless given.
         allow_cleartext: listen for telnet on an address other than this machine's own. Passwords then cross the network readable.
         limit: seconds that a statement may keep the server's loop without giving it back; 0 for no limit.
@@ -78,6 +85,7 @@ class Console:
         socket_path: str | Path,
         *,
         telnet: tuple[str, int] | None = None,
+        ssh: tuple[str, int] | None = None,
         users: Users | str | Path | None = None,
         allow_cleartext: bool = False,
         limit: float = 5.0,
@@ -85,6 +93,8 @@ class Console:
     ) -> None:
         self.socket_path = Path(socket_path)
         self.telnet, self.allow_cleartext, self.limit, self.say = telnet, allow_cleartext, limit, say
+        self.ssh = ssh
+        self.ssh_address: tuple[str, int] | None = None
         self.users = users if isinstance(users, Users) else Users(Path(users)) if users else None
         self.telnet_address: tuple[str, int] | None = None
         self.commands: dict[str, Command] = {}
@@ -102,7 +112,7 @@ class Console:
         self.shared: Shared
         self._namespaces: dict[str, Namespace] = {}
         self._thread: threading.Thread | None = None
-        self._servers: list[asyncio.Server] = []
+        self._servers: list[Closable] = []
         self._warm: asyncio.Future[None] | None = None
         self._base: Path | None = None
         self._done: asyncio.Event
@@ -120,6 +130,8 @@ class Console:
         ways = [f"midair attach {self.server.name}"]
         if self.telnet_address:
             ways.append("telnet {} {}".format(*self.telnet_address))
+        if self.ssh_address:
+            ways.append("ssh -p {1} {0}".format(*self.ssh_address))
         return tuple(ways)
 
     # -- life; on the server's loop
@@ -207,6 +219,19 @@ class Console:
         self._servers.append(await self.loop.create_unix_server(lambda: UnixConnection(self), sock=sock))
         if self.telnet:
             self.telnet_address = (await self._open_telnet(*self.telnet))[1]
+        if self.ssh:
+            await self._open_ssh(*self.ssh)
+
+    async def _open_ssh(self, host: str, port: int) -> None:
+        try:
+            from .transports.ssh import listen
+        except ImportError as error:
+            raise ConsoleError("ssh needs asyncssh, which is not installed: pip install 'midair[ssh]'") from error
+        base = self._base or self.socket_path.with_suffix("")
+        keys, host_key = (base.with_name(base.name + suffix) for suffix in (".keys", ".ssh_key"))
+        acceptor = await listen(self, host, port, keys, host_key)
+        self._servers.append(acceptor)
+        self.ssh_address = (host, acceptor.get_port())
 
     async def _open_telnet(self, host: str, port: int) -> tuple[list[asyncio.Server], tuple[str, int]]:
         bound = sockets.bind_tcp(host, port)

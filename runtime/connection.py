@@ -114,10 +114,14 @@ class Connection(asyncio.Protocol):
         """
         if self.is_closing or not data:
             return
-        self._journal.append(bytes(data))
         self.transport.write(data)
+        held = self.transport.get_write_buffer_size()
+        if not held:  # all of it went out at once, as it mostly does
+            self._journal.clear()
+            return
+        self._journal.append(bytes(data))
         self._trim()
-        if self.transport.get_write_buffer_size() > self.max_unsent:
+        if held > self.max_unsent:
             self.log.warning("dropped: %s", LimitExceeded("unread output", self.max_unsent, unit="bytes"))
             self.abort()
 

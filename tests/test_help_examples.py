@@ -40,6 +40,7 @@ ALONE = {
     "midair demo": r"That was all",
     "midair new": r"guestbook/ is ready",
     "midair make": r"wrote console\.spl",
+    "midair exec": r"--its-own-option",
 }
 STARTED = {"midair run"}
 
@@ -76,7 +77,8 @@ def test_no_example_is_left_out():
 
 
 @pytest.mark.parametrize("name", ALONE)
-def test_an_example_works_in_an_empty_folder(tmp_path, name):
+def test_an_example_works_in_a_folder_with_a_script(tmp_path, name):
+    (tmp_path / "script.py").write_text("import sys\nprint(sys.argv)\n")
     example = examples()[name]
     works(typed(example, LiveServer(tmp_path)), example, ALONE[name])
 

@@ -21,7 +21,7 @@ from ...runtime.space import Space
 from ..display import Text
 from ..users import Role
 
-SUBJECTS = ("world", "code", "state", "run", "people")
+SUBJECTS = ("world", "objects", "code", "state", "run", "people")
 
 
 class Pending:

@@ -12,12 +12,12 @@ import ast
 import enum
 import sys
 import types
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from . import enums, functions, instances, native, outline, plan, unify
+from .kinds import isa
 from .plan import Step
 from .transaction import MISSING
-from .kinds import isa
 
 if TYPE_CHECKING:
     from .scopes import Scope
@@ -50,7 +50,8 @@ def enter(scope: Scope, cls: type, node: ast.ClassDef) -> Scope:
 def update(scope: Scope, cls: type, before: ast.ClassDef, node: ast.ClassDef, step: Step) -> None:
     """Carry the difference of two class statements into the live class."""
     old, new = outline.statements(before.body), outline.statements(node.body)
-    assert step.old is not None and step.new is not None
+    assert step.old is not None
+    assert step.new is not None
     for name, codes, among in ((before.name, step.old.codes, old), (node.name, step.new.codes, new)):
         body = next((c for c in codes if c.co_name == name), None)
         if body is not None:
@@ -75,9 +76,9 @@ def update(scope: Scope, cls: type, before: ast.ClassDef, node: ast.ClassDef, st
 
 
 def _watch_equality(edit: Any, cls: type, steps: list[Step]) -> None:
-    if any(s.kind != "same" and {"__hash__", "__eq__"} & outline.bound(s.node) for s in steps):
-        if any(s.kind != "body" or s.old is None or s.old.dump != (s.new or s.old).dump for s in steps if {"__hash__", "__eq__"} & outline.bound(s.node)):
-            edit.rehash.append(cls)
+    concerned = [s for s in steps if {"__hash__", "__eq__"} & outline.bound(s.node)]
+    if any(s.kind != "body" or s.old is None or s.new is None or s.old.dump != s.new.dump for s in concerned):
+        edit.rehash.append(cls)
 
 
 def _exchange_all(scope: Scope, cls: type, node: ast.ClassDef, steps: list[Step]) -> None:
@@ -120,11 +121,15 @@ def _is_made(cls: type) -> bool:
 
 def has_machinery(cls: type) -> bool:
     """Does a metaclass or an inherited `__init_subclass__` of somebody's own see the body?"""
-    for meta in type(cls).__mro__:
-        if meta.__module__.partition(".")[0] not in _STANDARD and {"__new__", "__init__", "__prepare__"} & vars(meta).keys():
+    for meta in type.mro(type(cls)):
+        if (
+            meta.__module__.partition(".")[0] not in _STANDARD
+            and {"__new__", "__init__", "__prepare__"} & vars(meta).keys()
+        ):
             return True
     return any(
-        "__init_subclass__" in vars(base) and base.__module__.partition(".")[0] not in _STANDARD for base in cls.__mro__[1:]
+        "__init_subclass__" in vars(base) and base.__module__.partition(".")[0] not in _STANDARD
+        for base in cls.__mro__[1:]
     )
 
 
@@ -159,7 +164,7 @@ def settle(tx: Any, classes: list[type]) -> None:
             if each not in seen and isa(each, abc.ABCMeta):
                 seen.add(each)
                 before = each.__abstractmethods__
-                abc.update_abstractmethods(each)
+                abc.update_abstractmethods(cast("type[Any]", each))
                 if each.__abstractmethods__ != before:
                     tx.did(_set_abstract, each, before)
 
@@ -169,8 +174,8 @@ def _set_abstract(cls: Any, names: frozenset[str]) -> None:
 
 
 def _below(cls: type) -> list[type]:
-    found = []
-    for each in type.__subclasses__(cls):
+    found: list[type] = []
+    for each in native.subclasses(cls):
         found += [each, *_below(each)]
     return found
 
@@ -185,11 +190,11 @@ def rebuild_whole(scope: Scope, cls: type, before: ast.ClassDef, node: ast.Class
     made = bound.pop(node.name)
     scope.edit.change("changed", scope, node.name, node.lineno)
     if not isa(made, type):
-        scope.set(node.name, made)
+        scope.bind(node.name, made)
         return
-    scope.set(node.name, absorb(scope, cls, made, before, node))
+    scope.bind(node.name, absorb(scope, cls, made, before, node))
     for name, value in bound.items():
-        scope.set(name, value)
+        scope.bind(name, value)
 
 
 def absorb(scope: Scope, cls: type, made: type, before: ast.ClassDef | None, node: ast.AST) -> type:
@@ -269,9 +274,9 @@ def _take_members(scope: Scope, cls: type, made: type, kept: set[str]) -> None:
         else:
             tx.set_attr(cls, name, value)
     for name in old.keys() - new.keys() - _NOT_TAKEN:
-        if name in known and not isa(old[name], types.GetSetDescriptorType):
-            if not (isa(cls, enum.EnumMeta) and isa(old[name], cls)):
-                tx.del_attr(cls, name)
+        member = isa(cls, enum.EnumMeta) and isa(old[name], cls)
+        if name in known and not member and not isa(old[name], types.GetSetDescriptorType):
+            tx.del_attr(cls, name)
 
 
 def _is_behaviour(value: object) -> bool:
@@ -305,7 +310,8 @@ def _take_bases(scope: Scope, cls: type, made: type) -> None:
     if cls.__bases__ != made.__bases__:
         tx.flush()
         bases, base = cls.__bases__, cls.__base__
-        assert base is not None and made.__base__ is not None
+        assert base is not None
+        assert made.__base__ is not None
         native.set_bases(cls, made.__bases__, made.__base__)
         tx.did(native.set_bases, cls, bases, base)
         for name in ("__dict__", "__weakref__"):  # where the new bases have them, a plain import would not repeat them

@@ -7,8 +7,8 @@ import types
 from typing import TYPE_CHECKING, Any
 
 from . import functions, outline, values
-from .transaction import MISSING
 from .kinds import isa
+from .transaction import MISSING
 
 if TYPE_CHECKING:
     from .scopes import Scope
@@ -38,7 +38,7 @@ def _assignment(scope: Scope, node: ast.Assign | ast.AnnAssign, names: set[str])
             continue
         changed = ", ".join(sorted(reads & names))
         if isa(expr, ast.Name) and scope.untouched(name):
-            scope.set(name, scope.look(expr.id))
+            scope.bind(name, scope.look(expr.id))
             scope.edit.change("recomputed", scope, name, node.lineno)
         elif not scope.untouched(name):
             scope.edit.keep(scope, name, node.lineno, f"{changed} changed, but it was set at run time")
@@ -47,7 +47,7 @@ def _assignment(scope: Scope, node: ast.Assign | ast.AnnAssign, names: set[str])
         elif not values.is_pure(expr, scope.look):
             scope.edit.keep(scope, name, node.lineno, f"{changed} changed, but computing it again may have effects")
         else:
-            scope.set(name, scope.evaluate(expr))
+            scope.bind(name, scope.evaluate(expr))
             scope.edit.change("recomputed", scope, name, node.lineno)
 
 
@@ -62,17 +62,22 @@ def _definition(scope: Scope, node: outline.Function, names: set[str]) -> None:
             continue
         live = function.__defaults__ or ()
         if len(live) == len(defaults):
-            made = tuple(
-                _again(scope, expr, names, have) for expr, have in zip(defaults.values(), live, strict=True)
-            )
-            words = {n: _again(scope, keyword[n], names, have) if n in keyword else have for n, have in (function.__kwdefaults__ or {}).items()}
+            made = tuple(_again(scope, expr, names, have) for expr, have in zip(defaults.values(), live, strict=True))
+            words = {
+                n: _again(scope, keyword[n], names, have) if n in keyword else have
+                for n, have in (function.__kwdefaults__ or {}).items()
+            }
             if any(a is not b for a, b in zip(made, live, strict=True)) or any(
                 words[n] is not have for n, have in (function.__kwdefaults__ or {}).items()
             ):
                 functions.set_defaults(scope.tx, function, made or None, words or None)
                 scope.edit.change("recomputed", scope, node.name, node.lineno)
         known = function.__annotations__
-        fresh = {n: _again(scope, e, names, known[n]) for n, e in annotations.items() if n in known and not isa(known[n], str)}
+        fresh = {
+            n: _again(scope, e, names, known[n])
+            for n, e in annotations.items()
+            if n in known and not isa(known[n], str)
+        }
         if any(known[n] is not v for n, v in fresh.items()):
             functions.set_annotations(scope.tx, function, {**known, **fresh})
 
@@ -104,7 +109,9 @@ def _class(scope: Scope, node: ast.ClassDef, names: set[str]) -> None:
         fresh = {
             each.target.id: _again(inner, each.annotation, names, known[each.target.id])
             for each in node.body
-            if isa(each, ast.AnnAssign) and isa(each.target, ast.Name) and each.target.id in known
+            if isa(each, ast.AnnAssign)
+            and isa(each.target, ast.Name)
+            and each.target.id in known
             and not isa(known[each.target.id], str)
         }
         fresh = {n: v for n, v in fresh.items() if v is not known[n]}

@@ -109,7 +109,7 @@ def subscribe(callback: Callable[[Report], None]) -> Callable[[], None]:
 
 
 def _tell(report: Report) -> None:
-    for callback in list(_subscribers):
+    for callback in _subscribers:
         try:
             callback(report)
         except Exception:
@@ -194,7 +194,11 @@ def publish(report: Report, texts: dict[str, tuple[str, bytes, bytes | None]], m
     history.add(Entry(report, texts))
     for name, (path, _, new) in texts.items():
         if path in memory:
-            reason = f"undone by edit {report.number}" if report.undo_of else f"overridden from memory by edit {report.number}"
+            reason = (
+                f"undone by edit {report.number}"
+                if report.undo_of
+                else f"overridden from memory by edit {report.number}"
+            )
             hold_text(path, name, reason)
             if _held[path].data == new:
                 release_text(path)
@@ -207,12 +211,27 @@ def publish(report: Report, texts: dict[str, tuple[str, bytes, bytes | None]], m
 
 def _show_lines(path: str, data: bytes | None) -> None:
     """Tracebacks and inspect.getsource show what runs, also where the file says something else."""
-    names = {path} | {f for f in list(linecache.cache) if sources.real(f) == path} if linecache.cache else {path}
+    names = {path} | {f for f in linecache.cache if sources.real(f) == path} if linecache.cache else {path}
     for name in names:
         linecache.cache.pop(name, None)
     if path in _held and data is not None:
         text = sources.decode(data, path)
         linecache.cache[path] = (len(text), None, text.splitlines(keepends=True), path)
+
+
+def be_silent() -> None:
+    """In a rehearsal nobody is told anything."""
+    logging.disable(logging.CRITICAL)
+    _subscribers.clear()
+
+
+def write_back(texts: Mapping[str, str | bytes]) -> None:
+    """Put texts that run into their files."""
+    for name, data in texts.items():
+        path = sources.records[name].path
+        with open(path, "wb") as file:
+            file.write(data.encode() if isinstance(data, str) else data)
+        release_text(path)
 
 
 def undo_texts(number: int | None) -> tuple[dict[str, bytes], int]:

@@ -18,10 +18,10 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import native, outline
+from . import frames, native, outline
+from .kinds import isa
 from .outline import FUNCTIONS, Function
 from .transaction import MISSING, Transaction
-from .kinds import isa
 
 FunctionType = types.FunctionType
 Pair = tuple[types.CodeType, types.CodeType]
@@ -57,9 +57,7 @@ def _inside(value: object) -> Iterator[object]:
         yield value.__func__
     elif isa(value, property):
         yield from (value.fget, value.fset, value.fdel)
-    elif isa(value, functools.partial):
-        yield value.func
-    elif isa(value, (functools.cached_property, functools.partialmethod)):
+    elif isa(value, functools.partial) or isa(value, (functools.cached_property, functools.partialmethod)):
         yield value.func
     elif isa(value, types.MethodType):
         yield value.__func__
@@ -139,7 +137,8 @@ def find(pairs: list[Pair], roots: Iterable[object], scan: Scan) -> Holders:
     running = _running(wanted)
     usual = sys.getrefcount(wanted[id(consts[0])])
     unproven = {
-        each for each in wanted
+        each
+        for each in wanted
         if sys.getrefcount(wanted[each]) > usual + len(holders.functions.get(each, ())) + running.get(each, 0)
     }
     pairs.pop()
@@ -153,13 +152,13 @@ def find(pairs: list[Pair], roots: Iterable[object], scan: Scan) -> Holders:
 def _running(wanted: dict[int, types.CodeType]) -> dict[int, int]:
     """How many frames on the stacks of all threads run each code."""
     count: dict[int, int] = {}
-    for top in sys._current_frames().values():
-        frame: types.FrameType | None = top
-        while frame is not None:
-            each = id(frame.f_code)
-            if each in wanted:
-                count[each] = count.get(each, 0) + 1
-            frame = frame.f_back
+
+    def see(_: int, frame: types.FrameType) -> None:
+        each = id(frame.f_code)
+        if each in wanted:
+            count[each] = count.get(each, 0) + 1
+
+    frames.visit(see)
     return count
 
 
@@ -260,7 +259,8 @@ def apply(
         tx.stage((native.SET_DOC, function, after), (native.SET_DOC, function, before))
     if isa(change.after, (*FUNCTIONS, ast.Lambda)) and (
         change.restring
-        or not isa(change.before, (*FUNCTIONS, ast.Lambda)) or _header(change.before) != _header(change.after)
+        or not isa(change.before, (*FUNCTIONS, ast.Lambda))
+        or _header(change.before) != _header(change.after)
     ):
         _set_parameters(tx, function, change, evaluate)
     return None
@@ -282,7 +282,12 @@ def parameters(node: Any) -> tuple[dict[str, ast.expr], dict[str, ast.expr], dic
     count = len(args.defaults)
     defaults = dict(zip([a.arg for a in positional[len(positional) - count :]], args.defaults, strict=True))
     keyword = {a.arg: d for a, d in zip(args.kwonlyargs, args.kw_defaults, strict=True) if d is not None}
-    everyone = [*positional, *([args.vararg] if args.vararg else []), *args.kwonlyargs, *([args.kwarg] if args.kwarg else [])]
+    everyone = [
+        *positional,
+        *([args.vararg] if args.vararg else []),
+        *args.kwonlyargs,
+        *([args.kwarg] if args.kwarg else []),
+    ]
     annotations = {a.arg: a.annotation for a in everyone if a.annotation is not None}
     if getattr(node, "returns", None) is not None:
         annotations["return"] = node.returns
@@ -304,10 +309,13 @@ def _set_parameters(tx: Transaction, function: FunctionType, change: Change, eva
     values = tuple(fresh(name, defaults, was[0], have) for name in defaults) or None
     words = {n: fresh(n, keyword, was[1], function.__kwdefaults__ or {}) for n in keyword} or None
     set_defaults(tx, function, values, words)
-    if change.restring or {n: ast.dump(e) for n, e in was[2].items()} != {n: ast.dump(e) for n, e in annotations.items()}:
+    if change.restring or {n: ast.dump(e) for n, e in was[2].items()} != {
+        n: ast.dump(e) for n, e in annotations.items()
+    }:
         known = {} if change.restring else function.__annotations__
         made = {
-            n: ast.unparse(e) if change.strings else fresh(n, annotations, was[2], known) for n, e in annotations.items()
+            n: ast.unparse(e) if change.strings else fresh(n, annotations, was[2], known)
+            for n, e in annotations.items()
         }
         set_annotations(tx, function, made)
 
@@ -343,14 +351,17 @@ def adopt(tx: Transaction, function: FunctionType, other: FunctionType, *, name:
     if function.__globals__ is not other.__globals__:
         tx.hold(function.__globals__)
         native.incref(other.__globals__)
-        tx.stage(native.write_globals(function, other.__globals__), native.write_globals(function, function.__globals__))
+        tx.stage(
+            native.write_globals(function, other.__globals__), native.write_globals(function, function.__globals__)
+        )
         tx.on_commit(functools.partial(native.decref, function.__globals__))
         tx.did(native.decref, other.__globals__)
     tx.hold(function.__code__)
     tx.stage((native.SET_CODE, function, other.__code__), (native.SET_CODE, function, function.__code__))
     set_defaults(tx, function, other.__defaults__, other.__kwdefaults__)
     tx.stage(
-        (native.SET_ANNOTATIONS, function, other.__annotations__), (native.SET_ANNOTATIONS, function, function.__annotations__)
+        (native.SET_ANNOTATIONS, function, other.__annotations__),
+        (native.SET_ANNOTATIONS, function, function.__annotations__),
     )
     tx.hold(function.__annotations__, function.__doc__)
     tx.stage((native.SET_DOC, function, other.__doc__), (native.SET_DOC, function, function.__doc__))
@@ -405,7 +416,7 @@ def set_cell(tx: Transaction, cell: types.CellType, value: object) -> None:
     if old is value:
         return
     tx.hold(old)
-    back = (types.CellType.cell_contents.__delete__, cell) if old is MISSING else (native.SET_CELL, cell, old)  # type: ignore[attr-defined]  # a slot
+    back = (native.EMPTY_CELL, cell) if old is MISSING else (native.SET_CELL, cell, old)
     tx.stage((native.SET_CELL, cell, value), back)
 
 

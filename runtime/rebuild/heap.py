@@ -18,9 +18,9 @@ import types
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from . import functions, native
-from .transaction import Transaction
+from . import frames, functions, native
 from .kinds import isa
+from .transaction import Transaction
 
 _CHUNK = 512
 Mapping = dict[int, tuple[Any, Any]]  # identity of the old -> (old, new)
@@ -54,28 +54,29 @@ class Swap:
         self.left: list[Any] = []
         self.tuples: list[Callable[[], Any]] = []
 
-    def run(self, own: set[int], why: str) -> None:
-        """Look, decide, write."""
+    def run(self, books: set[int], why: str) -> None:
+        """Look, decide, write. What our own books refer to counts, and stays."""
         things = self.scan.heap(why)
         began = time.perf_counter()
-        for old, _ in self.mapping.values():
-            if isa(old, type):  # what makes it a class is its own affair
-                own |= {id(old), id(old.__mro__), id(native.class_dict(old))}
-                own |= {id(v) for v in vars(old).values() if isa(v, (types.GetSetDescriptorType, types.MemberDescriptorType))}
-        own |= {id(things), id(self.mapping), id(self.writers), id(self.__dict__)} | {id(pair) for pair in self.mapping.values()}
+        own: set[int] = set()
+        own |= {part for old, _ in self.mapping.values() if isa(old, type) for part in _of_class(old)}
+        own |= {id(things), id(self.mapping), id(self.writers), id(self.__dict__)} | {
+            id(pair) for pair in self.mapping.values()
+        }
         if not self.strict and len(self.mapping) <= 4:
             things = gc.get_referrers(*(old for old, _ in self.mapping.values()))
             own.add(id(things))
         for holder, referents in holders((old for old, _ in self.mapping.values()), things, own):
-            if isa(holder, types.FrameType):
-                continue
-            self._consider(holder, referents)
+            if id(holder) in books:
+                self.found.update(id(r) for r in referents if id(r) in self.mapping)
+            elif not isa(holder, types.FrameType):
+                self._consider(holder, referents)
             del holder, referents
         del things
         self._frames()
         self._decide()
         if tuples := [t for t in self.tuples if t() is not None]:
-            self._hash_again([t() for t in tuples], own)
+            self._hash_again([t() for t in tuples], own | books)
         self.scan.seconds += time.perf_counter() - began
 
     def _consider(self, holder: Any, referents: list[Any]) -> None:
@@ -91,12 +92,13 @@ class Swap:
 
     def _frames(self) -> None:
         """Local variables of the functions that all threads are in; those of coroutines were found as objects."""
-        for top in sys._current_frames().values():
-            frame: types.FrameType | None = top
-            while frame is not None:
-                if not frame.f_globals.get("__name__", "").startswith(__package__ or "") and frame.f_code.co_flags & 0x2A1 == 1:
-                    self._consider_frame(frame)
-                frame = frame.f_back
+
+        def see(_: int, frame: types.FrameType) -> None:
+            ours = frame.f_globals.get("__name__", "").startswith(__package__ or "")
+            if not ours and frame.f_code.co_flags & 0x2A1 == 1:
+                self._consider_frame(frame)
+
+        frames.visit(see)
 
     def _consider_frame(self, frame: types.FrameType) -> None:
         code = frame.f_code
@@ -146,12 +148,16 @@ class Swap:
 
         class Probe: ...
 
-        mapping = {}
-        probes = [Probe()]
-        mapping[0] = (probes[0], None)
+        mapping = {0: (Probe(), None)}
         for old, _ in mapping.values():
             return sys.getrefcount(old)
         raise AssertionError
+
+
+def _of_class(cls: type) -> set[int]:
+    """What makes a class a class refers to it, and is its own affair."""
+    parts = [v for v in vars(cls).values() if isa(v, (types.GetSetDescriptorType, types.MemberDescriptorType))]
+    return {id(cls), id(cls.__mro__), id(native.class_dict(cls)), *map(id, parts)}
 
 
 def _writer(tx: Transaction, holder: Any, hits: collections.Counter[int]) -> Callable[[Mapping], None] | None:

@@ -14,14 +14,23 @@ from typing import TYPE_CHECKING, Any
 
 from . import functions, heap, native, unify
 from .functions import FunctionType
+from .kinds import isa
 from .report import Straggler
 from .transaction import MISSING
-from .kinds import isa
 
 if TYPE_CHECKING:
     from .scopes import Edit, Scope
 
-_SKIPPED = {"__dict__", "__weakref__", "__module__", "__qualname__", "_abc_impl", "__slots__", "__annotations__", "__doc__"}
+_SKIPPED = {
+    "__dict__",
+    "__weakref__",
+    "__module__",
+    "__qualname__",
+    "_abc_impl",
+    "__slots__",
+    "__annotations__",
+    "__doc__",
+}
 
 
 def take_over(scope: Scope, cls: type, made: type, kept: set[str]) -> type:
@@ -102,12 +111,43 @@ def references(edit: Edit, swap: heap.Swap, mapping: heap.Mapping) -> None:
 def own_ids(edit: Edit) -> set[int]:
     """Our own books, which must go on naming what was there before."""
     tx = edit.tx
-    ids = {id(vars(edit)), id(vars(tx)), id(edit.swaps), id(edit.moved_classes), id(edit.touched), id(edit.made), id(edit.before), id(edit.field_makers), id(edit.changed)}
-    ids |= {id(edit.rehash), id(tx._held), id(tx._undo), id(tx._finish), id(tx._spaces), id(tx._containers), id(tx._overlay), id(tx._staged), id(tx._inverse)}
-    for book in (tx._undo, tx._staged, tx._inverse, edit.swaps, edit.moved_classes, edit.field_makers, tx._containers, tx._spaces):
+    ids = {
+        id(vars(edit)),
+        id(vars(tx)),
+        id(edit.swaps),
+        id(edit.moved_classes),
+        id(edit.touched),
+        id(edit.made),
+        id(edit.before),
+        id(edit.field_makers),
+        id(edit.changed),
+    }
+    ids |= {
+        id(edit.rehash),
+        id(tx._held),
+        id(tx._undo),
+        id(tx._finish),
+        id(tx._spaces),
+        id(tx._containers),
+        id(tx._overlay),
+        id(tx._staged),
+        id(tx._inverse),
+    }
+    for book in (
+        tx._undo,
+        tx._staged,
+        tx._inverse,
+        edit.swaps,
+        edit.moved_classes,
+        edit.field_makers,
+        tx._containers,
+        tx._spaces,
+    ):
         for entry in book:
             ids.add(id(entry))
-            ids |= {id(part) for part in entry if isa(part, (list, tuple)) and book in (tx._undo, tx._staged, tx._inverse)}
+            ids |= {
+                id(part) for part in entry if isa(part, (list, tuple)) and book in (tx._undo, tx._staged, tx._inverse)
+            }
     ids |= {id(copy) for _, copy in (*tx._spaces, *tx._containers)}
     ids |= {id(held) for held in tx._held if type(held) in {dict, list, tuple, set}}
     ids |= {id(pair) for pair in edit.changed.values()}
@@ -129,6 +169,9 @@ def state(thing: Any) -> dict[str, Any]:
     return found
 
 
+_EXTEND: dict[Any, Any] = {list: list.extend, set: set.update, dict: dict.update, bytearray: bytearray.extend}
+
+
 def remake(old: Any, cls: type, values: dict[str, Any]) -> Any:
     """An instance of cls with the contents of another; None where its kind cannot be made again."""
     solid = native.layout(cls)[0]
@@ -140,7 +183,7 @@ def remake(old: Any, cls: type, values: dict[str, Any]) -> Any:
             new = solid.__new__(cls, _plain(old, solid))
         elif solid is bytearray or solid in (list, set, dict):
             new = solid.__new__(cls)
-            {list: list.extend, set: set.update, dict: dict.update, bytearray: bytearray.extend}[solid](new, old)  # type: ignore[index]  # one of the four
+            _EXTEND[solid](new, old)
         elif solid is collections.deque:
             new = solid.__new__(cls)
             collections.deque.__init__(new, old, old.maxlen)
@@ -163,9 +206,8 @@ def _plain(old: Any, solid: Any) -> Any:
         return tuple(tuple.__iter__(old))
     if solid is frozenset:
         return frozenset.copy(old)
-    return {int: int.__int__, float: float.__float__, str: str.__str__, bytes: bytes.__getitem__, complex: complex.__pos__}[solid](
-        *((old, slice(None)) if solid is bytes else (old,))
-    )
+    plain: dict[Any, Any] = {int: int.__int__, float: float.__float__, str: str.__str__, complex: complex.__pos__}
+    return bytes.__getitem__(old, slice(None)) if solid is bytes else plain[solid](old)
 
 
 def fill(new: Any, values: dict[str, Any]) -> None:
@@ -185,7 +227,7 @@ def fill(new: Any, values: dict[str, Any]) -> None:
 
 
 def _move_subclasses(edit: Edit, cls: type, classes: dict[type, type]) -> None:
-    for sub in type.__subclasses__(cls):
+    for sub in native.subclasses(cls):
         if sub in classes or sub in classes.values():
             continue
         bases = tuple(classes.get(b, b) for b in sub.__bases__)
@@ -197,7 +239,8 @@ def _move_subclasses(edit: Edit, cls: type, classes: dict[type, type]) -> None:
             edit.tx.did(native.set_bases, sub, old_bases, base)
             continue
         body = {
-            n: v for n, v in vars(sub).items()
+            n: v
+            for n, v in vars(sub).items()
             if n not in {"__dict__", "__weakref__"} and not isa(v, types.MemberDescriptorType)
         }
         made = _quietly(type(sub), sub.__name__, bases, body)
@@ -212,12 +255,16 @@ def _move_subclasses(edit: Edit, cls: type, classes: dict[type, type]) -> None:
         _move_subclasses(edit, sub, classes)
 
 
+def _hear_nothing(_cls: type[Any], /, **_: Any) -> None:
+    """In the place of an `__init_subclass__` that heard of the class when it was made."""
+
+
 def _quietly(meta: type, name: str, bases: tuple[type, ...], body: dict[str, Any]) -> type:
     """A class like another, without telling `__init_subclass__` again."""
     first = next((b for b in bases if b.__flags__ & (1 << 9)), None)
     own = vars(first).get("__init_subclass__", MISSING) if first is not None else MISSING
     if first is not None:
-        type.__setattr__(first, "__init_subclass__", classmethod(lambda cls, **kw: None))
+        type.__setattr__(first, "__init_subclass__", classmethod(_hear_nothing))
     try:
         made: type = type.__new__(meta, name, bases, body)
         return made
@@ -237,7 +284,7 @@ def _lend(edit: Edit, cls: type, new: type) -> None:
         if isa(vars(cls).get(name), types.MemberDescriptorType):
             continue
         edit.tx.set_attr(cls, name, value)
-    edit.tx.set_attr(cls, "__class__", property(lambda self: new))
+    edit.tx.set_attr(cls, "__class__", property(lambda _: new))
     edit.tx.flush()
 
 

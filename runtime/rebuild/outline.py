@@ -92,7 +92,12 @@ def tree(code: types.CodeType) -> Iterator[types.CodeType]:
 def shape(node: ast.AST) -> str:
     """The tree without the bodies of functions and lambdas: two statements of one shape differ only in those."""
     if isinstance(node, FUNCTIONS):
-        parts = [node.name, shape(node.args), *map(shape, node.decorator_list), shape(node.returns) if node.returns else ""]
+        parts = [
+            node.name,
+            shape(node.args),
+            *map(shape, node.decorator_list),
+            shape(node.returns) if node.returns else "",
+        ]
         return f"def({','.join(parts)})"
     if isinstance(node, ast.Lambda):
         return f"lambda({shape(node.args)})"
@@ -142,7 +147,9 @@ def key(node: ast.stmt) -> tuple[str, ...]:
 
 
 def names_in_targets(targets: list[ast.expr]) -> set[str]:
-    return {n.id for target in targets for n in ast.walk(target) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+    return {
+        n.id for target in targets for n in ast.walk(target) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
+    }
 
 
 def bound(node: ast.AST) -> set[str]:

@@ -1,9 +1,9 @@
 """What an edit means, before anything is touched: old text, new text -> steps. Pure.
 
-    same     the statement is there as before, perhaps on other lines or in another place
-    body     only the bodies of functions in it differ: their code is exchanged, nothing runs
-    run      it is new, or differs otherwise: it takes effect
-    gone     it is no longer there
+same     the statement is there as before, perhaps on other lines or in another place
+body     only the bodies of functions in it differ: their code is exchanged, nothing runs
+run      it is new, or differs otherwise: it takes effect
+gone     it is no longer there
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import ast
 import collections
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -35,7 +35,8 @@ class Step:
     def node(self) -> ast.stmt:
         """The new tree; the old one of what is gone."""
         statement = self.new or self.old
-        assert statement is not None and statement.node is not None
+        assert statement is not None
+        assert statement.node is not None
         return statement.node
 
     @property
@@ -53,6 +54,7 @@ class ModulePlan:
     steps: list[Step]
     moved: list[tuple[Statement, int]] = field(default_factory=list)  # unchanged statements, by how many lines
     silent: bool = False  # comments and blank lines only
+    base: Text | None = None  # the text that the steps start from
 
     @property
     def name(self) -> str:
@@ -90,7 +92,7 @@ def compare(record: sources.Record, data: bytes, path: str) -> ModulePlan:
             if step.kind == "same" and not outline.is_docstring(step.node):
                 step.kind = "body" if not isinstance(step.node, outline.FUNCTIONS) else "run"
     moved = [(s, shift) for s in tail] if shift else []
-    plan = ModulePlan(record, text, path, steps, moved)
+    plan = ModulePlan(record, text, path, steps, moved, base=old)
     plan.silent = all(step.kind == "same" for step in steps)
     _compile(plan, path)
     return plan
@@ -119,9 +121,7 @@ def _unequal(old: Text, lines: list[str]) -> tuple[int, int, int]:
     return first, last, shift
 
 
-def _parse_region(
-    old: Text, lines: list[str], first: int, last: int, shift: int, path: str
-) -> list[Statement] | None:
+def _parse_region(old: Text, lines: list[str], first: int, last: int, shift: int, path: str) -> list[Statement] | None:
     """The new statements between two unchanged ones; None where only the whole text can tell."""
     above = old.body[first - 1].end if first else 0
     below = old.body[last].start + shift - 1 if last < len(old.body) else len(lines)
@@ -165,9 +165,7 @@ def _compile(plan: ModulePlan, path: str) -> None:
             elif step.new.start != step.old.start:
                 plan.moved.append((step.old, step.new.start - step.old.start))
         if step.kind != "same":
-            code = compile(
-                ast.Module([step.node], []), path, "exec", flags=plan.text.flags, dont_inherit=True
-            )
+            code = compile(ast.Module([step.node], []), path, "exec", flags=plan.text.flags, dont_inherit=True)
             step.code = code
             step.new.codes = outline.children(code)
 
@@ -175,7 +173,8 @@ def _compile(plan: ModulePlan, path: str) -> None:
 def _same_lines(old: Statement, new: Statement) -> bool:
     if old.end - old.start != new.end - new.start:
         return False
-    assert old.node is not None and new.node is not None
+    assert old.node is not None
+    assert new.node is not None
     return all(
         getattr(a, "lineno", old.start) - old.start == getattr(b, "lineno", new.start) - new.start
         for a, b in zip(ast.walk(old.node), ast.walk(new.node), strict=True)
@@ -186,11 +185,12 @@ def pair(old: list[Statement], new: list[Statement]) -> list[Step]:
     """Put old and new statements side by side; steps come in the new order, what is gone last."""
     partner: dict[int, Statement] = {}
     left = old
-    for mark in (
+    marks: list[Callable[[Statement], object]] = [
         lambda s: s.dump,
         lambda s: (outline.key(_node(s)), outline.decorators(_node(s))),
         lambda s: outline.key(_node(s)),
-    ):
+    ]
+    for mark in marks:
         left = _match(left, [n for n in new if id(n) not in partner], partner, mark)
     renamed = _match_renamed(left, [n for n in new if id(n) not in partner], partner)
     steps = []
@@ -246,7 +246,9 @@ def _node(statement: Statement) -> ast.stmt:
     return statement.node
 
 
-def _match(old: list[Statement], new: list[Statement], partner: dict[int, Statement], mark) -> list[Statement]:  # type: ignore[no-untyped-def]  # a key function
+def _match(
+    old: list[Statement], new: list[Statement], partner: dict[int, Statement], mark: Callable[[Statement], object]
+) -> list[Statement]:
     """Pair statements with equal marks, in order; returns the old ones left over."""
     waiting: dict[object, collections.deque[Statement]] = collections.defaultdict(collections.deque)
     for o in old:
@@ -340,13 +342,30 @@ def _align(olds: list[types.CodeType], news: list[types.CodeType]) -> Iterator[t
     rest = list(news)
     late = []
     for o in olds:  # those that say the same first, so that one put in front does not shift the others
-        twin = next((n for n in rest if n.co_code == o.co_code and _values(n) == _values(o) and n.co_names == o.co_names), None)
+        twin = next(
+            (n for n in rest if n.co_code == o.co_code and _values(n) == _values(o) and n.co_names == o.co_names), None
+        )
         if twin is None:
             late.append(o)
         else:
             rest.remove(twin)
             yield o, twin
     yield from zip(late, rest, strict=False)
+
+
+def same_code(old: types.CodeType, new: types.CodeType) -> bool:
+    """Do two code objects do the same, wherever their lines are?"""
+    if old.co_code != new.co_code or old.co_names != new.co_names or len(old.co_consts) != len(new.co_consts):
+        return False
+    if (old.co_varnames, old.co_freevars, old.co_flags) != (new.co_varnames, new.co_freevars, new.co_flags):
+        return False
+    for a, b in zip(old.co_consts, new.co_consts, strict=True):
+        if isinstance(a, types.CodeType) and isinstance(b, types.CodeType):
+            if not same_code(a, b):
+                return False
+        elif type(a) is not type(b) or a != b:
+            return False
+    return True
 
 
 def _values(code: types.CodeType) -> tuple[object, ...]:

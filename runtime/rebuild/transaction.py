@@ -14,8 +14,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from . import native, sources
-from .native import Write
 from .kinds import isa
+from .native import Write
 
 
 class _Missing:
@@ -106,9 +106,7 @@ class Transaction:
         elif old is not value:
             self._overlay[id(cls), name] = value
             self._hold_old(old)
-            back: Write = (
-                (type.__delattr__, cls, name) if old is MISSING else (type.__setattr__, cls, name, old)
-            )
+            back: Write = (type.__delattr__, cls, name) if old is MISSING else (type.__setattr__, cls, name, old)
             self.stage((type.__setattr__, cls, name, value), back)
 
     def del_attr(self, cls: type, name: str) -> None:

@@ -112,7 +112,7 @@ def write(
             writer.begin()
 
         contents = dump(space, writer.write, restart, leave_out=leave_out, progress=progress)
-        writer.finish(describe(space, contents, known), key)
+        writer.finish(describe(space, contents, {**known, "raw": writer.raw}), key)
     return [Problem(*one) for one in contents.dropped]
 
 

@@ -33,6 +33,7 @@ from zodbpickle import pickle as zodbpickle  # type: ignore[import-untyped]  # i
 from ..errors import NotStorable
 from . import names
 from .parts import DICT, LIST, SET, STATE, VALUE
+from .parts import MODULE as PARTS
 from .reducers import Entry, Offender, Table
 from .schema import Lineage, lineage
 from .walk import ATOMS, path_to, paths_to
@@ -173,6 +174,8 @@ class Dumper:
 
     def mention(self, module: str, qualname: str) -> None:
         """Note that the stream names this class or function."""
+        if module == PARTS:
+            return
         found = names.look_up(module, qualname)
         if isinstance(found, type):
             self.contents.classes.setdefault(f"{module}:{qualname}", lineage(found))
@@ -191,8 +194,10 @@ class Dumper:
         self._settle_weak()
         self._dump(self.table.quarantined())
         contents = self.contents
-        contents.objects = len(self.queue)
         contents.counts = Counter(map(type, self.queue))
+        for kind in _CODE:
+            contents.counts.pop(kind, None)
+        contents.objects = contents.counts.total()
         return contents
 
     def _drain(self) -> None:

@@ -98,6 +98,35 @@ class Outgoing:
         )
 
 
+# What goes along when a client's connection is handed to another process. An exchange under way (SASL, a batch) is
+# left behind: the client asks again.
+_PACKED = (
+    "account",
+    "admitted",
+    "away",
+    "cap_version",
+    "caps",
+    "connected",
+    "folded",
+    "host",
+    "last_heard",
+    "last_spoke",
+    "metadata",
+    "modes",
+    "monitoring",
+    "negotiating",
+    "nick",
+    "oper_name",
+    "password",
+    "read",
+    "real_host",
+    "realname",
+    "registered",
+    "subscribed",
+    "user",
+)
+
+
 class Client:
     """Somebody connected.
 
@@ -220,6 +249,21 @@ class Client:
         data = b"".join(self.out)
         self.out.clear()
         return data
+
+    # --- to another process
+
+    def packed(self) -> dict[str, Any]:
+        """Return what another process needs to go on with this client: plain values, nothing of this network."""
+        state = {name: getattr(self, name) for name in _PACKED}
+        state["channels"] = {channel.name: channel.members[self] for channel in self.channels}
+        state["invited"] = [channel.name for channel in self.invited]
+        return state
+
+    def unpack(self, state: dict[str, Any]) -> None:
+        """Become the client that was packed; the network puts it where it belongs."""
+        for name in _PACKED:
+            setattr(self, name, state[name])
+        self.set_caps(set(self.caps))
 
     # --- labelled replies
 

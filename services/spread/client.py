@@ -177,7 +177,7 @@ class Peer:
         if self._keeping is not None:
             self._keeping.cancel()
         if self._link is not None:
-            self._link._flush()
+            self._link.flush()
             self._link.close()
             await self._link.lost()
         if self._ready is not None and not self._ready.done():

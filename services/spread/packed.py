@@ -38,6 +38,7 @@ CALL, ANSWER, ERROR, RAISED, OBSERVE, DECREF, DECACHE, UNCACHE, CANCEL, FORGET =
 _TUPLE, _JELLY, _BIG, _REMOTE, _LOCAL = range(1, 6)
 
 _SCALARS = frozenset({NoneType, bool, int, float, str, bytes})
+_are_scalars = _SCALARS.issuperset
 _NESTING = (list, tuple, dict)
 _length = struct.Struct("!I")
 
@@ -118,10 +119,18 @@ class PackedWire:
 
     def _args(self, args: tuple[Any, ...]) -> Any:
         values = list(args)
-        return values if self._is_plain(values, set(), 0) else self._jelly(values, self._broker.perspective)
+        if (
+            _are_scalars(map(type, values))
+            or (len(values) == 1 and _is_flat(values[0]))
+            or self._is_plain(values, set(), 0)
+        ):
+            return values
+        return self._jelly(values, self._broker.perspective)
 
     def _value(self, value: Any, perspective: Any = None) -> Any:
-        return value if self._is_plain((value,), set(), 0) else self._jelly(value, perspective)
+        if type(value) in _SCALARS or _is_flat(value) or self._is_plain((value,), set(), 0):
+            return value
+        return self._jelly(value, perspective)
 
     def _jelly(self, value: Any, perspective: Any) -> ExtType:
         expression = self._broker.jelly(value, perspective, rich=True)
@@ -281,6 +290,11 @@ class PackedWire:
         if code == _LOCAL:
             return self._broker.own(int(data) if data.isdigit() else data.decode())
         return _read_big(code, data)
+
+
+def _is_flat(value: Any) -> bool:
+    """Whether it is a list or tuple of scalars: most values are, and it takes no walk to see."""
+    return type(value) in (tuple, list) and _are_scalars(map(type, value))
 
 
 def _opaque(code: int, data: bytes) -> None:  # noqa: ARG001 - the message is read for its head alone

@@ -117,6 +117,12 @@ class RemoteReference(Caller):
         if self._broker is not None and self._receipts:
             self._broker.reference_dropped(self._luid, self._receipts)
 
+    def __copy__(self) -> RemoteReference:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> RemoteReference:
+        return self
+
     def __reduce__(self) -> tuple[Any, ...]:
         return RemoteReference, (None, self._luid)
 

@@ -224,6 +224,29 @@ def test_a_program_that_fails_is_named_with_its_line(shell, program, said):
     assert not (shell.folder / "app.pid").exists()
 
 
+def test_sources_that_do_not_import_any_more_are_named_and_the_last_good_ones_run(folder):
+    with LiveServer(folder, "parrot.py", "--settle", "0.01") as server:
+        with Client(server.port("parrot")) as client:
+            client.ask("hello")
+        assert server.end() == 0
+        edit(folder / "parrot.py", "{text}, the", '{text}", the')
+        refused = server.midair("run", "parrot.py")
+        assert refused.returncode == 1
+        assert re.fullmatch(
+            r"midair: parrot\.py line \d+: SyntaxError: .*; nothing was started; "
+            r"--last-good starts on the sources of generation 1",
+            refused.stderr.splitlines()[-1],
+        )
+        server.start("parrot.py", "--last-good", "--settle", "0.01")
+        assert server.out[1].startswith("  parrot.py is not what runs: ")
+        with Client(server.port("parrot")) as client:
+            assert client.ask("hello") == "hello, the 2. time"
+            assert "parrot.py" in server.midair("status").stdout
+            edit(folder / "parrot.py", '{text}", the', "{text}!, the")
+            server.wait_for(r"edit 1\b")
+            assert client.ask("hello") == "hello!, the 3. time"
+
+
 def test_a_module_is_run_by_its_name_and_keeps_its_space_here(folder):
     (folder / "game").mkdir()
     (folder / "game" / "__init__.py").touch()
