@@ -181,7 +181,7 @@ class Connection(asyncio.Protocol):
     # --- asyncio's side
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast(asyncio.Transport, transport)  # uvloop's are such by what they do, not by their class
+        self.transport = cast("asyncio.Transport", transport)  # uvloop's is one in all but name
         self.inbox = bytearray()
         self._journal: deque[bytes] = deque()
         self._room = asyncio.Event()

@@ -51,6 +51,8 @@ def serving_arguments(parser: Parser) -> None:
         "--ssh", type=address, metavar="[HOST:]PORT", help="the same over ssh, by the keys in NAME.keys"
     )
     console.add_argument("--insecure-network", action="store_true", help="yes, passwords in clear text on a network")
+    console.add_argument("--pty", action="store_true", help="a terminal under the link NAME.tty, for screen")
+    console.add_argument("-i", "--interactive", action="store_true", help="a console on this terminal too")
     console.add_argument("--no-console", action="store_true", help="no console at all, not on the Unix socket either")
     code = parser.add_argument_group("code")
     code.add_argument("--no-watch", action="store_true", help="edits arrive only by 'midair rebuild' or SIGHUP")
@@ -219,5 +221,11 @@ def _console(options: argparse.Namespace, files: Files, say: Callable[[str], Non
     if options.ssh and not find_spec("asyncssh"):
         raise UsageError("--ssh needs asyncssh: pip install 'midair[ssh]'")
     return Console(
-        files.sock, telnet=options.telnet, ssh=options.ssh, allow_cleartext=options.insecure_network, say=say
+        files.sock,
+        telnet=options.telnet,
+        ssh=options.ssh,
+        pty=options.pty,
+        stdin=options.interactive,
+        allow_cleartext=options.insecure_network,
+        say=say,
     )
