@@ -84,7 +84,9 @@ def recorded() -> list[str]:
 
 def texts() -> dict[str, str]:
     """The source of each editable module as it runs, by name; inside an edit (a check) as it will."""
-    found = {name: (_engine.in_hand.get(name, record.text.data), record.path) for name, record in _sources.records.items()}
+    found = {
+        name: (_engine.in_hand.get(name, record.text.data), record.path) for name, record in _sources.records.items()
+    }
     return {name: _sources.decode(data, path) for name, (data, path) in found.items()}
 
 

@@ -12,7 +12,7 @@ import ast
 import enum
 import sys
 import types
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from . import enums, functions, instances, native, outline, plan, unify
 from .kinds import isa
@@ -76,13 +76,9 @@ def update(scope: Scope, cls: type, before: ast.ClassDef, node: ast.ClassDef, st
 
 
 def _watch_equality(edit: Any, cls: type, steps: list[Step]) -> None:
-    if any(s.kind != "same" and {"__hash__", "__eq__"} & outline.bound(s.node) for s in steps):
-        if any(
-            s.kind != "body" or s.old is None or s.old.dump != (s.new or s.old).dump
-            for s in steps
-            if {"__hash__", "__eq__"} & outline.bound(s.node)
-        ):
-            edit.rehash.append(cls)
+    concerned = [s for s in steps if {"__hash__", "__eq__"} & outline.bound(s.node)]
+    if any(s.kind != "body" or s.old is None or s.new is None or s.old.dump != s.new.dump for s in concerned):
+        edit.rehash.append(cls)
 
 
 def _exchange_all(scope: Scope, cls: type, node: ast.ClassDef, steps: list[Step]) -> None:
@@ -125,7 +121,7 @@ def _is_made(cls: type) -> bool:
 
 def has_machinery(cls: type) -> bool:
     """Does a metaclass or an inherited `__init_subclass__` of somebody's own see the body?"""
-    for meta in type(cls).__mro__:
+    for meta in type.mro(type(cls)):
         if (
             meta.__module__.partition(".")[0] not in _STANDARD
             and {"__new__", "__init__", "__prepare__"} & vars(meta).keys()
@@ -168,7 +164,7 @@ def settle(tx: Any, classes: list[type]) -> None:
             if each not in seen and isa(each, abc.ABCMeta):
                 seen.add(each)
                 before = each.__abstractmethods__
-                abc.update_abstractmethods(each)
+                abc.update_abstractmethods(cast("type[Any]", each))
                 if each.__abstractmethods__ != before:
                     tx.did(_set_abstract, each, before)
 
@@ -178,8 +174,8 @@ def _set_abstract(cls: Any, names: frozenset[str]) -> None:
 
 
 def _below(cls: type) -> list[type]:
-    found = []
-    for each in type.__subclasses__(cls):
+    found: list[type] = []
+    for each in native.subclasses(cls):
         found += [each, *_below(each)]
     return found
 
@@ -278,9 +274,9 @@ def _take_members(scope: Scope, cls: type, made: type, kept: set[str]) -> None:
         else:
             tx.set_attr(cls, name, value)
     for name in old.keys() - new.keys() - _NOT_TAKEN:
-        if name in known and not isa(old[name], types.GetSetDescriptorType):
-            if not (isa(cls, enum.EnumMeta) and isa(old[name], cls)):
-                tx.del_attr(cls, name)
+        member = isa(cls, enum.EnumMeta) and isa(old[name], cls)
+        if name in known and not member and not isa(old[name], types.GetSetDescriptorType):
+            tx.del_attr(cls, name)
 
 
 def _is_behaviour(value: object) -> bool:

@@ -109,7 +109,7 @@ def subscribe(callback: Callable[[Report], None]) -> Callable[[], None]:
 
 
 def _tell(report: Report) -> None:
-    for callback in list(_subscribers):
+    for callback in _subscribers:
         try:
             callback(report)
         except Exception:
@@ -211,7 +211,7 @@ def publish(report: Report, texts: dict[str, tuple[str, bytes, bytes | None]], m
 
 def _show_lines(path: str, data: bytes | None) -> None:
     """Tracebacks and inspect.getsource show what runs, also where the file says something else."""
-    names = {path} | {f for f in list(linecache.cache) if sources.real(f) == path} if linecache.cache else {path}
+    names = {path} | {f for f in linecache.cache if sources.real(f) == path} if linecache.cache else {path}
     for name in names:
         linecache.cache.pop(name, None)
     if path in _held and data is not None:

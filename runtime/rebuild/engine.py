@@ -346,13 +346,9 @@ def _take(edit: Edit, each: ModulePlan, wanted: Wanted) -> None:
         if edit.changed and statement.links:
             _pull(edit, each.record, scope)
     scope.remove([s for s in each.steps if s.kind == "gone"])
-    if each.steps and each.text.body and not outline.is_docstring(sources.node_of(each.text.body[0], each.text)):
-        if (
-            each.record.text.body
-            and vars(module).get("__doc__") is not None
-            and any(s.kind == "gone" and outline.is_docstring(s.node) for s in each.steps)
-        ):
-            scope.bind("__doc__", None)
+    had_docstring = any(s.kind == "gone" and outline.is_docstring(s.node) for s in each.steps)
+    if had_docstring and not (each.text.body and outline.is_docstring(sources.node_of(each.text.body[0], each.text))):
+        scope.bind("__doc__", None)
     _shift(edit, each)
 
 
@@ -502,11 +498,8 @@ def _finish_objects(edit: Edit, waiting: guards.Waiting | None) -> tuple[int, in
     upgrades = instances.plan(edit)
     count = instances.run(edit, upgrades, moved, waiting) if upgrades else 0
     wanted = {below for cls in edit.rehash for below in (cls, *instances._below(cls))}
-    wanted |= (
-        {c for c in upgrades.classes() if c.__hash__ is not object.__hash__ and c.__hash__ is not None}
-        if upgrades
-        else set()
-    )
+    if upgrades:
+        wanted |= {c for c in upgrades.classes() if getattr(c, "__hash__", None) not in (None, object.__hash__)}
     if wanted:
         rehash.run(edit, wanted, layout.own_ids(edit))
     return count, moved_count, left
@@ -563,7 +556,7 @@ def _publish(edit: Edit, wanted: Wanted, report: Report) -> None:
     for name, data in wanted.texts.items():
         if data is None and name in sources.records:
             sources.records[name].absent = True
-    for name, changed in edit.changed.keys():
+    for name, changed in edit.changed:
         record = sources.records.get(name)  # type: ignore[assignment]  # may be gone
         if record is not None and record.module is not None and "." not in changed:
             record.note(record.module, [changed])

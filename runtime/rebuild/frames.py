@@ -17,7 +17,7 @@ def visit(see: Callable[[int, types.FrameType], None]) -> None:
             while frame is not None:
                 if frame is not own:
                     see(ident, frame)
-                frame = frame.f_back
+                frame = frame.f_back  # noqa: PLW2901 -- outwards
     finally:
         tops.clear()
         del frame, own, tops

@@ -416,7 +416,7 @@ def set_cell(tx: Transaction, cell: types.CellType, value: object) -> None:
     if old is value:
         return
     tx.hold(old)
-    back = (types.CellType.cell_contents.__delete__, cell) if old is MISSING else (native.SET_CELL, cell, old)  # type: ignore[attr-defined]  # a slot
+    back = (native.EMPTY_CELL, cell) if old is MISSING else (native.SET_CELL, cell, old)
     tx.stage((native.SET_CELL, cell, value), back)
 
 

@@ -60,12 +60,12 @@ class Waiting:
         try:
             if instances.one(tx, self._upgrades, thing, earlier):
                 self.done += 1
-        except Exception as error:  # rehearsed, so this is about this instance alone: it waits for the next edit
+        except Exception as error:  # noqa: BLE001 -- rehearsed, so this is about this instance alone: it waits for the next edit
             tx.roll_back()
             held = Quarantined(thing, self._upgrades, earlier, error)
             quarantine[id(thing)] = held
             self.quarantined.append(held.message)
-            log.error("%s", held.message)
+            log.error("%s", held.message)  # noqa: TRY400 -- one line; the traceback was in the rehearsal
         if not self._pending:
             self._lift()
 
@@ -122,7 +122,7 @@ def busy() -> bool:
 
 def finish_all() -> None:
     """Upgrade everything that waits, now: another edit is about to change the classes again."""
-    for waiting in list(_active):
+    for waiting in tuple(_active):
         waiting.some(float("inf"))
 
 
@@ -136,10 +136,10 @@ def try_again() -> int:
         try:
             instances.one(tx, upgrades, held.thing, held.earlier)
             count += 1
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 -- it stays where it was, and says why
             tx.roll_back()
             quarantine[key] = Quarantined(held.thing, upgrades, held.earlier, error)
-    for waiting in list(_active):
+    for waiting in tuple(_active):
         waiting.release()
     return count
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import functools
 import gc
 import types
 from collections.abc import Callable, Iterator
@@ -65,7 +66,7 @@ class Upgrades:
 
 
 def _below(cls: type) -> Iterator[type]:
-    for each in type.__subclasses__(cls):
+    for each in native.subclasses(cls):
         yield each
         yield from _below(each)
 
@@ -118,7 +119,7 @@ def _fields(cls: type) -> dict[str, Callable[[], Any] | None]:
         if field.default_factory is not dataclasses.MISSING:
             found[name] = field.default_factory
         elif field.default is not dataclasses.MISSING:
-            found[name] = lambda value=field.default: value
+            found[name] = functools.partial(_same, field.default)
         else:
             found[name] = None
     for attribute in vars(cls).get("__attrs_attrs__") or ():
@@ -131,8 +132,13 @@ def _attrs_maker(default: Any) -> Callable[[], Any] | None:
     if kind == "_Nothing" or "NOTHING" in repr(default):
         return None
     if kind == "Factory":
-        return None if default.takes_self else default.factory  # type: ignore[no-any-return]  # of attrs
-    return lambda: default
+        factory: Callable[[], Any] | None = None if default.takes_self else default.factory
+        return factory
+    return functools.partial(_same, default)
+
+
+def _same(value: Any) -> Any:
+    return value
 
 
 def expected(plans: list[ModulePlan]) -> int:

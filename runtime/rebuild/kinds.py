@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from builtins import isinstance as isa
 else:
 
-    def isa(value, kinds):
+    def isa(value: object, kinds: Any) -> bool:
         """`isinstance` by the type alone: `__class__` is not consulted."""
         return issubclass(type(value), kinds)
 
@@ -17,9 +17,7 @@ def attribute(value: object, name: str) -> Any:
     """An attribute found without `__getattr__` and an own `__getattribute__`; None where there is none."""
     try:
         return object.__getattribute__(value, name)
-    except AttributeError:
-        return None
-    except Exception:
+    except Exception:  # noqa: BLE001 -- whatever a property of somebody's raises, there is nothing to see
         return None
 
 

@@ -169,6 +169,9 @@ def state(thing: Any) -> dict[str, Any]:
     return found
 
 
+_EXTEND: dict[Any, Any] = {list: list.extend, set: set.update, dict: dict.update, bytearray: bytearray.extend}
+
+
 def remake(old: Any, cls: type, values: dict[str, Any]) -> Any:
     """An instance of cls with the contents of another; None where its kind cannot be made again."""
     solid = native.layout(cls)[0]
@@ -180,7 +183,7 @@ def remake(old: Any, cls: type, values: dict[str, Any]) -> Any:
             new = solid.__new__(cls, _plain(old, solid))
         elif solid is bytearray or solid in (list, set, dict):
             new = solid.__new__(cls)
-            {list: list.extend, set: set.update, dict: dict.update, bytearray: bytearray.extend}[solid](new, old)  # type: ignore[index]  # one of the four
+            _EXTEND[solid](new, old)
         elif solid is collections.deque:
             new = solid.__new__(cls)
             collections.deque.__init__(new, old, old.maxlen)
@@ -203,13 +206,8 @@ def _plain(old: Any, solid: Any) -> Any:
         return tuple(tuple.__iter__(old))
     if solid is frozenset:
         return frozenset.copy(old)
-    return {
-        int: int.__int__,
-        float: float.__float__,
-        str: str.__str__,
-        bytes: bytes.__getitem__,
-        complex: complex.__pos__,
-    }[solid](*((old, slice(None)) if solid is bytes else (old,)))
+    plain: dict[Any, Any] = {int: int.__int__, float: float.__float__, str: str.__str__, complex: complex.__pos__}
+    return bytes.__getitem__(old, slice(None)) if solid is bytes else plain[solid](old)
 
 
 def fill(new: Any, values: dict[str, Any]) -> None:
@@ -229,7 +227,7 @@ def fill(new: Any, values: dict[str, Any]) -> None:
 
 
 def _move_subclasses(edit: Edit, cls: type, classes: dict[type, type]) -> None:
-    for sub in type.__subclasses__(cls):
+    for sub in native.subclasses(cls):
         if sub in classes or sub in classes.values():
             continue
         bases = tuple(classes.get(b, b) for b in sub.__bases__)
@@ -257,12 +255,16 @@ def _move_subclasses(edit: Edit, cls: type, classes: dict[type, type]) -> None:
         _move_subclasses(edit, sub, classes)
 
 
+def _hear_nothing(_cls: type[Any], /, **_: Any) -> None:
+    """In the place of an `__init_subclass__` that heard of the class when it was made."""
+
+
 def _quietly(meta: type, name: str, bases: tuple[type, ...], body: dict[str, Any]) -> type:
     """A class like another, without telling `__init_subclass__` again."""
     first = next((b for b in bases if b.__flags__ & (1 << 9)), None)
     own = vars(first).get("__init_subclass__", MISSING) if first is not None else MISSING
     if first is not None:
-        type.__setattr__(first, "__init_subclass__", classmethod(lambda cls, **kw: None))
+        type.__setattr__(first, "__init_subclass__", classmethod(_hear_nothing))
     try:
         made: type = type.__new__(meta, name, bases, body)
         return made
@@ -282,7 +284,7 @@ def _lend(edit: Edit, cls: type, new: type) -> None:
         if isa(vars(cls).get(name), types.MemberDescriptorType):
             continue
         edit.tx.set_attr(cls, name, value)
-    edit.tx.set_attr(cls, "__class__", property(lambda self: new))
+    edit.tx.set_attr(cls, "__class__", property(lambda _: new))
     edit.tx.flush()
 
 

@@ -148,7 +148,7 @@ def _be_the_copy(writing: int, wanted: engine.Wanted, plans: list[ModulePlan], f
         answer = {}
     except RebuildError as error:
         answer = {"reason": error.reason, "file": error.file, "line": error.line}
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001 -- whatever it is, the parent must hear of it
         answer["reason"] = f"{type(error).__name__}: {error}"
     finally:
         os.write(writing, json.dumps(answer).encode() + b"\n")

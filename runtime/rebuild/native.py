@@ -48,7 +48,10 @@ def _only(found: list[int], what: str) -> int:
 
 def _find_closure() -> int:
     cell = 1
-    made = lambda: cell
+
+    def made() -> int:
+        return cell
+
     size = object.__sizeof__(made)
     return _only([i * _WORD for i, w in enumerate(words(made, size)) if w == id(made.__closure__)], "a closure")
 
@@ -72,7 +75,7 @@ def _find_base() -> int:
 
     class Below(Above): ...
 
-    found = [i * _WORD for i, w in enumerate(words(Below, type.__basicsize__)) if w == id(Above)]
+    found = [i * _WORD for i, w in enumerate(words(Below, object.__sizeof__(Below))) if w == id(Above)]
     return _only(found, "the base of a type")
 
 
@@ -101,6 +104,7 @@ SET_DOC = _fields["__doc__"].__set__
 SET_NAME = _fields["__name__"].__set__
 SET_QUALNAME = _fields["__qualname__"].__set__
 SET_MODULE = _fields["__module__"].__set__
+EMPTY_CELL = vars(types.CellType)["cell_contents"].__delete__
 SET_CELL = vars(types.CellType)["cell_contents"].__set__
 
 
@@ -157,6 +161,11 @@ def layout(cls: type) -> tuple[Any, ...]:
     # managed dict, garbage collected, and the built-in families
     flags = cls.__flags__ & ((1 << 4) | (1 << 14) | (0xFF << 24))
     return solid, cls.__basicsize__, cls.__itemsize__, cls.__dictoffset__, cls.__weakrefoffset__, flags, tuple(slots)
+
+
+def subclasses(cls: type) -> list[type]:
+    """The direct subclasses, for metaclasses too."""
+    return type.__subclasses__(cls)
 
 
 def _sizes(cls: type) -> tuple[int, ...]:

@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from . import frames
+from .functions import suspended_code
 from .kinds import isa
 from .report import Straggler
-
-from .functions import suspended_code
 
 if TYPE_CHECKING:
     from .scopes import Edit

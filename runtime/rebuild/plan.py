@@ -11,7 +11,7 @@ from __future__ import annotations
 import ast
 import collections
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -185,11 +185,12 @@ def pair(old: list[Statement], new: list[Statement]) -> list[Step]:
     """Put old and new statements side by side; steps come in the new order, what is gone last."""
     partner: dict[int, Statement] = {}
     left = old
-    for mark in (
+    marks: list[Callable[[Statement], object]] = [
         lambda s: s.dump,
         lambda s: (outline.key(_node(s)), outline.decorators(_node(s))),
         lambda s: outline.key(_node(s)),
-    ):
+    ]
+    for mark in marks:
         left = _match(left, [n for n in new if id(n) not in partner], partner, mark)
     renamed = _match_renamed(left, [n for n in new if id(n) not in partner], partner)
     steps = []
@@ -245,7 +246,9 @@ def _node(statement: Statement) -> ast.stmt:
     return statement.node
 
 
-def _match(old: list[Statement], new: list[Statement], partner: dict[int, Statement], mark) -> list[Statement]:  # type: ignore[no-untyped-def]  # a key function
+def _match(
+    old: list[Statement], new: list[Statement], partner: dict[int, Statement], mark: Callable[[Statement], object]
+) -> list[Statement]:
     """Pair statements with equal marks, in order; returns the old ones left over."""
     waiting: dict[object, collections.deque[Statement]] = collections.defaultdict(collections.deque)
     for o in old:

@@ -11,7 +11,7 @@ import __future__
 import ast
 import builtins
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -180,7 +180,7 @@ class Scope:
         self.tx.watch(self.space)
         code = compile(ast.Expression(expr), self.plan.path, "eval", flags=self.plan.text.flags, dont_inherit=True)
         local = dict(vars(self.cls)) if self.cls is not None else {}
-        return eval(self.same_codes(code), self.space, {**local, **(names or {})})
+        return eval(self.same_codes(code), self.space, {**local, **(names or {})})  # noqa: S307 -- the user's own source
 
     def same_codes(self, code: types.CodeType) -> types.CodeType:
         """The same code, with the code objects that are in the module's tree in the place of equal ones."""
@@ -225,19 +225,19 @@ class Scope:
         depth = len(self.path)
         entered = 0
 
-        def prepare(name: str, bases: object) -> dict[str, Any]:
+        def prepare(*_: object) -> dict[str, Any]:
             nonlocal entered
             entered += 1
             return dict(given) if entered == depth else {_CAPTURE: capture}
 
-        def capture(name: str, bases: object, body: dict[str, Any]) -> None:
+        def capture(_name: str, _bases: object, body: dict[str, Any]) -> None:
             nonlocal entered
             if entered == depth:
                 caught.update(body)
             entered = 0  # the classes around it are of no interest
 
         capture.__prepare__ = prepare  # type: ignore[attr-defined]  # how a metaclass gives the namespace
-        inner = nodes
+        inner: list[ast.stmt] = nodes
         for node in reversed(self.path):
             keyword = ast.keyword("metaclass", ast.Name(_CAPTURE, ast.Load()))
             made: ast.stmt = ast.ClassDef(node.name, [], [keyword], inner, [])
@@ -369,7 +369,7 @@ class Scope:
                     continue
                 documented = function.__doc__
                 change = Change(old, new, _node_of(before, old), _node_of(after, new), *self._strings())
-                why = functions.apply(self.tx, function, change, self._evaluator(new), self._supplier(function))
+                why = functions.apply(self.tx, function, change, self._evaluator(), self._supplier(function))
                 if why:
                     self.edit.keep(
                         self, function.__qualname__.removeprefix(self.qualname + "."), new.co_firstlineno, why
@@ -406,7 +406,7 @@ class Scope:
                     self.tx.hold(cache)
                     self.tx.stage((cache.cache_clear,), (cache.cache_clear,))
 
-    def _evaluator(self, code: types.CodeType) -> functions.Evaluate:
+    def _evaluator(self) -> functions.Evaluate:
         def evaluate(expr: ast.expr, function: FunctionType) -> Any:
             cells = {}
             for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
@@ -431,13 +431,13 @@ class Scope:
 
     def _class_of(self, function: FunctionType) -> type | None:
         """The class that a method belongs to, by its qualified name."""
-        found: Any = None
+        found: type | None = None
         *path, _ = function.__qualname__.split(".")
         for i, name in enumerate(path):
-            inside = self.space if i == 0 else vars(found)
-            found = inside.get(name)
-            if not isa(found, type):
+            inside = self.space.get(name) if i == 0 else vars(found).get(name)
+            if not isa(inside, type):
                 return None
+            found = inside
         return found
 
     # -- definitions --------------------------------------------------------------------------------------------
@@ -468,15 +468,15 @@ class Scope:
                 bound[self.stored(name)] = made[id(expr)]
         else:
             bound = self.execute([node])
-        self._merge_annotation(step, node, bound)
+        self._merge_annotation(bound)
         for name, value in bound.items():
             plain = next((n for n in new_parts if self.stored(n) == name), name)
             old, new = old_parts.get(plain), new_parts.get(plain)
             live = self.get(plain)
             if old is not None and new is not None and live is not MISSING and not step.again:
-                if ast.dump(old) == ast.dump(new):
-                    if self.cls is not None or len(new_parts) > 1 or isa(node, ast.AnnAssign):
-                        continue
+                part_of_it = self.cls is not None or len(new_parts) > 1 or isa(node, ast.AnnAssign)
+                if part_of_it and ast.dump(old) == ast.dump(new):
+                    continue
                 if self._merged(old, new, value, live):
                     self.edit.change("merged", self, plain, node.lineno)
                     self.note_change(plain, live)
@@ -508,7 +508,7 @@ class Scope:
                 self.tx.stage((len, holder), (kind.clear, holder))
         return True
 
-    def _merge_annotation(self, step: Step, node: ast.stmt, bound: dict[str, Any]) -> None:
+    def _merge_annotation(self, bound: dict[str, Any]) -> None:
         made = bound.pop("__annotations__", None)
         if made is not None and self.cls is not None:
             known = vars(self.cls).get("__annotations__")
@@ -522,7 +522,7 @@ class Scope:
     def _bind(self, bound: dict[str, Any], step: Step) -> None:
         made = bound.pop("__annotations__", None)
         if made is not None and self.cls is not None:
-            self._merge_annotation(step, step.node, {"__annotations__": made})
+            self._merge_annotation({"__annotations__": made})
         for name, value in bound.items():
             self._bind_one(name, value, step)
 
@@ -536,7 +536,7 @@ class Scope:
         final = unify.unify(self, name, live, value, step)
         self.bind(name, final)
         if self.cls is not None and live is not final:
-            _set_name(self.tx, self.cls, self.stored(name), final)
+            _set_name(self.cls, self.stored(name), final)
 
     # -- what depends on what changed -----------------------------------------------------------------------------
 
@@ -574,11 +574,11 @@ class Scope:
         for step in gone:
             node = step.node
             for name in sorted(outline.bound(node) - kept):
-                self.drop(name, node.lineno, node)
+                self.drop(name, node.lineno)
             if isa(node, ast.Expr) and isa(node.value, (ast.Call, ast.Await)):
                 self.edit.keep(self, ast.unparse(node)[:40], node.lineno, "a call cannot be taken back")
 
-    def drop(self, name: str, line: int, node: ast.stmt | None = None) -> None:
+    def drop(self, name: str, line: int) -> None:
         live = self.get(name)
         if live is MISSING:
             return
@@ -628,12 +628,8 @@ def _registers(node: outline.Function, before: outline.Function) -> bool:
     return any(isa(d, ast.Attribute) and d.attr == "register" for d in node.decorator_list)
 
 
-def _set_name(tx: Transaction, cls: type, name: str, value: object) -> None:
+def _set_name(cls: type, name: str, value: object) -> None:
     """As at the end of a class statement."""
     hook = getattr(type(value), "__set_name__", None)
     if hook is not None and not isa(value, (FunctionType, type)):
         hook(value, cls, name)
-
-
-def each_function(value: object) -> Iterator[FunctionType]:
-    yield from functions.reach(value)

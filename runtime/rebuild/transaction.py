@@ -128,7 +128,7 @@ class Transaction:
         """Execute a piece of a module, after everything before it took effect."""
         self.flush()
         self.watch(space)
-        exec(code, space, space if names is None else names)
+        exec(code, space, space if names is None else names)  # noqa: S102 -- running the user's own source is the task
 
     def watch(self, space: dict[str, Any]) -> None:
         """Remember what the code about to run may change in passing: modules, and containers that recorded modules hold."""

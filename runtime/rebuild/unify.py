@@ -23,7 +23,7 @@ _OWN_REFERENCES = 6  # how many of a fresh definition's references are ours whil
 def unify(scope: Scope, name: str, live: Any, value: Any, step: Step) -> Any:
     """What the name is to be bound to."""
     if not scope.path and (moved := scope.edit.moves.pop((scope.plan.name, name), None)) is not None:
-        if type(moved) is type(value) or isa(moved, type) and isa(value, type):
+        if type(moved) is type(value) or (isa(moved, type) and isa(value, type)):
             live = moved
     elif live is MISSING:
         live = _returned(scope, name, value)
@@ -41,9 +41,9 @@ def unify(scope: Scope, name: str, live: Any, value: Any, step: Step) -> Any:
         scope.edit.moved_classes.append((live, value))
         return value
     final = join(scope, live, value) if fresh else _follow(scope, live, value)
-    if final is not value and isa(value, FunctionType) and isa(final, FunctionType):
-        if sys.getrefcount(value) > _OWN_REFERENCES and getattr(step.node, "decorator_list", None):
-            scope.edit.swaps.append((value, final))  # a decorator may have registered it
+    became = final is not value and isa(value, FunctionType) and isa(final, FunctionType)
+    if became and getattr(step.node, "decorator_list", None) and sys.getrefcount(value) > _OWN_REFERENCES:
+        scope.edit.swaps.append((value, final))  # a decorator may have registered it
     return final
 
 

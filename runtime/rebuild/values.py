@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ast
 import builtins
-import datetime
+import datetime as dt
 import decimal
 import fractions
 import pathlib
@@ -22,9 +22,9 @@ from .kinds import isa
 
 _IMMUTABLE = (
     int, float, complex, str, bytes, bool, type(None), type(...), range, slice, re.Pattern, decimal.Decimal, fractions.Fraction,
-    datetime.date, datetime.time, datetime.timedelta, datetime.tzinfo, pathlib.PurePath, types.GenericAlias, types.UnionType,
+    dt.date, dt.time, dt.timedelta, dt.tzinfo, pathlib.PurePath, types.GenericAlias, types.UnionType,
 )  # fmt: skip
-_TYPING = (type(typing.Union[int, str]), type(typing.List[int]), typing.TypeVar, type(typing.Any))
+_TYPING: tuple[type, ...] = (type(typing.Annotated[int, 0]), type(typing.Literal[0]), typing.TypeVar, type(typing.Any))
 _BUILTINS = {
     builtins.abs, builtins.all, builtins.any, builtins.ascii, builtins.bin, bool, bytes, builtins.chr, complex, dict, builtins.divmod,
     enumerate, float, builtins.format, frozenset, builtins.hash, builtins.hex, int, builtins.len, list, map, max, min, builtins.oct,
@@ -45,7 +45,12 @@ _PURE_NODES = (
 def is_immutable(value: object) -> bool:
     if isa(value, (tuple, frozenset)) and type(value) in {tuple, frozenset}:
         return all(map(is_immutable, value))
-    return isa(value, _IMMUTABLE) or isa(value, _TYPING) or isa(value, (type, types.FunctionType))
+    return (
+        isa(value, _IMMUTABLE)
+        or isa(value, _TYPING)
+        or type(value).__module__ == "typing"
+        or isa(value, (type, types.FunctionType))
+    )
 
 
 def is_pure(node: ast.expr, look: Callable[[str], Any]) -> bool:
@@ -66,7 +71,7 @@ def is_pure(node: ast.expr, look: Callable[[str], Any]) -> bool:
             case ast.Constant() | ast.Name():
                 return True
             case ast.Attribute(value=value):
-                found = resolve(value)  # type: ignore[arg-type]  # an expression
+                found = resolve(value)
                 return isa(found, types.ModuleType) or is_immutable(found) or (found is None and pure(value))
             case ast.Call(func=func, args=args, keywords=keywords):
                 return may_call(func) and all(map(pure, (*args, *keywords)))
@@ -76,6 +81,8 @@ def is_pure(node: ast.expr, look: Callable[[str], Any]) -> bool:
                     for n in ast.iter_child_nodes(each)
                     if not isa(n, (ast.expr_context, ast.operator, ast.unaryop, ast.boolop, ast.cmpop))
                 )
+            case _:
+                pass
         return False
 
     def may_call(func: ast.expr) -> bool:
@@ -186,7 +193,7 @@ def _merge_set(
 def _same(value: Any, element: ast.expr, was: Callable[[ast.expr], Any]) -> bool:
     try:
         expected = was(element)
-    except Exception:
+    except Exception:  # noqa: BLE001 -- a part that cannot be evaluated again: we cannot say that it is the same
         return isa(element, (ast.Lambda, ast.Call, ast.Dict, ast.List, ast.Set))
     return value is expected or (type(value) is type(expected) and is_immutable(value) and value == expected)
 
@@ -218,5 +225,5 @@ def safe_eval(expr: ast.expr, space: dict[str, Any], path: str) -> Any:
     if outline.is_plain(expr):
         return ast.literal_eval(expr)
     if is_pure(expr, lambda name: space.get(name, getattr(builtins, name, None))):
-        return eval(compile(ast.Expression(expr), path, "eval"), space)
+        return eval(compile(ast.Expression(expr), path, "eval"), space)  # noqa: S307 -- the user's own source
     raise ValueError("not plain")

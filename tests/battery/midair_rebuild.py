@@ -15,7 +15,7 @@ class Adapter(Base):
     }
 
     def preload(self):
-        from midair.runtime import rebuild
+        from midair.runtime import rebuild  # noqa: F401 -- before the cases fork
 
     def start(self, root):
         from midair.runtime import rebuild

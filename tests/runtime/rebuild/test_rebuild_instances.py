@@ -35,6 +35,9 @@ def test_slots_change_with_live_instances_held_everywhere(project, old, new, bod
     class Holder:
         __slots__ = ("s",)
 
+    def closure(p):
+        return lambda: p
+
     def make(n):
         p = m.P() if n != 5 else m.Q()
         p.x = n
@@ -50,7 +53,7 @@ def test_slots_change_with_live_instances_held_everywhere(project, old, new, bod
     box["attr"], box["slot"] = type("A", (), {})(), Holder()
     box["attr"].p, box["slot"].s = make(6), make(7)
     box["set"], box["key"] = {make(8)}, {make(9): "v"}
-    box["method"], box["cell"] = make(10).f, (lambda p: lambda: p)(make(11))
+    box["method"], box["cell"] = make(10).f, closure(make(11))
     box["gen"] = (p.x for p in [make(12)])
     other = user.R()
     other.x, other.free = 13, 1
