@@ -119,11 +119,6 @@ def _is_made(cls: type) -> bool:
     return isa(cls, enum.EnumMeta) or (issubclass(cls, tuple) and "_fields" in vars(cls)) or hasattr(cls, "__total__")
 
 
-def is_made_of_values(cls: type) -> bool:
-    """Does something make more of the values in its body than attributes (members, fields, defaults)?"""
-    return _is_made(cls) or not {"__dataclass_fields__", "__attrs_attrs__"}.isdisjoint(vars(cls))
-
-
 def has_machinery(cls: type) -> bool:
     """Does a metaclass or an inherited `__init_subclass__` of somebody's own see the body?"""
     for meta in type.mro(type(cls)):
@@ -145,21 +140,8 @@ def _finish(inner: Scope, before: ast.ClassDef, node: ast.ClassDef, steps: list[
     if ast.get_docstring(before, clean=False) != (doc := ast.get_docstring(node, clean=False)):
         tx.set_attr(cls, "__doc__", doc)
     _drop_annotations(inner, before, node)
-    _imply_hash(inner, before, node)
     if any(s.kind in {"run", "gone"} for s in steps):
         inner.edit.touched.append(cls)
-
-
-def _imply_hash(inner: Scope, before: ast.ClassDef, node: ast.ClassDef) -> None:
-    """A class statement with `__eq__` and no `__hash__` sets `__hash__ = None`."""
-    assert inner.cls is not None
-    old, new = (set().union(*map(outline.bound, n.body)) for n in (before, node))
-    if "__hash__" in new or "__hash__" in old:
-        return
-    if "__eq__" in new - old:
-        inner.tx.set_attr(inner.cls, "__hash__", None)
-    elif "__eq__" in old - new and inner.get("__hash__") is None:
-        inner.tx.del_attr(inner.cls, "__hash__")
 
 
 def _drop_annotations(inner: Scope, before: ast.ClassDef, node: ast.ClassDef) -> None:
@@ -215,35 +197,18 @@ def rebuild_whole(scope: Scope, cls: type, before: ast.ClassDef, node: ast.Class
         scope.bind(name, value)
 
 
-def _computed_again(scope: Scope, cls: type, node: ast.AST) -> set[str]:
-    """Names whose unchanged statements read what this edit changed, and that still hold what those put there."""
-    if not isa(node, ast.ClassDef) or not scope.edit.changed:
-        return set()
-    from . import values
-
-    inner = enter(scope, cls, node)
-    names, found = inner.changed_names(), set()
-    for each in node.body:
-        for name, expr in values.pairs_of(each).items():
-            if outline.read_now(expr).isdisjoint(names | found) or not values.is_pure(expr, inner.look):
-                continue
-            if inner.untouched(name) and values.is_immutable(inner.get(name)):
-                found.add(name)
-    return found
-
-
 def absorb(scope: Scope, cls: type, made: type, before: ast.ClassDef | None, node: ast.AST) -> type:
     """Let a live class become what one built aside is; returns the class that goes on."""
     edit = scope.edit
     edit.remember(cls)
-    kept = _unchanged(before, node) - _computed_again(scope, cls, node)
     same_layout = native.layout(cls) == native.layout(made)
     same_kind = native.layout(type(cls)) == native.layout(type(made))
     if not same_layout or not same_kind:
         from . import layout
 
         edit.field_makers.append((made, instances.makers(cls, made)))
-        return layout.take_over(scope, cls, made, kept)
+        return layout.take_over(scope, cls, made, _unchanged(before, node))
+    kept = _unchanged(before, node)
     edit.field_makers.append((cls, instances.makers(cls, made)))
     _take_members(scope, cls, made, kept)
     _take_bases(scope, cls, made)

@@ -57,7 +57,8 @@ def _definition(scope: Scope, node: outline.Function, names: set[str]) -> None:
         return
     defaults, keyword, annotations = functions.parameters(node)
     for function in functions.reach(value):
-        if not _is_made_by(function.__code__, node):
+        code = function.__code__
+        if code.co_name != node.name or code.co_firstlineno != outline.first_line(node):
             continue
         live = function.__defaults__ or ()
         if len(live) == len(defaults):
@@ -81,13 +82,6 @@ def _definition(scope: Scope, node: outline.Function, names: set[str]) -> None:
             functions.set_annotations(scope.tx, function, {**known, **fresh})
 
 
-def _is_made_by(code: types.CodeType, node: outline.Function) -> bool:
-    """By name and parameters: its lines may be those of the old text or of the new one."""
-    given = node.args
-    names = [a.arg for a in (*given.posonlyargs, *given.args, *given.kwonlyargs)]
-    return code.co_name == node.name and list(code.co_varnames[: len(names)]) == names
-
-
 def _again(scope: Scope, expr: ast.expr, names: set[str], have: Any) -> Any:
     if outline.read_now(expr).isdisjoint(names) or not values.is_pure(expr, scope.look):
         return have
@@ -106,14 +100,10 @@ def _class(scope: Scope, node: ast.ClassDef, names: set[str]) -> None:
     if any(not outline.read_now(expr).isdisjoint(names) for expr in header) and _bases_differ(scope, node, cls):
         classes.rebuild_whole(scope, cls, node, node)
         return
-    if classes.is_made_of_values(cls) and _values_differ(scope, node, names):
-        classes.rebuild_whole(scope, cls, node, node)
-        return
     inner = classes.enter(scope, cls, node)
     for each in node.body:
-        known = names | inner.changed_names()
-        if not outline.read_now(each).isdisjoint(known):
-            recompute(inner, each, known)
+        if not outline.read_now(each).isdisjoint(names):
+            recompute(inner, each, names)
     known = vars(cls).get("__annotations__")
     if isa(known, dict):
         fresh = {
@@ -128,12 +118,6 @@ def _class(scope: Scope, node: ast.ClassDef, names: set[str]) -> None:
         if fresh:
             before = dict(known)
             scope.tx.stage((dict.update, known, fresh), (dict.update, known, before))
-
-
-def _values_differ(scope: Scope, node: ast.ClassDef, names: set[str]) -> bool:
-    parts = [values.pairs_of(each) for each in node.body]
-    reads = [(expr, outline.read_now(expr)) for part in parts for expr in part.values()]
-    return any(not read.isdisjoint(names) and values.is_pure(expr, scope.look) for expr, read in reads)
 
 
 def _bases_differ(scope: Scope, node: ast.ClassDef, cls: type) -> bool:

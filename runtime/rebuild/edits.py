@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from . import sources
 from .errors import RebuildError
-from .report import Note, Report
+from .report import Report
 
 log = logging.getLogger("midair.rebuild")
 
@@ -30,22 +30,6 @@ class Entry:
     @property
     def number(self) -> int:
         return self.report.number
-
-    @property
-    def time(self) -> float:
-        return self.report.time
-
-    @property
-    def who(self) -> str:
-        return self.report.who
-
-    @property
-    def files(self) -> list[str]:
-        return self.report.files
-
-    @property
-    def changes(self) -> list[Note]:
-        return self.report.changes
 
     @property
     def diff(self) -> str:

@@ -393,8 +393,6 @@ def _pull_all(edit: Edit, module: str, scope: Scope) -> None:
     source = sys.modules.get(module)
     if source is None:
         return
-    if (module, "__all__") in edit.changed:
-        edit.tx.flush()  # a list that was merged
     exported = edit.tx.get(vars(source), "__all__")
     own = {name for s in scope.plan.text.body for name in s.binds}
     for (name_of, name), (old, new) in list(edit.changed.items()):
@@ -407,11 +405,6 @@ def _pull_all(edit: Edit, module: str, scope: Scope) -> None:
                 scope.delete(name)
         elif live is old or live is MISSING:
             scope.bind(name, new)
-    if (module, "__all__") in edit.changed and exported is not MISSING:
-        for name in exported:
-            value = edit.tx.get(vars(source), name)
-            if value is not MISSING and name not in own and scope.get(name) is MISSING:
-                scope.bind(name, value)
 
 
 def _reach_importers(edit: Edit, planned: set[str]) -> None:

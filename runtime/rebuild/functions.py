@@ -65,10 +65,10 @@ def _inside(value: object) -> Iterator[object]:
         yield from (value.func, value.dispatcher)
     elif type(value) is _LRU:
         yield value.__wrapped__
-    elif (kind := type(value)) is dict or kind is types.MappingProxyType:
+    elif type(value) in {dict, types.MappingProxyType}:
         if len(value) <= 100:  # type: ignore[arg-type]  # one of the two
             yield from list(value.values())  # type: ignore[attr-defined]  # one of the two
-    elif kind is list or kind is tuple:
+    elif type(value) in {list, tuple}:
         if len(value) <= 100:  # type: ignore[arg-type]  # one of the two
             yield from list(value)  # type: ignore[call-overload]  # one of the two
     elif type(type(value)) is type and type(value).__flags__ & (1 << 9):

@@ -283,17 +283,6 @@ def imports(body: list[ast.stmt], package: str) -> tuple[list[Imported], list[st
     return taken, whole
 
 
-def late_future(body: list[ast.stmt]) -> ast.stmt | None:
-    """The first `from __future__` import that is not at the top."""
-    at_top = True
-    for node in body:
-        future = isinstance(node, ast.ImportFrom) and node.module == "__future__"
-        if future and not at_top:
-            return node
-        at_top = at_top and (future or (node is body[0] and is_docstring(node)))
-    return None
-
-
 def futures(body: list[ast.stmt]) -> int:
     """Compiler flags of the `from __future__` imports."""
     import __future__

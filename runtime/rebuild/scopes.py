@@ -24,11 +24,6 @@ from .transaction import MISSING, Transaction
 
 _COMPOUND = (ast.If, ast.Try, ast.For, ast.While, ast.With, ast.Match, ast.AsyncFor, ast.AsyncWith)
 _CAPTURE = "_midair_capture"
-_IMPLIED: dict[str, Callable[[Any], Any]] = {  # what a class statement makes of these by itself
-    "__new__": staticmethod,
-    "__init_subclass__": classmethod,
-    "__class_getitem__": classmethod,
-}
 
 
 @dataclass(eq=False)
@@ -89,9 +84,7 @@ class Edit:
         self.scopes.clear()
 
     def change(self, kind: str, scope: Scope, name: str, line: int) -> None:
-        note = Note(kind, scope.qualify(name), scope.plan.path, line)
-        if note not in self.changes[-2:]:
-            self.changes.append(note)
+        self.changes.append(Note(kind, scope.qualify(name), scope.plan.path, line))
 
     def keep(self, scope: Scope, name: str, line: int, why: str) -> None:
         self.kept.append(Note("kept", scope.qualify(name), scope.plan.path, line, why))
@@ -255,7 +248,7 @@ class Scope:
         if isa(cell := caught.pop("__classcell__", None), types.CellType):
             cell.cell_contents = cls
         return {
-            n: _IMPLIED[n](v) if n in _IMPLIED and isa(v, FunctionType) else v
+            n: v
             for n, v in caught.items()
             if given.get(n, MISSING) is not v and n not in {"__module__", "__qualname__"}
         }
@@ -548,10 +541,7 @@ class Scope:
     # -- what depends on what changed -----------------------------------------------------------------------------
 
     def changed_names(self) -> set[str]:
-        names = {name for module, name in self.edit.changed if module == self.plan.name}
-        if self.path:
-            names |= {n.removeprefix(f"{self.qualname}.") for n in names if n.startswith(f"{self.qualname}.")}
-        return names
+        return {name for module, name in self.edit.changed if module == self.plan.name}
 
     def depend(self, step: Step) -> None:
         """An unchanged statement: computed again when it read a value that this edit changed."""

@@ -47,9 +47,6 @@ class Text:
         """
         text = decode(data, path)
         module = ast.parse(text, path)
-        if (late := outline.late_future(module.body)) is not None:  # what only compiling the whole would tell
-            said = "from __future__ imports must occur at the beginning of the file"
-            raise SyntaxError(said, (path, late.lineno, late.col_offset + 1, ast.get_source_segment(text, late)))
         return cls(
             data, text.splitlines(keepends=True), outline.statements(module.body), outline.futures(module.body)
         ), module

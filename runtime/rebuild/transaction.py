@@ -149,8 +149,7 @@ class Transaction:
                     self._remember_container(inner)
 
     def _remember_container(self, value: object) -> None:
-        kind = type(value)  # compared by identity: a metaclass may have a hash of its own
-        if (kind is list or kind is dict or kind is set) and len(value) <= _MAX_COPIED:  # type: ignore[arg-type]  # one of the three
+        if type(value) in {list, dict, set} and len(value) <= _MAX_COPIED:  # type: ignore[arg-type]  # one of the three
             self._containers.append((value, value.copy()))  # type: ignore[attr-defined]  # one of the three
 
     # -- the end --------------------------------------------------------------------------------------------------

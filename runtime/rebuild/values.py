@@ -89,8 +89,6 @@ def is_pure(node: ast.expr, look: Callable[[str], Any]) -> bool:
         if isa(func, ast.Attribute):
             if isa(func.value, (ast.Constant, ast.JoinedStr)):
                 return True
-            if isa(func.value, (ast.Call, ast.BinOp)):
-                return pure(func.value)  # a value made here, which nobody else holds
             owner = resolve(func.value)
             if isa(owner, types.ModuleType):
                 return owner.__name__ in _MODULES
