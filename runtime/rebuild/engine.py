@@ -69,12 +69,16 @@ def read(names: Iterable[str | types.ModuleType], texts: Mapping[str, str | byte
     if not chosen and not texts:
         chosen = list(sources.records)
     held = edits.held_texts() if not names else {}
-    for name in chosen:
+    _read_all(chosen, wanted, held)
+    if edits.forgive(current(wanted)):
+        _read_all(chosen, wanted, edits.held_texts(refused=False))
+    return wanted
+
+
+def _read_all(names: list[str], wanted: Wanted, held: Mapping[str, bytes | None]) -> None:
+    for name in names:
         if name in sources.records and name not in wanted.texts:
             _read_one(sources.records[name], wanted, held)
-    if not names and not texts and edits.is_refused(current(wanted)):
-        return Wanted()
-    return wanted
 
 
 def current(wanted: Wanted) -> dict[str, bytes | None]:
@@ -394,6 +398,10 @@ def _pull_all(edit: Edit, module: str, scope: Scope) -> None:
     if source is None:
         return
     exported = edit.tx.get(vars(source), "__all__")
+    if (module, "__all__") in edit.changed and exported is not MISSING:
+        for name in exported:
+            if scope.get(name) is MISSING and (value := edit.tx.get(vars(source), name)) is not MISSING:
+                scope.bind(name, value)
     own = {name for s in scope.plan.text.body for name in s.binds}
     for (name_of, name), (old, new) in list(edit.changed.items()):
         public = name in exported if exported is not MISSING else not name.startswith("_")
