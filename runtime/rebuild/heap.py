@@ -258,13 +258,15 @@ def _refill(holder: dict[Any, Any], items: list[tuple[Any, Any]]) -> None:
 
 def _write_list(tx: Transaction, holder: list[Any], chosen: Mapping) -> None:
     before = list(holder)
-    new = {id(n) for _, n in chosen.values()}
+    present = set(map(id, before))
     after: list[Any] = []
     for value in before:
-        put = chosen[id(value)][1] if id(value) in chosen else value
-        if id(value) in chosen and id(put) in new and any(put is other for other in before):
-            continue  # the earlier entry stands for it
-        after.append(put)
+        if id(value) in chosen:
+            put = chosen[id(value)][1]
+            if id(put) not in present:  # else the earlier entry stands for it
+                after.append(put)
+        else:
+            after.append(value)
     list.__setitem__(holder, slice(None), after)
     tx.did(list.__setitem__, holder, slice(None), before)
 
