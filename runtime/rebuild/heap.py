@@ -16,7 +16,7 @@ import gc
 import sys
 import time
 import types
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from typing import Any
 
 from . import frames, functions, native
@@ -55,11 +55,13 @@ class Swap:
         self.left: list[Any] = []
         self.tuples: list[Callable[[], Any]] = []
 
-    def run(self, books: set[int], why: str) -> None:
-        """Look, decide, write. What our own books refer to counts, and stays."""
+    def run(self, books: set[int], why: str, passed_over: Container[int] = ()) -> None:
+        """Look, decide, write. What our own books refer to counts, and stays; what is passed over is not looked at."""
         things = self.scan.heap(why)
         began = time.perf_counter()
         own: set[int] = set()
+        if passed_over:
+            things = [thing for thing in things if id(thing) not in passed_over]
         own |= {part for old, _ in self.mapping.values() if isa(old, type) for part in _of_class(old)}
         own |= {id(things), id(self.mapping), id(self.writers), id(self.__dict__)} | {
             id(pair) for pair in self.mapping.values()

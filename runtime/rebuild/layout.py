@@ -72,6 +72,7 @@ def finish(edit: Edit) -> tuple[int, list[Straggler], list[tuple[Any, Any]]]:
     moved: list[tuple[Any, Any]] = []
     stay: list[Any] = []
     same = {cls: native.layout(cls) == native.layout(new) for cls, new in classes.items()}
+    solids = {cls: (native.layout(cls)[0], native.layout(new)[0]) for cls, new in classes.items()}
     members = {cls: _members(cls) for pair in classes.items() for cls in pair}
     while instances:
         old = instances.pop()
@@ -82,7 +83,7 @@ def finish(edit: Edit) -> tuple[int, list[Straggler], list[tuple[Any, Any]]]:
             edit.tx.did(native.set_type, old, cls)
             moved.append((old, old))
             continue
-        copy = remake(old, new, state(old, members[cls]), members[new])
+        copy = remake(old, new, state(old, members[cls]), members[new], solids[cls])
         if copy is None:
             stay.append(old)
         else:
@@ -97,7 +98,7 @@ def finish(edit: Edit) -> tuple[int, list[Straggler], list[tuple[Any, Any]]]:
     del classes
     pairs: heap.Mapping = {id(cls): (cls, new) for cls, new in edit.moved_classes}
     again = heap.Swap(edit.tx, pairs, edit.scan, all_or_none=False)
-    again.run(own_ids(edit), "references to the class")
+    again.run(own_ids(edit), "references to the class", passed_over={id(old) for old, _ in moved})
     for cls, new in edit.moved_classes:
         _lend(edit, cls, new)
     return len(moved), [_left(o) for o in stay], moved
@@ -199,10 +200,9 @@ def state(thing: Any, members: Members | None = None) -> dict[str, Any]:
 _EXTEND: dict[Any, Any] = {list: list.extend, set: set.update, dict: dict.update, bytearray: bytearray.extend}
 
 
-def remake(old: Any, cls: type, values: dict[str, Any], members: Members) -> Any:
+def remake(old: Any, cls: type, values: dict[str, Any], members: Members, solids: tuple[Any, Any]) -> Any:
     """An instance of cls with the contents of another; None where its kind cannot be made again."""
-    solid = native.layout(cls)[0]
-    source = native.layout(type(old))[0]
+    source, solid = solids
     try:
         if solid is object or (solid not in type(old).__mro__ and not issubclass(solid, BaseException)):
             new = solid.__new__(cls)
