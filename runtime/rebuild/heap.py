@@ -60,14 +60,15 @@ class Swap:
         things = self.scan.heap(why)
         began = time.perf_counter()
         own: set[int] = set()
-        if passed_over:
-            things = [thing for thing in things if id(thing) not in passed_over]
         own |= {part for old, _ in self.mapping.values() if isa(old, type) for part in _of_class(old)}
         own |= {id(things), id(self.mapping), id(self.writers), id(self.__dict__)} | {
             id(pair) for pair in self.mapping.values()
         }
         if not self.strict and len(self.mapping) <= 4:
             things = gc.get_referrers(*(old for old, _ in self.mapping.values()))
+            own.add(id(things))
+        if passed_over:
+            things = [thing for thing in things if id(thing) not in passed_over]
             own.add(id(things))
         for holder, referents in holders((old for old, _ in self.mapping.values()), things, own):
             if id(holder) in books:
