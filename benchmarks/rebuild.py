@@ -28,7 +28,14 @@ SHAPE = "def f{0}(a, b=1):\n    'The {0}th.'\n    x = a + b * {0}\n    if x > 3:
 MODULE = "".join(SHAPE.format(i) for i in range(300)) + (
     "class C:\n    def __init__(self, n):\n        self.n = n\n\n    def g(self):\n        return 1\n"
 )
-PEERS = {"superreload": "IPython", "twisted": "twisted", "jurigged": "jurigged", "xreload": "xreload", "reload": "sys", "midair": "midair"}
+PEERS = {
+    "superreload": "IPython",
+    "twisted": "twisted",
+    "jurigged": "jurigged",
+    "xreload": "xreload",
+    "reload": "sys",
+    "midair": "midair",
+}
 
 
 def edited(n):
@@ -102,7 +109,14 @@ class Jurigged(Tool):
         self.registry.get(module.__file__).refresh()
 
 
-TOOLS = {"superreload": Superreload, "twisted": Twisted, "jurigged": Jurigged, "xreload": Xreload, "reload": Reload, "midair": Midair}
+TOOLS = {
+    "superreload": Superreload,
+    "twisted": Twisted,
+    "jurigged": Jurigged,
+    "xreload": Xreload,
+    "reload": Reload,
+    "midair": Midair,
+}
 
 
 class Heartbeat:
@@ -153,7 +167,11 @@ async def pauses(tool, instances, edits, folder):
 def measure(name, instances, edits):
     """In a process of its own."""
     done = subprocess.run(
-        [sys.executable, __file__, "--one", name, str(instances), str(edits)], capture_output=True, text=True, timeout=600, check=False
+        [sys.executable, __file__, "--one", name, str(instances), str(edits)],
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
     )
     lines = [line for line in done.stdout.splitlines() if line.startswith("[[")]
     return json.loads(lines[-1]) if lines else None
@@ -178,7 +196,9 @@ def table(sizes, edits):
         cells = [f"{statistics.median(gap for gap, _ in r):.1f} ms" if r else "failed" for r in results]
         live = f"{statistics.median(t for _, t in results[0]):.1f} ms" if results[0] else ""
         print(f"| {name} | {' | '.join(cells)} | {live} |", flush=True)
-    print("\nThe longest gap of a 1 ms heartbeat, median of the edits; save to live includes 20 ms of settling for midair.")
+    print(
+        "\nThe longest gap of a 1 ms heartbeat, median of the edits; save to live includes 20 ms of settling for midair."
+    )
 
 
 def scans(objects):
@@ -201,14 +221,18 @@ def scans(objects):
         path.write_text(text.format(2, "'x',"))
         report = rebuild.rebuild()
         assert inner() == 2
-        print(f"a scan for functions: {report.scan_ms * 1e6 / report.scanned:.0f} ns an object ({report.scanned:,} tracked)")
+        print(
+            f"a scan for functions: {report.scan_ms * 1e6 / report.scanned:.0f} ns an object ({report.scanned:,} tracked)"
+        )
         for count in (10, objects // 2):
             some = [module.P() for _ in range(count)]
             path.write_text(text.format(2, "'x', 'y'" if count == 10 else "'x', 'y', 'z'"))
             began = time.process_time()
             report = rebuild.rebuild()
             spent = (time.process_time() - began) * 1e9 / report.scanned
-            print(f"a layout swap, {report.moved:,} instances: {spent:.0f} ns of CPU an object ({report.scanned:,} tracked)")
+            print(
+                f"a layout swap, {report.moved:,} instances: {spent:.0f} ns of CPU an object ({report.scanned:,} tracked)"
+            )
             assert all(type(p) is module.P for p in some)
         assert len(held) == objects
 
