@@ -92,7 +92,11 @@ class Statement:
         """Stop it: at once when it is on the CPU, at its await otherwise; before it began, give it up. Console's thread."""
         if self.ended:
             return
-        if not self.begun and not self.aside:
+        if self.aside:
+            if self.task is not None:
+                self.task.cancel()
+            return
+        if not self.begun:
             self.ended = True
             self.finish(Outcome(self.number, "interrupted", error="KeyboardInterrupt: given up before it began\n"))
             return
@@ -198,7 +202,7 @@ class Runner:
             return
         if aside:
             statement.aside = statement.begun = True
-            context.run(self._run_aside, statement, work)
+            statement.task = asyncio.get_running_loop().create_task(self._run_aside(statement, work), context=context)
             return
 
         def begin() -> None:
@@ -257,19 +261,13 @@ class Runner:
             self._failed(statement, outcome, error)
         self.console.call(lambda: statement.finish(outcome))
 
-    def _run_aside(self, statement: Statement, work: Callable[[Outcome], Coroutine[Any, Any, None]]) -> None:
+    async def _run_aside(self, statement: Statement, work: Callable[[Outcome], Coroutine[Any, Any, None]]) -> None:
         """A command that touches nothing of the server runs here, so it answers while the server's loop is stuck."""
         outcome = Outcome(statement.number)
-        coroutine = work(outcome)
         try:
-            coroutine.send(None)
-        except StopIteration:
-            pass
+            await work(outcome)
         except BaseException as error:  # noqa: BLE001 - as above; `exit` is one of them
             self._failed(statement, outcome, error)
-        else:
-            coroutine.close()
-            outcome.kind, outcome.error = "error", "this command cannot wait here\n"
         statement.finish(outcome)
 
     def _failed(self, statement: Statement, outcome: Outcome, error: BaseException) -> None:

@@ -13,6 +13,8 @@ from ...runtime.errors import ConsoleError
 from ..display import Table, Text, one_line
 from ..interrupt import describe_thread
 from ..session import current
+from ..takeover import take_over
+from ..top import Top
 from ..users import Role
 from .base import Pending, command
 
@@ -72,6 +74,13 @@ def stacks(thread: str = "") -> Text:
         where = describe_thread(ident, frames)
         parts.append(f"-- {name}: {where}\n" + "".join(traceback.format_stack(frames[ident], limit=12)))
     return Text("\n".join(parts).rstrip())
+
+
+@command(looks=True, aside=True)
+async def top() -> None:
+    """A live view of the loop, its tasks by CPU, connections, edits and memory; q leaves."""
+    session = current()
+    await take_over(session, Top(session))
 
 
 @command(aside=True)

@@ -20,18 +20,20 @@ rebuild.watch("src")
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, TypeVar
 
-from . import engine as _engine
 from . import edits as _edits
+from . import engine as _engine
 from . import sources as _sources
-from .engine import rebuild
-from .errors import NotUpgraded, RebuildError
 from .edits import Entry, Held, history, subscribe
 from .edits import held as held
-from .report import Note, Report, Straggler
+from .engine import rebuild
+from .errors import NotUpgraded, RebuildError
+from .guards import busy
+from .live import apply
 from .old_code import is_stale, is_stale_task, stragglers
+from .report import Note, Report, Straggler
 from .watcher import hold, release, unwatch, watch, watched
 
 __all__ = [
@@ -43,6 +45,7 @@ __all__ = [
     "Report",
     "Straggler",
     "apply",
+    "busy",
     "check",
     "held",
     "history",
@@ -81,13 +84,10 @@ def recorded() -> list[str]:
 
 def texts() -> dict[str, str]:
     """The source of each editable module as it runs, by name; inside an edit (a check) as it will."""
-    found = {name: (_engine.in_hand.get(name, record.text.data), record.path) for name, record in _sources.records.items()}
+    found = {
+        name: (_engine.in_hand.get(name, record.text.data), record.path) for name, record in _sources.records.items()
+    }
     return {name: _sources.decode(data, path) for name, (data, path) in found.items()}
-
-
-async def apply(*modules: str, sources: Mapping[str, str | bytes] | None = None, who: str = "") -> Report:
-    """`rebuild` for a running server, on its loop."""
-    return rebuild(*modules, sources=sources, who=who)
 
 
 def undo(number: int | None = None, *, write: bool = False, who: str = "") -> Report:
@@ -99,11 +99,7 @@ def undo(number: int | None = None, *, write: bool = False, who: str = "") -> Re
     texts, first = _edits.undo_texts(number)
     report = rebuild(sources=texts, who=who, undo_of=first)
     if write:
-        for name, data in texts.items():
-            path = _sources.records[name].path
-            with open(path, "wb") as file:
-                file.write(data)
-            _edits.release_text(path)
+        _edits.write_back(texts)
     return report
 
 

@@ -7,17 +7,18 @@ came out. Only another memory layout needs another class: that is `layout.py`.
 
 from __future__ import annotations
 
+import _abc
 import abc
 import ast
 import enum
 import sys
 import types
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from . import enums, functions, instances, native, outline, plan, unify
+from .kinds import isa
 from .plan import Step
 from .transaction import MISSING
-from .kinds import isa
 
 if TYPE_CHECKING:
     from .scopes import Scope
@@ -50,7 +51,8 @@ def enter(scope: Scope, cls: type, node: ast.ClassDef) -> Scope:
 def update(scope: Scope, cls: type, before: ast.ClassDef, node: ast.ClassDef, step: Step) -> None:
     """Carry the difference of two class statements into the live class."""
     old, new = outline.statements(before.body), outline.statements(node.body)
-    assert step.old is not None and step.new is not None
+    assert step.old is not None
+    assert step.new is not None
     for name, codes, among in ((before.name, step.old.codes, old), (node.name, step.new.codes, new)):
         body = next((c for c in codes if c.co_name == name), None)
         if body is not None:
@@ -64,7 +66,9 @@ def update(scope: Scope, cls: type, before: ast.ClassDef, node: ast.ClassDef, st
     marks = len(edit.changes)
     if _header(before) != _header(node) or _needs_whole(cls, node, steps):
         _exchange_all(scope, cls, node, steps)
-        rebuild_whole(scope, cls, before, node)
+        final = rebuild_whole(scope, cls, before, node)
+        if final is not None:
+            _depend(enter(scope, final, node), steps)
     else:
         inner = enter(scope, cls, node)
         inner.take(steps)
@@ -75,9 +79,9 @@ def update(scope: Scope, cls: type, before: ast.ClassDef, node: ast.ClassDef, st
 
 
 def _watch_equality(edit: Any, cls: type, steps: list[Step]) -> None:
-    if any(s.kind != "same" and {"__hash__", "__eq__"} & outline.bound(s.node) for s in steps):
-        if any(s.kind != "body" or s.old is None or s.old.dump != (s.new or s.old).dump for s in steps if {"__hash__", "__eq__"} & outline.bound(s.node)):
-            edit.rehash.append(cls)
+    concerned = [s for s in steps if {"__hash__", "__eq__"} & outline.bound(s.node)]
+    if any(s.kind != "body" or s.old is None or s.new is None or s.old.dump != s.new.dump for s in concerned):
+        edit.rehash.append(cls)
 
 
 def _exchange_all(scope: Scope, cls: type, node: ast.ClassDef, steps: list[Step]) -> None:
@@ -120,11 +124,15 @@ def _is_made(cls: type) -> bool:
 
 def has_machinery(cls: type) -> bool:
     """Does a metaclass or an inherited `__init_subclass__` of somebody's own see the body?"""
-    for meta in type(cls).__mro__:
-        if meta.__module__.partition(".")[0] not in _STANDARD and {"__new__", "__init__", "__prepare__"} & vars(meta).keys():
+    for meta in type.mro(type(cls)):
+        if (
+            meta.__module__.partition(".")[0] not in _STANDARD
+            and {"__new__", "__init__", "__prepare__"} & vars(meta).keys()
+        ):
             return True
     return any(
-        "__init_subclass__" in vars(base) and base.__module__.partition(".")[0] not in _STANDARD for base in cls.__mro__[1:]
+        "__init_subclass__" in vars(base) and base.__module__.partition(".")[0] not in _STANDARD
+        for base in cls.__mro__[1:]
     )
 
 
@@ -135,8 +143,22 @@ def _finish(inner: Scope, before: ast.ClassDef, node: ast.ClassDef, steps: list[
     if ast.get_docstring(before, clean=False) != (doc := ast.get_docstring(node, clean=False)):
         tx.set_attr(cls, "__doc__", doc)
     _drop_annotations(inner, before, node)
+    _imply_hash(inner, node)
     if any(s.kind in {"run", "gone"} for s in steps):
         inner.edit.touched.append(cls)
+
+
+def _imply_hash(inner: Scope, node: ast.ClassDef) -> None:
+    """A class with `__eq__` and without `__hash__` cannot be hashed; the class statement says so by itself."""
+    cls = inner.cls
+    assert cls is not None
+    if "__hash__" in {name for s in node.body for name in outline.bound(s)} or "__dataclass_fields__" in vars(cls):
+        return
+    has_eq, has_hash = (inner.tx.get_attr(cls, name) for name in ("__eq__", "__hash__"))
+    if has_eq is not MISSING and has_hash is MISSING:
+        inner.tx.set_attr(cls, "__hash__", None)
+    elif has_eq is MISSING and has_hash is None:
+        inner.tx.del_attr(cls, "__hash__")
 
 
 def _drop_annotations(inner: Scope, before: ast.ClassDef, node: ast.ClassDef) -> None:
@@ -159,9 +181,16 @@ def settle(tx: Any, classes: list[type]) -> None:
             if each not in seen and isa(each, abc.ABCMeta):
                 seen.add(each)
                 before = each.__abstractmethods__
-                abc.update_abstractmethods(each)
+                abc.update_abstractmethods(cast("type[Any]", each))
                 if each.__abstractmethods__ != before:
                     tx.did(_set_abstract, each, before)
+                _abc._reset_caches(each)  # type: ignore[attr-defined]  # what abc.ABC._dump_registry's neighbour calls
+    if seen:
+        _Answers.register(type("_Answer", (), {}))  # any registration makes all negative answers be asked again
+
+
+class _Answers(abc.ABC):  # noqa: B024 -- only registered with
+    """Nobody asks it anything."""
 
 
 def _set_abstract(cls: Any, names: frozenset[str]) -> None:
@@ -169,8 +198,8 @@ def _set_abstract(cls: Any, names: frozenset[str]) -> None:
 
 
 def _below(cls: type) -> list[type]:
-    found = []
-    for each in type.__subclasses__(cls):
+    found: list[type] = []
+    for each in native.subclasses(cls):
         found += [each, *_below(each)]
     return found
 
@@ -178,24 +207,36 @@ def _below(cls: type) -> list[type]:
 # -- classes built aside ----------------------------------------------------------------------------------------------
 
 
-def rebuild_whole(scope: Scope, cls: type, before: ast.ClassDef, node: ast.ClassDef) -> None:
-    """Run the whole statement and let the live class take in what it makes."""
+def _depend(inner: Scope, steps: list[Step]) -> None:
+    """What did not change in the body was kept; what it had read may have changed."""
+    for step in steps:
+        if step.old is not None and step.new is not None and step.old.dump == step.new.dump:
+            inner.depend(step)
+
+
+def rebuild_whole(scope: Scope, cls: type, before: ast.ClassDef, node: ast.ClassDef) -> type | None:
+    """Run the whole statement and let the live class take in what it makes; returns the class that goes on."""
     bound = scope.execute([node])
     bound.pop("__annotations__", None)
     made = bound.pop(node.name)
     scope.edit.change("changed", scope, node.name, node.lineno)
     if not isa(made, type):
-        scope.set(node.name, made)
-        return
-    scope.set(node.name, absorb(scope, cls, made, before, node))
+        scope.bind(node.name, made)
+        return None
+    final = absorb(scope, cls, made, before, node)
+    scope.bind(node.name, final)
     for name, value in bound.items():
-        scope.set(name, value)
+        scope.bind(name, value)
+    return final
 
 
 def absorb(scope: Scope, cls: type, made: type, before: ast.ClassDef | None, node: ast.AST) -> type:
     """Let a live class become what one built aside is; returns the class that goes on."""
     edit = scope.edit
     edit.remember(cls)
+    if isa(cls, enum.EnumMeta) != isa(made, enum.EnumMeta):
+        edit.swaps.append((cls, made))  # members that somebody holds stay members of what they were
+        return made
     same_layout = native.layout(cls) == native.layout(made)
     same_kind = native.layout(type(cls)) == native.layout(type(made))
     if not same_layout or not same_kind:
@@ -269,9 +310,9 @@ def _take_members(scope: Scope, cls: type, made: type, kept: set[str]) -> None:
         else:
             tx.set_attr(cls, name, value)
     for name in old.keys() - new.keys() - _NOT_TAKEN:
-        if name in known and not isa(old[name], types.GetSetDescriptorType):
-            if not (isa(cls, enum.EnumMeta) and isa(old[name], cls)):
-                tx.del_attr(cls, name)
+        member = isa(cls, enum.EnumMeta) and isa(old[name], cls)
+        if name in known and not member and not isa(old[name], types.GetSetDescriptorType):
+            tx.del_attr(cls, name)
 
 
 def _is_behaviour(value: object) -> bool:
@@ -305,7 +346,8 @@ def _take_bases(scope: Scope, cls: type, made: type) -> None:
     if cls.__bases__ != made.__bases__:
         tx.flush()
         bases, base = cls.__bases__, cls.__base__
-        assert base is not None and made.__base__ is not None
+        assert base is not None
+        assert made.__base__ is not None
         native.set_bases(cls, made.__bases__, made.__base__)
         tx.did(native.set_bases, cls, bases, base)
         for name in ("__dict__", "__weakref__"):  # where the new bases have them, a plain import would not repeat them

@@ -7,8 +7,9 @@ import types
 from typing import TYPE_CHECKING, Any
 
 from . import functions, outline, values
-from .transaction import MISSING
 from .kinds import isa
+from .plan import Step
+from .transaction import MISSING
 
 if TYPE_CHECKING:
     from .scopes import Scope
@@ -38,7 +39,7 @@ def _assignment(scope: Scope, node: ast.Assign | ast.AnnAssign, names: set[str])
             continue
         changed = ", ".join(sorted(reads & names))
         if isa(expr, ast.Name) and scope.untouched(name):
-            scope.set(name, scope.look(expr.id))
+            scope.bind(name, scope.look(expr.id))
             scope.edit.change("recomputed", scope, name, node.lineno)
         elif not scope.untouched(name):
             scope.edit.keep(scope, name, node.lineno, f"{changed} changed, but it was set at run time")
@@ -47,7 +48,7 @@ def _assignment(scope: Scope, node: ast.Assign | ast.AnnAssign, names: set[str])
         elif not values.is_pure(expr, scope.look):
             scope.edit.keep(scope, name, node.lineno, f"{changed} changed, but computing it again may have effects")
         else:
-            scope.set(name, scope.evaluate(expr))
+            scope.bind(name, scope.evaluate(expr))
             scope.edit.change("recomputed", scope, name, node.lineno)
 
 
@@ -55,6 +56,10 @@ def _definition(scope: Scope, node: outline.Function, names: set[str]) -> None:
     value = scope.get(node.name)
     if value is MISSING:
         return
+    reads = {name for decorator in node.decorator_list for name in outline.read_now(decorator)}
+    if changed := reads & names:
+        why = f"{', '.join(sorted(changed))} changed, but a decorator is a call and may have effects"
+        scope.edit.keep(scope, node.name, node.lineno, why)
     defaults, keyword, annotations = functions.parameters(node)
     for function in functions.reach(value):
         code = function.__code__
@@ -62,17 +67,22 @@ def _definition(scope: Scope, node: outline.Function, names: set[str]) -> None:
             continue
         live = function.__defaults__ or ()
         if len(live) == len(defaults):
-            made = tuple(
-                _again(scope, expr, names, have) for expr, have in zip(defaults.values(), live, strict=True)
-            )
-            words = {n: _again(scope, keyword[n], names, have) if n in keyword else have for n, have in (function.__kwdefaults__ or {}).items()}
+            made = tuple(_again(scope, expr, names, have) for expr, have in zip(defaults.values(), live, strict=True))
+            words = {
+                n: _again(scope, keyword[n], names, have) if n in keyword else have
+                for n, have in (function.__kwdefaults__ or {}).items()
+            }
             if any(a is not b for a, b in zip(made, live, strict=True)) or any(
                 words[n] is not have for n, have in (function.__kwdefaults__ or {}).items()
             ):
                 functions.set_defaults(scope.tx, function, made or None, words or None)
                 scope.edit.change("recomputed", scope, node.name, node.lineno)
         known = function.__annotations__
-        fresh = {n: _again(scope, e, names, known[n]) for n, e in annotations.items() if n in known and not isa(known[n], str)}
+        fresh = {
+            n: _again(scope, e, names, known[n])
+            for n, e in annotations.items()
+            if n in known and not isa(known[n], str)
+        }
         if any(known[n] is not v for n, v in fresh.items()):
             functions.set_annotations(scope.tx, function, {**known, **fresh})
 
@@ -95,16 +105,20 @@ def _class(scope: Scope, node: ast.ClassDef, names: set[str]) -> None:
     if any(not outline.read_now(expr).isdisjoint(names) for expr in header) and _bases_differ(scope, node, cls):
         classes.rebuild_whole(scope, cls, node, node)
         return
+    fields = [s for s in node.body if isa(s, ast.AnnAssign) and not outline.read_now(s).isdisjoint(names)]
+    if fields and ("__dataclass_fields__" in vars(cls) or "__attrs_attrs__" in vars(cls)):
+        cls = classes.rebuild_whole(scope, cls, node, node) or cls  # its methods hold the defaults
     inner = classes.enter(scope, cls, node)
-    for each in node.body:
-        if not outline.read_now(each).isdisjoint(names):
-            recompute(inner, each, names)
+    for statement in outline.statements(node.body):
+        inner.depend(Step("same", statement, statement))
     known = vars(cls).get("__annotations__")
     if isa(known, dict):
         fresh = {
             each.target.id: _again(inner, each.annotation, names, known[each.target.id])
             for each in node.body
-            if isa(each, ast.AnnAssign) and isa(each.target, ast.Name) and each.target.id in known
+            if isa(each, ast.AnnAssign)
+            and isa(each.target, ast.Name)
+            and each.target.id in known
             and not isa(known[each.target.id], str)
         }
         fresh = {n: v for n, v in fresh.items() if v is not known[n]}

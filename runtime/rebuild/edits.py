@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from . import sources
 from .errors import RebuildError
-from .report import Report
+from .report import Note, Report
 
 log = logging.getLogger("midair.rebuild")
 
@@ -30,6 +30,22 @@ class Entry:
     @property
     def number(self) -> int:
         return self.report.number
+
+    @property
+    def time(self) -> float:
+        return self.report.time
+
+    @property
+    def who(self) -> str:
+        return self.report.who
+
+    @property
+    def files(self) -> list[str]:
+        return self.report.files
+
+    @property
+    def changes(self) -> list[Note]:
+        return self.report.changes
 
     @property
     def diff(self) -> str:
@@ -109,7 +125,7 @@ def subscribe(callback: Callable[[Report], None]) -> Callable[[], None]:
 
 
 def _tell(report: Report) -> None:
-    for callback in list(_subscribers):
+    for callback in _subscribers:
         try:
             callback(report)
         except Exception:
@@ -119,9 +135,10 @@ def _tell(report: Report) -> None:
 # -- held texts -------------------------------------------------------------------------------------------------------
 
 
-def held_texts() -> dict[str, bytes | None]:
-    """Texts that a rebuild of everything passes over, by path."""
-    return {path: held.data for path, held in _held.items()}
+def held_texts(*, refused: bool = True) -> dict[str, bytes | None]:
+    """Texts that a rebuild of everything passes over, by path; those refused last too, as long as nothing new came."""
+    texts = {path: held.data for path, held in _held.items()}
+    return {**_refused, **texts} if refused and _refused and _others() == _surroundings else texts
 
 
 def held() -> list[Held]:
@@ -147,9 +164,9 @@ def release_text(path: str) -> None:
     _held.pop(path, None)
 
 
-def is_refused(texts: Mapping[str, bytes | None]) -> bool:
-    """Are these exactly the texts that were refused last?"""
-    return bool(_refused) and dict(texts) == _refused and _others() == _surroundings
+def forgive(texts: Mapping[str, bytes | None]) -> bool:
+    """Texts that differ now: where one of those refused last is among them, all of those are worth another try."""
+    return any(path in _refused and _refused[path] != data for path, data in texts.items())
 
 
 def _others() -> dict[str, tuple[int, int]]:
@@ -194,7 +211,11 @@ def publish(report: Report, texts: dict[str, tuple[str, bytes, bytes | None]], m
     history.add(Entry(report, texts))
     for name, (path, _, new) in texts.items():
         if path in memory:
-            reason = f"undone by edit {report.number}" if report.undo_of else f"overridden from memory by edit {report.number}"
+            reason = (
+                f"undone by edit {report.number}"
+                if report.undo_of
+                else f"overridden from memory by edit {report.number}"
+            )
             hold_text(path, name, reason)
             if _held[path].data == new:
                 release_text(path)
@@ -207,12 +228,27 @@ def publish(report: Report, texts: dict[str, tuple[str, bytes, bytes | None]], m
 
 def _show_lines(path: str, data: bytes | None) -> None:
     """Tracebacks and inspect.getsource show what runs, also where the file says something else."""
-    names = {path} | {f for f in list(linecache.cache) if sources.real(f) == path} if linecache.cache else {path}
+    names = {path} | {f for f in linecache.cache if sources.real(f) == path} if linecache.cache else {path}
     for name in names:
         linecache.cache.pop(name, None)
     if path in _held and data is not None:
         text = sources.decode(data, path)
         linecache.cache[path] = (len(text), None, text.splitlines(keepends=True), path)
+
+
+def be_silent() -> None:
+    """In a rehearsal nobody is told anything."""
+    logging.disable(logging.CRITICAL)
+    _subscribers.clear()
+
+
+def write_back(texts: Mapping[str, str | bytes]) -> None:
+    """Put texts that run into their files."""
+    for name, data in texts.items():
+        path = sources.records[name].path
+        with open(path, "wb") as file:
+            file.write(data.encode() if isinstance(data, str) else data)
+        release_text(path)
 
 
 def undo_texts(number: int | None) -> tuple[dict[str, bytes], int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import importlib
 import importlib.machinery
 import os
@@ -10,14 +11,28 @@ import sys
 import threading
 import time
 import types
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import classes, edits, functions, heap, instances, layout, native, old_code, outline, plan, rehash, sources
+from . import (
+    classes,
+    edits,
+    functions,
+    guards,
+    heap,
+    instances,
+    layout,
+    native,
+    old_code,
+    outline,
+    plan,
+    rehash,
+    sources,
+)
 from .errors import RebuildError, wrap
 from .plan import ModulePlan, Step
-from .report import Note, Report
+from .report import Note, Report, Straggler
 from .scopes import Edit, Scope
 from .sources import Record
 from .transaction import MISSING, Transaction
@@ -54,15 +69,19 @@ def read(names: Iterable[str | types.ModuleType], texts: Mapping[str, str | byte
     if not chosen and not texts:
         chosen = list(sources.records)
     held = edits.held_texts() if not names else {}
-    for name in chosen:
-        if name in sources.records and name not in wanted.texts:
-            _read_one(sources.records[name], wanted, held)
-    if not names and not texts and edits.is_refused(_current(wanted)):
-        return Wanted()
+    _read_all(chosen, wanted, held)
+    if edits.forgive(current(wanted)):
+        _read_all(chosen, wanted, edits.held_texts(refused=False))
     return wanted
 
 
-def _current(wanted: Wanted) -> dict[str, bytes | None]:
+def _read_all(names: list[str], wanted: Wanted, held: Mapping[str, bytes | None]) -> None:
+    for name in names:
+        if name in sources.records and name not in wanted.texts:
+            _read_one(sources.records[name], wanted, held)
+
+
+def current(wanted: Wanted) -> dict[str, bytes | None]:
     return {wanted.paths.get(n) or sources.records[n].path: t for n, t in wanted.texts.items()}
 
 
@@ -120,14 +139,27 @@ def rebuild(
     undo_of: int | None = None,
 ) -> Report:
     """Bring live code to the state of its sources, as one transaction. See the package for what it does."""
-    global _inside
+    with exclusively():
+        return _rebuild(modules, sources, who, undo_of)
+
+
+@contextlib.contextmanager
+def exclusively(*, fresh: bool = False) -> Iterator[None]:
+    """One rebuild at a time; fresh: in a copy of the process, where whoever held the lock is not.
+
+    Raises:
+        RebuildError: this thread is inside a rebuild.
+    """
+    global _inside, _lock
     me = threading.get_ident()
+    if fresh:
+        _lock, _inside = threading.Lock(), None
     if _inside == me:
         raise RebuildError("a rebuild cannot be started inside another one", stage="call")
     with _lock:
         _inside = me
         try:
-            return _rebuild(modules, sources, who, undo_of)
+            yield
         finally:
             _inside = None
 
@@ -146,7 +178,7 @@ def _rebuild(
         plans = make_plans(wanted)
         return commit(wanted, plans, files, who, undo_of)
     except RebuildError as error:
-        edits.refuse(error, files, _current(wanted), who)
+        edits.refuse(error, files, current(wanted), who)
         raise
 
 
@@ -171,46 +203,57 @@ def make_plans(wanted: Wanted) -> list[ModulePlan]:
 
 
 def commit(
-    wanted: Wanted, plans: list[ModulePlan], files: set[str], who: str, undo_of: int | None
+    wanted: Wanted,
+    plans: list[ModulePlan],
+    files: set[str],
+    who: str,
+    undo_of: int | None,
+    waiting: guards.Waiting | None = None,
 ) -> Report:
-    """Make the plans happen."""
+    """Make the plans happen; with `waiting`, upgrades that may come later are left to it."""
+    guards.finish_all()
     began = time.perf_counter()
     in_hand.update({each.name: each.text.data for each in plans})
     tx = Transaction()
     edit = Edit(tx, functions.Scan(), plans)
     report = Report(time=time.time(), who=who, files=sorted(files), undo_of=undo_of)
     stage = "run"
+    superseded: list[types.CodeType] = []
     try:
-        _find_holders(edit)
+        superseded = _find_holders(edit)
         _take_all(edit, wanted)
         tx.flush()
         classes.settle(tx, edit.touched)
         stage = "upgrade"
-        report.upgraded, report.moved, left = _finish_objects(edit)
+        report.upgraded, report.moved, left = _finish_objects(edit, waiting)
         stage = "hook"
         _module_hooks(edit)
         stage = "check"
         _run_checks()
         tx.commit()
-        for made in edit.made:
-            classes.discard(made)
     except BaseException as error:
         tx.roll_back()
+        old_code.keep(superseded)
         if isinstance(error, RebuildError):
             raise
         raise wrap(error, stage, files) from error
     finally:
         in_hand.clear()
+    for made in edit.made:
+        classes.discard(made)
+    report.upgraded += guards.try_again()
     report.pause_ms = (time.perf_counter() - began) * 1000
     report.changes, report.kept = edit.changes, edit.kept
     report.scanned, report.scan_ms = edit.scan.objects, edit.scan.seconds * 1000
     report.scan_reason = edit.scan.reasons[0] if edit.scan.reasons else ""
     _publish(edit, wanted, report)
     report.stragglers = [*left, *old_code.after_edit(edit)]
+    edit.dispose()
     return report
 
 
-def _find_holders(edit: Edit) -> None:
+def _find_holders(edit: Edit) -> list[types.CodeType]:
+    """Find who runs what is replaced; returns the code objects that say something else from now on."""
     pairs: list[functions.Pair] = []
     roots: list[object] = []
     for each in edit.plans:
@@ -224,10 +267,9 @@ def _find_holders(edit: Edit) -> None:
         roots += [found for kept in each.record.gone.values() if (found := kept()) is not None]
     if pairs:
         edit.holders = functions.find(pairs, roots, edit.scan)
-    for each in edit.plans:
-        for step in each.steps:
-            if step.kind in {"body", "run"} and step.old is not None:
-                old_code.supersede(step.old.codes)
+    replaced = [old for old, new in pairs if not plan.same_code(old, new)]
+    old_code.supersede(replaced)
+    return replaced
 
 
 def _take_all(edit: Edit, wanted: Wanted) -> None:
@@ -236,22 +278,26 @@ def _take_all(edit: Edit, wanted: Wanted) -> None:
     links = {each.name: _links(each) for each in edit.plans}
     done: set[str] = set()
 
-    def visit(name: str) -> None:
-        if name in done or name not in pending:
-            return
-        done.add(name)
-        for other in links[name][2]:
-            visit(other)
-        _take(edit, pending[name], wanted)
-
-    for name in list(sources.records):
-        visit(name)
-    for name in wanted.texts:
-        visit(name)
+    for name in [*sources.records, *wanted.texts]:
+        for each in _imports_first(name, pending, links, done):
+            _take(edit, each, wanted)
+    if any(name == "__all__" for _, name in edit.changed):
+        edit.tx.flush()  # what a star takes is read from the list itself
     _reach_importers(edit, set(pending))
     for name, data in wanted.texts.items():
         if data is None:
             _remove_module(edit, name, wanted, links)
+
+
+def _imports_first(
+    name: str, pending: dict[str, ModulePlan], links: dict[str, Any], done: set[str]
+) -> Iterator[ModulePlan]:
+    """A module of the edit after those that it imports."""
+    if name in pending and name not in done:
+        done.add(name)
+        for other in links[name][2]:
+            yield from _imports_first(other, pending, links, done)
+        yield pending[name]
 
 
 def _find_moves(edit: Edit) -> None:
@@ -295,7 +341,7 @@ def _take(edit: Edit, each: ModulePlan, wanted: Wanted) -> None:
     edit.globals_before[each.name] = dict(vars(module)) if hooked or _has_hook(each) else {}
     by_new = {id(step.new): step for step in each.steps if step.new is not None}
     running = old_code.running_body(module)
-    limit = running[1].f_lineno if running is not None else None
+    limit = running.line if running is not None else None
     for statement in each.text.body:
         step = by_new.get(id(statement))
         if step is None:
@@ -306,9 +352,9 @@ def _take(edit: Edit, each: ModulePlan, wanted: Wanted) -> None:
         if edit.changed and statement.links:
             _pull(edit, each.record, scope)
     scope.remove([s for s in each.steps if s.kind == "gone"])
-    if each.steps and each.text.body and not outline.is_docstring(sources.node_of(each.text.body[0], each.text)):
-        if each.record.text.body and vars(module).get("__doc__") is not None and any(s.kind == "gone" and outline.is_docstring(s.node) for s in each.steps):
-            scope.set("__doc__", None)
+    had_docstring = any(s.kind == "gone" and outline.is_docstring(s.node) for s in each.steps)
+    if had_docstring and not (each.text.body and outline.is_docstring(sources.node_of(each.text.body[0], each.text))):
+        scope.bind("__doc__", None)
     _shift(edit, each)
 
 
@@ -346,7 +392,7 @@ def _pull(edit: Edit, record: Record, scope: Scope) -> None:
         elif (found := edit.changed.get((link.module, link.name))) is not None:
             old, new = found
             if new is not MISSING and old is not new and scope.get(link.alias) is old:
-                scope.set(link.alias, new)
+                scope.bind(link.alias, new)
 
 
 def _pull_all(edit: Edit, module: str, scope: Scope) -> None:
@@ -354,6 +400,10 @@ def _pull_all(edit: Edit, module: str, scope: Scope) -> None:
     if source is None:
         return
     exported = edit.tx.get(vars(source), "__all__")
+    if (module, "__all__") in edit.changed and exported is not MISSING:
+        for name in exported:
+            if scope.get(name) is MISSING and (value := edit.tx.get(vars(source), name)) is not MISSING:
+                scope.bind(name, value)
     own = {name for s in scope.plan.text.body for name in s.binds}
     for (name_of, name), (old, new) in list(edit.changed.items()):
         public = name in exported if exported is not MISSING else not name.startswith("_")
@@ -364,7 +414,7 @@ def _pull_all(edit: Edit, module: str, scope: Scope) -> None:
             if live is old:
                 scope.delete(name)
         elif live is old or live is MISSING:
-            scope.set(name, new)
+            scope.bind(name, new)
 
 
 def _reach_importers(edit: Edit, planned: set[str]) -> None:
@@ -389,7 +439,11 @@ def _reach_importers(edit: Edit, planned: set[str]) -> None:
 
 
 def _modules_read(record: Record) -> set[str]:
-    return {link.module for link in record.taken} | {f"{link.module}.{link.name}" for link in record.taken} | set(record.whole)
+    return (
+        {link.module for link in record.taken}
+        | {f"{link.module}.{link.name}" for link in record.taken}
+        | set(record.whole)
+    )
 
 
 # -- modules that move or go --------------------------------------------------------------------------------------------
@@ -417,7 +471,8 @@ def _remove_module(edit: Edit, name: str, wanted: Wanted, links: dict[str, Any])
         taken, whole, _ = links.get(other) or (user.taken, user.whole, [])
         parent, _, last = name.rpartition(".")
         if any(w == name or w.startswith(name + ".") for w in whole) or any(
-            i.module == name or i.module.startswith(name + ".") or (i.module == parent and i.name == last) for i in taken
+            i.module == name or i.module.startswith(name + ".") or (i.module == parent and i.name == last)
+            for i in taken
         ):
             edit.kept.append(Note("kept", name, record.path, 1, f"its file is gone, but {other} imports it"))
             return
@@ -439,8 +494,11 @@ def _remove_module(edit: Edit, name: str, wanted: Wanted, links: dict[str, Any])
 # -- objects, hooks, checks -----------------------------------------------------------------------------------------------
 
 
-def _finish_objects(edit: Edit) -> tuple[int, int, list[Any]]:
-    moved_count, left, moved = 0, [], []
+def _finish_objects(edit: Edit, waiting: guards.Waiting | None) -> tuple[int, int, list[Straggler]]:
+    """Move and upgrade instances; returns (upgraded, moved, those that stay on an old layout)."""
+    moved_count = 0
+    left: list[Straggler] = []
+    moved: list[tuple[Any, Any, dict[str, Any]]] = []
     if edit.moved_classes:
         moved_count, left, moved = layout.finish(edit)
         for old, new in edit.moved_classes:
@@ -448,9 +506,10 @@ def _finish_objects(edit: Edit) -> tuple[int, int, list[Any]]:
                 edit.before[new] = edit.before.pop(old)
     _swap(edit)
     upgrades = instances.plan(edit)
-    count = instances.run(edit, upgrades, moved) if upgrades else 0
+    count = instances.run(edit, upgrades, moved, waiting) if upgrades else 0
     wanted = {below for cls in edit.rehash for below in (cls, *instances._below(cls))}
-    wanted |= {c for c in upgrades.classes() if c.__hash__ is not object.__hash__ and c.__hash__ is not None} if upgrades else set()
+    if upgrades:
+        wanted |= {c for c in upgrades.classes() if getattr(c, "__hash__", None) not in (None, object.__hash__)}
     if wanted:
         rehash.run(edit, wanted, layout.own_ids(edit))
     return count, moved_count, left
@@ -463,7 +522,9 @@ def _swap(edit: Edit) -> None:
         mapping = {id(old): (old, new) for old, new in pairs}
         del pairs
         swap = heap.Swap(edit.tx, mapping, edit.scan, all_or_none=False)
-        swap.run(layout.own_ids(edit), f"references to {getattr(edit.swaps[0][1], '__qualname__', 'what was replaced')}")
+        swap.run(
+            layout.own_ids(edit), f"references to {getattr(edit.swaps[0][1], '__qualname__', 'what was replaced')}"
+        )
 
 
 def _module_hooks(edit: Edit) -> None:
@@ -505,11 +566,11 @@ def _publish(edit: Edit, wanted: Wanted, report: Report) -> None:
     for name, data in wanted.texts.items():
         if data is None and name in sources.records:
             sources.records[name].absent = True
-    for (name, changed), _ in edit.changed.items():
+    for name, changed in edit.changed:
         record = sources.records.get(name)  # type: ignore[assignment]  # may be gone
         if record is not None and record.module is not None and "." not in changed:
             record.note(record.module, [changed])
-    for cls in edit.touched:
+    for cls in [*edit.touched, *edit.noted]:
         record = sources.records.get(cls.__module__)  # type: ignore[assignment]  # may be gone
         if record is not None:
             record.note_class(cls, cls.__qualname__)

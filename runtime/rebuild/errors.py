@@ -16,7 +16,13 @@ class RebuildError(Exception):
     """
 
     def __init__(
-        self, reason: str, *, file: str | None = None, line: int | None = None, stage: str = "run", needs: str | None = None
+        self,
+        reason: str,
+        *,
+        file: str | None = None,
+        line: int | None = None,
+        stage: str = "run",
+        needs: str | None = None,
     ) -> None:
         super().__init__(reason)
         self.reason, self.file, self.line, self.stage, self.needs = reason, file, line, stage, needs

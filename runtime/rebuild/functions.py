@@ -8,20 +8,22 @@ defaults, annotations, documentation, and its closure where the new body needs a
 from __future__ import annotations
 
 import ast
+import dataclasses
 import functools
 import gc
 import inspect
 import sys
 import time
 import types
+import weakref
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import native, outline
+from . import frames, native, outline
+from .kinds import exactly, isa, of_types
 from .outline import FUNCTIONS, Function
 from .transaction import MISSING, Transaction
-from .kinds import isa
 
 FunctionType = types.FunctionType
 Pair = tuple[types.CodeType, types.CodeType]
@@ -57,9 +59,7 @@ def _inside(value: object) -> Iterator[object]:
         yield value.__func__
     elif isa(value, property):
         yield from (value.fget, value.fset, value.fdel)
-    elif isa(value, functools.partial):
-        yield value.func
-    elif isa(value, (functools.cached_property, functools.partialmethod)):
+    elif isa(value, functools.partial) or isa(value, (functools.cached_property, functools.partialmethod)):
         yield value.func
     elif isa(value, types.MethodType):
         yield value.__func__
@@ -67,10 +67,10 @@ def _inside(value: object) -> Iterator[object]:
         yield from (value.func, value.dispatcher)
     elif type(value) is _LRU:
         yield value.__wrapped__
-    elif type(value) in {dict, types.MappingProxyType}:
+    elif exactly(value, dict, types.MappingProxyType):
         if len(value) <= 100:  # type: ignore[arg-type]  # one of the two
             yield from list(value.values())  # type: ignore[attr-defined]  # one of the two
-    elif type(value) in {list, tuple}:
+    elif exactly(value, list, tuple):
         if len(value) <= 100:  # type: ignore[arg-type]  # one of the two
             yield from list(value)  # type: ignore[call-overload]  # one of the two
     elif type(type(value)) is type and type(value).__flags__ & (1 << 9):
@@ -136,10 +136,14 @@ def find(pairs: list[Pair], roots: Iterable[object], scan: Scan) -> Holders:
             if id(function) not in seen and id(function.__code__) in wanted:
                 seen.add(id(function))
                 holders.functions.setdefault(id(function.__code__), []).append(function)
+    for function, code in list(_behind.items()):
+        if id(code) in wanted:
+            holders.functions.setdefault(id(code), []).append(function)
     running = _running(wanted)
     usual = sys.getrefcount(wanted[id(consts[0])])
     unproven = {
-        each for each in wanted
+        each
+        for each in wanted
         if sys.getrefcount(wanted[each]) > usual + len(holders.functions.get(each, ())) + running.get(each, 0)
     }
     pairs.pop()
@@ -153,13 +157,13 @@ def find(pairs: list[Pair], roots: Iterable[object], scan: Scan) -> Holders:
 def _running(wanted: dict[int, types.CodeType]) -> dict[int, int]:
     """How many frames on the stacks of all threads run each code."""
     count: dict[int, int] = {}
-    for top in sys._current_frames().values():
-        frame: types.FrameType | None = top
-        while frame is not None:
-            each = id(frame.f_code)
-            if each in wanted:
-                count[each] = count.get(each, 0) + 1
-            frame = frame.f_back
+
+    def see(_: int, frame: types.FrameType) -> None:
+        each = id(frame.f_code)
+        if each in wanted:
+            count[each] = count.get(each, 0) + 1
+
+    frames.visit(see)
     return count
 
 
@@ -170,7 +174,7 @@ def _search(
     began = time.perf_counter()
     if len(unproven) <= 4:
         things = gc.get_referrers(*(wanted[each] for each in unproven))
-    for thing in [t for t in things if type(t) in _RUNNABLE]:
+    for thing in of_types(things, _RUNNABLE):
         if type(thing) is FunctionType:
             if id(thing.__code__) in unproven and id(thing) not in seen:
                 seen.add(id(thing))
@@ -193,19 +197,39 @@ def suspended_code(thing: Any) -> types.CodeType | None:
 
 # -- changing one function ------------------------------------------------------------------------------------------
 
+_dropped: weakref.WeakKeyDictionary[FunctionType, dict[str, types.CellType]] = weakref.WeakKeyDictionary()
+"""Cells that a function's body has no use for at present: a later body may."""
+
+_behind: weakref.WeakKeyDictionary[FunctionType, types.CodeType] = weakref.WeakKeyDictionary()
+"""Functions that stayed on old code, with the code of the present text that they could not take."""
+
+
+def runs(function: FunctionType, code: types.CodeType) -> bool:
+    """Is this the function's code, or what its code should be by now?"""
+    return function.__code__ is code or _behind.get(function) is code
+
+
 Evaluate = Callable[[ast.expr, FunctionType], Any]
 
 
-def set_closure(tx: Transaction, function: FunctionType, closure: tuple[types.CellType, ...] | None) -> None:
-    old = function.__closure__
-    if closure is not None:
-        native.incref(closure)
-    tx.hold(old, closure)
-    tx.stage(native.write_closure(function, closure), native.write_closure(function, old))
-    if old is not None:
-        tx.on_commit(functools.partial(native.decref, old))
-    if closure is not None:
-        tx.did(native.decref, closure)
+def set_code(
+    tx: Transaction, function: FunctionType, code: types.CodeType, closure: tuple[types.CellType, ...] | None
+) -> None:
+    """Stage a function's code and closure together; each setter of the one checks it against the other."""
+    was, cells = tx.functions.get(id(function)) or (function.__code__, function.__closure__)
+    tx.functions[id(function)] = code, closure
+    tx.hold(was, cells, closure)
+    nothing = (id, None)
+    if closure is not cells:
+        if closure is not None:
+            native.incref(closure)
+            tx.did(native.decref, closure)
+        if cells is not None:
+            tx.on_commit(functools.partial(native.decref, cells))
+        tx.stage(native.write_closure(function, closure), nothing)
+    tx.stage((native.SET_CODE, function, code), (native.SET_CODE, function, was))
+    if closure is not cells:
+        tx.stage(nothing, native.write_closure(function, cells))
 
 
 def cells_for(
@@ -213,12 +237,15 @@ def cells_for(
 ) -> tuple[types.CellType, ...] | None:
     """The closure that a new code needs, from the cells at hand; None when one cannot be had."""
     have = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
+    have = {**_dropped.get(function, {}), **have}
     cells = []
     for name in code.co_freevars:
         cell = have.get(name) or supply(name)
         if cell is None:
             return None
         cells.append(cell)
+    if spare := {name: cell for name, cell in have.items() if name not in code.co_freevars}:
+        _dropped[function] = spare
     return tuple(cells)
 
 
@@ -246,24 +273,39 @@ def apply(
     Returns:
         None, or why it stays whole on the old one.
     """
-    new, old = change.new, change.old
+    new, old = change.new, function.__code__
+    if old is not change.old:
+        change = dataclasses.replace(change, before=None)
     if new.co_freevars != old.co_freevars:
         closure = cells_for(function, new, supply)
         if closure is None:
             missing = next(n for n in new.co_freevars if n not in old.co_freevars)
-            return f"it never captured {missing!r}"
-        set_closure(tx, function, closure or None)
-    tx.stage((native.SET_CODE, function, new), (native.SET_CODE, function, old))
-    tx.hold(old)
+            tx.did(_set_behind, function, _behind.get(function))
+            _behind[function] = new
+            return f"it never captured {missing!r}, and stays on its old code"
+        closure = closure or None
+    else:
+        closure = function.__closure__
+    if function in _behind:
+        tx.did(_set_behind, function, _behind.pop(function))
+    set_code(tx, function, new, closure)
     before, after = documentation(old), documentation(new)
     if before != after and function.__doc__ == before:
         tx.stage((native.SET_DOC, function, after), (native.SET_DOC, function, before))
     if isa(change.after, (*FUNCTIONS, ast.Lambda)) and (
         change.restring
-        or not isa(change.before, (*FUNCTIONS, ast.Lambda)) or _header(change.before) != _header(change.after)
+        or not isa(change.before, (*FUNCTIONS, ast.Lambda))
+        or _header(change.before) != _header(change.after)
     ):
         _set_parameters(tx, function, change, evaluate)
     return None
+
+
+def _set_behind(function: FunctionType, code: types.CodeType | None) -> None:
+    if code is None:
+        _behind.pop(function, None)
+    else:
+        _behind[function] = code
 
 
 def _header(node: ast.AST) -> str:
@@ -282,7 +324,12 @@ def parameters(node: Any) -> tuple[dict[str, ast.expr], dict[str, ast.expr], dic
     count = len(args.defaults)
     defaults = dict(zip([a.arg for a in positional[len(positional) - count :]], args.defaults, strict=True))
     keyword = {a.arg: d for a, d in zip(args.kwonlyargs, args.kw_defaults, strict=True) if d is not None}
-    everyone = [*positional, *([args.vararg] if args.vararg else []), *args.kwonlyargs, *([args.kwarg] if args.kwarg else [])]
+    everyone = [
+        *positional,
+        *([args.vararg] if args.vararg else []),
+        *args.kwonlyargs,
+        *([args.kwarg] if args.kwarg else []),
+    ]
     annotations = {a.arg: a.annotation for a in everyone if a.annotation is not None}
     if getattr(node, "returns", None) is not None:
         annotations["return"] = node.returns
@@ -304,10 +351,13 @@ def _set_parameters(tx: Transaction, function: FunctionType, change: Change, eva
     values = tuple(fresh(name, defaults, was[0], have) for name in defaults) or None
     words = {n: fresh(n, keyword, was[1], function.__kwdefaults__ or {}) for n in keyword} or None
     set_defaults(tx, function, values, words)
-    if change.restring or {n: ast.dump(e) for n, e in was[2].items()} != {n: ast.dump(e) for n, e in annotations.items()}:
+    if change.restring or {n: ast.dump(e) for n, e in was[2].items()} != {
+        n: ast.dump(e) for n, e in annotations.items()
+    }:
         known = {} if change.restring else function.__annotations__
         made = {
-            n: ast.unparse(e) if change.strings else fresh(n, annotations, was[2], known) for n, e in annotations.items()
+            n: ast.unparse(e) if change.strings else fresh(n, annotations, was[2], known)
+            for n, e in annotations.items()
         }
         set_annotations(tx, function, made)
 
@@ -338,19 +388,19 @@ def adopt(tx: Transaction, function: FunctionType, other: FunctionType, *, name:
     """Let a function become all that another is, its own attributes excepted; both then do the same."""
     if function is other:
         return
-    if (function.__closure__ or ()) is not (other.__closure__ or ()):
-        set_closure(tx, function, other.__closure__)
+    set_code(tx, function, other.__code__, other.__closure__)
     if function.__globals__ is not other.__globals__:
         tx.hold(function.__globals__)
         native.incref(other.__globals__)
-        tx.stage(native.write_globals(function, other.__globals__), native.write_globals(function, function.__globals__))
+        tx.stage(
+            native.write_globals(function, other.__globals__), native.write_globals(function, function.__globals__)
+        )
         tx.on_commit(functools.partial(native.decref, function.__globals__))
         tx.did(native.decref, other.__globals__)
-    tx.hold(function.__code__)
-    tx.stage((native.SET_CODE, function, other.__code__), (native.SET_CODE, function, function.__code__))
     set_defaults(tx, function, other.__defaults__, other.__kwdefaults__)
     tx.stage(
-        (native.SET_ANNOTATIONS, function, other.__annotations__), (native.SET_ANNOTATIONS, function, function.__annotations__)
+        (native.SET_ANNOTATIONS, function, other.__annotations__),
+        (native.SET_ANNOTATIONS, function, function.__annotations__),
     )
     tx.hold(function.__annotations__, function.__doc__)
     tx.stage((native.SET_DOC, function, other.__doc__), (native.SET_DOC, function, function.__doc__))
@@ -405,7 +455,7 @@ def set_cell(tx: Transaction, cell: types.CellType, value: object) -> None:
     if old is value:
         return
     tx.hold(old)
-    back = (types.CellType.cell_contents.__delete__, cell) if old is MISSING else (native.SET_CELL, cell, old)  # type: ignore[attr-defined]  # a slot
+    back = (native.EMPTY_CELL, cell) if old is MISSING else (native.SET_CELL, cell, old)
     tx.stage((native.SET_CELL, cell, value), back)
 
 

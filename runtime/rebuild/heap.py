@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import collections
 import ctypes
+import functools
 import gc
 import sys
 import time
@@ -18,9 +19,9 @@ import types
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from . import functions, native
+from . import frames, functions, native
+from .kinds import exactly, isa
 from .transaction import Transaction
-from .kinds import isa
 
 _CHUNK = 512
 Mapping = dict[int, tuple[Any, Any]]  # identity of the old -> (old, new)
@@ -54,33 +55,34 @@ class Swap:
         self.left: list[Any] = []
         self.tuples: list[Callable[[], Any]] = []
 
-    def run(self, own: set[int], why: str) -> None:
-        """Look, decide, write."""
+    def run(self, books: set[int], why: str) -> None:
+        """Look, decide, write. What our own books refer to counts, and stays."""
         things = self.scan.heap(why)
         began = time.perf_counter()
-        for old, _ in self.mapping.values():
-            if isa(old, type):  # what makes it a class is its own affair
-                own |= {id(old), id(old.__mro__), id(native.class_dict(old))}
-                own |= {id(v) for v in vars(old).values() if isa(v, (types.GetSetDescriptorType, types.MemberDescriptorType))}
-        own |= {id(things), id(self.mapping), id(self.writers), id(self.__dict__)} | {id(pair) for pair in self.mapping.values()}
+        own: set[int] = set()
+        own |= {part for old, _ in self.mapping.values() if isa(old, type) for part in _of_class(old)}
+        own |= {id(things), id(self.mapping), id(self.writers), id(self.__dict__)} | {
+            id(pair) for pair in self.mapping.values()
+        }
         if not self.strict and len(self.mapping) <= 4:
             things = gc.get_referrers(*(old for old, _ in self.mapping.values()))
             own.add(id(things))
         for holder, referents in holders((old for old, _ in self.mapping.values()), things, own):
-            if isa(holder, types.FrameType):
-                continue
-            self._consider(holder, referents)
+            if id(holder) in books:
+                self.found.update(id(r) for r in referents if id(r) in self.mapping)
+            elif not isa(holder, types.FrameType):
+                self._consider(holder, referents)
             del holder, referents
         del things
         self._frames()
         self._decide()
         if tuples := [t for t in self.tuples if t() is not None]:
-            self._hash_again([t() for t in tuples], own)
+            self._hash_again([t() for t in tuples], own | books)
         self.scan.seconds += time.perf_counter() - began
 
     def _consider(self, holder: Any, referents: list[Any]) -> None:
         hits = collections.Counter(id(r) for r in referents if id(r) in self.mapping)
-        write = _writer(self.tx, holder, hits)
+        write = _writer(self.tx, holder, hits, self.mapping)
         if write is not None:
             if type(holder) is tuple:
                 self.tuples.append(lambda: holder)
@@ -91,12 +93,13 @@ class Swap:
 
     def _frames(self) -> None:
         """Local variables of the functions that all threads are in; those of coroutines were found as objects."""
-        for top in sys._current_frames().values():
-            frame: types.FrameType | None = top
-            while frame is not None:
-                if not frame.f_globals.get("__name__", "").startswith(__package__ or "") and frame.f_code.co_flags & 0x2A1 == 1:
-                    self._consider_frame(frame)
-                frame = frame.f_back
+
+        def see(_: int, frame: types.FrameType) -> None:
+            ours = frame.f_globals.get("__name__", "").startswith(__package__ or "")
+            if not ours and frame.f_code.co_flags & 0x2A1 == 1:
+                self._consider_frame(frame)
+
+        frames.visit(see)
 
     def _consider_frame(self, frame: types.FrameType) -> None:
         code = frame.f_code
@@ -146,15 +149,34 @@ class Swap:
 
         class Probe: ...
 
-        mapping = {}
-        probes = [Probe()]
-        mapping[0] = (probes[0], None)
+        mapping = {0: (Probe(), None)}
         for old, _ in mapping.values():
             return sys.getrefcount(old)
         raise AssertionError
 
 
-def _writer(tx: Transaction, holder: Any, hits: collections.Counter[int]) -> Callable[[Mapping], None] | None:
+def _of_class(cls: type) -> set[int]:
+    """What makes a class a class refers to it, and is its own affair."""
+    parts = [v for v in vars(cls).values() if isa(v, (types.GetSetDescriptorType, types.MemberDescriptorType))]
+    return {id(cls), id(cls.__mro__), id(native.class_dict(cls)), *map(id, parts)}
+
+
+_HOLD_ANYTHING = (
+    types.MethodType, functools.partial, types.GeneratorType, types.CoroutineType, types.AsyncGeneratorType, property, staticmethod,
+    classmethod,
+)  # fmt: skip
+
+
+def _may_hold(holder: Any, pairs: list[tuple[Any, Any]]) -> bool:
+    """May the words of an object made in C be written? Most count on the kind of what they refer to."""
+    if isa(holder, tuple) or exactly(holder, *_HOLD_ANYTHING) or type(holder).__flags__ & (1 << 9):
+        return True
+    return all(native.layout(type(old))[0] is native.layout(type(new))[0] for old, new in pairs)
+
+
+def _writer(
+    tx: Transaction, holder: Any, hits: collections.Counter[int], mapping: Mapping
+) -> Callable[[Mapping], None] | None:
     """How to replace references inside one object; None where it cannot be written."""
     kind = type(holder)
     if isa(holder, dict):
@@ -175,6 +197,8 @@ def _writer(tx: Transaction, holder: Any, hits: collections.Counter[int]) -> Cal
         return lambda chosen: _write_class(tx, holder, chosen)
     if isa(holder, frozenset):
         return None  # it keeps their hashes
+    if not _may_hold(holder, [mapping[key] for key in hits]):
+        return None
     size = _size(holder)
     count = collections.Counter(w for w in native.words(holder, size)[2:] if w in hits)
     if any(count[key] != number for key, number in hits.items()):
@@ -183,7 +207,13 @@ def _writer(tx: Transaction, holder: Any, hits: collections.Counter[int]) -> Cal
 
 
 def _size(holder: Any) -> int:
-    return object.__sizeof__(holder) if not isa(holder, tuple) else tuple.__sizeof__(holder)
+    """How many bytes of an object are its own: what it keeps elsewhere is not looked at."""
+    kind = type(holder)
+    if isa(holder, tuple):
+        return tuple.__sizeof__(holder)
+    if exactly(holder, types.GeneratorType, types.CoroutineType, types.AsyncGeneratorType):
+        return int(holder.__sizeof__())
+    return kind.__basicsize__
 
 
 def _write_words(tx: Transaction, holder: Any, chosen: Mapping) -> None:

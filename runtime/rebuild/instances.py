@@ -7,17 +7,23 @@ default are filled in without a hook.
 
 from __future__ import annotations
 
+import ast
 import dataclasses
+import functools
+import gc
 import types
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from . import layout
+from . import layout, native
 from .errors import RebuildError
-from .kinds import isa
+from .kinds import isa, of_types
 
 if TYPE_CHECKING:
+    from .guards import Waiting
+    from .plan import ModulePlan
     from .scopes import Edit
+    from .transaction import Transaction
 
 Hook = Callable[[Any, int, dict[str, Any]], None]
 
@@ -47,6 +53,11 @@ class Upgrades:
     def __bool__(self) -> bool:
         return bool(self.raised or self.lowered or self.fills or self.joined)
 
+    def renewed(self) -> Upgrades:
+        """The same way with the hooks that the classes have by now."""
+        raised = {c: (was, hook_of(c) or hook) for c, (was, hook) in self.raised.items()}
+        return Upgrades(raised, dict(self.lowered), dict(self.fills), dict(self.joined))
+
     def classes(self) -> set[type]:
         found: set[type] = set()
         for cls in {*self.raised, *self.lowered, *self.fills, *self.joined}:
@@ -55,7 +66,7 @@ class Upgrades:
 
 
 def _below(cls: type) -> Iterator[type]:
-    for each in type.__subclasses__(cls):
+    for each in native.subclasses(cls):
         yield each
         yield from _below(each)
 
@@ -80,7 +91,9 @@ def plan(edit: Edit) -> Upgrades:
                 )
             made.lowered[cls] = now, back
         new_bases = {b for b in cls.__mro__ if b not in mro and b is not cls and hook_of(b) and schema_of(vars(b))}
-        new_bases -= {b for b in new_bases if any(m.__qualname__ == b.__qualname__ and m.__module__ == b.__module__ for m in mro)}
+        new_bases -= {
+            b for b in new_bases if any(m.__qualname__ == b.__qualname__ and m.__module__ == b.__module__ for m in mro)
+        }
         if new_bases:
             made.joined[cls] = new_bases
     for cls, fields in _new_fields(edit):
@@ -106,7 +119,7 @@ def _fields(cls: type) -> dict[str, Callable[[], Any] | None]:
         if field.default_factory is not dataclasses.MISSING:
             found[name] = field.default_factory
         elif field.default is not dataclasses.MISSING:
-            found[name] = lambda value=field.default: value
+            found[name] = functools.partial(_same, field.default)
         else:
             found[name] = None
     for attribute in vars(cls).get("__attrs_attrs__") or ():
@@ -119,44 +132,71 @@ def _attrs_maker(default: Any) -> Callable[[], Any] | None:
     if kind == "_Nothing" or "NOTHING" in repr(default):
         return None
     if kind == "Factory":
-        return None if default.takes_self else default.factory  # type: ignore[no-any-return]  # of attrs
-    return lambda: default
+        factory: Callable[[], Any] | None = None if default.takes_self else default.factory
+        return factory
+    return functools.partial(_same, default)
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+def expected(plans: list[ModulePlan]) -> int:
+    """How many live instances the plans would have to upgrade, told from their text alone."""
+    wanted: set[type] = set()
+    for each in plans:
+        space = vars(each.record.module) if each.record.module is not None else {}
+        for step in each.steps:
+            cls = space.get(step.node.name) if isinstance(step.node, ast.ClassDef) and step.kind == "run" else None
+            if isa(cls, type) and _may_upgrade(step.node):
+                wanted |= {cls, *_below(cls)}
+    return len(of_types(gc.get_objects(), wanted)) if wanted else 0
+
+
+def _may_upgrade(node: ast.stmt) -> bool:
+    """Does a class statement, or one in it, speak of schemas or of fields with defaults?"""
+    return any(
+        (isinstance(n, ast.Name) and n.id == "__schema__")
+        or (
+            isinstance(n, ast.ClassDef)
+            and any("dataclass" in ast.dump(d) or "attr" in ast.dump(d) for d in n.decorator_list)
+        )
+        for n in ast.walk(node)
+    )
 
 
 def find(edit: Edit, upgrades: Upgrades) -> list[Any]:
     """All live instances concerned."""
     wanted = upgrades.classes()
     first = next(iter(wanted))
-    return [o for o in edit.scan.heap(f"instances of {first.__qualname__}") if type(o) in wanted]
+    return of_types(edit.scan.heap(f"instances of {first.__qualname__}"), wanted)
 
 
-def run(edit: Edit, upgrades: Upgrades, moved: list[tuple[Any, Any, dict[str, Any]]]) -> int:
+def run(edit: Edit, upgrades: Upgrades, moved: list[tuple[Any, Any, dict[str, Any]]], waiting: Waiting | None) -> int:
     """Upgrade every instance, or raise and leave none upgraded.
 
     Args:
         moved: (old object, new object, state before) of instances whose layout changed.
+        waiting: where given, takes the instances whose upgrade can wait until they are used.
 
     Returns:
         How many went through a hook or got a field.
     """
     states = {id(new): values for _, new, values in moved}
-    count = 0
     wanted = upgrades.classes()
-    everyone = find(edit, upgrades)
-    done: set[int] = set()
-    for thing in [*everyone, *(new for _, new, _ in moved if type(new) in wanted)]:
-        if id(thing) in done:
-            continue
-        done.add(id(thing))
-        if one(edit, upgrades, thing, states.get(id(thing))):
-            count += 1
-    return count
+    everyone = {id(t): t for t in (*find(edit, upgrades), *(new for _, new, _ in moved if type(new) in wanted))}
+    if waiting is not None:
+        later = {key: thing for key, thing in everyone.items() if native.layout(type(thing))[0] is object}
+        edit.tx.on_commit(lambda: waiting.add(upgrades, list(later.values()), states))
+        everyone = {key: thing for key, thing in everyone.items() if key not in later}
+    return sum(one(edit.tx, upgrades, thing, states.get(key)) for key, thing in everyone.items())
 
 
-def one(edit: Edit, upgrades: Upgrades, thing: Any, earlier: dict[str, Any] | None = None) -> bool:
+def one(tx: Transaction, upgrades: Upgrades, thing: Any, earlier: dict[str, Any] | None = None) -> bool:
     """Upgrade one instance."""
-    before = layout.state(thing) if earlier is None else earlier
-    edit.tx.did(restore, thing, layout.state(thing))
+    now = layout.state(thing)
+    before = now if earlier is None else earlier
+    tx.did(restore, thing, now)
     touched = False
     mro = type(thing).__mro__
     for cls in mro:  # the most derived first on the way back
@@ -167,22 +207,17 @@ def one(edit: Edit, upgrades: Upgrades, thing: Any, earlier: dict[str, Any] | No
     for cls in mro:
         for name, maker in upgrades.fills.get(cls, {}).items():
             if name not in layout.state(thing):
-                _put(thing, name, maker())
+                layout.fill(thing, {name: maker()})
                 touched = True
     for cls in reversed(mro):
-        if cls in upgrades.raised:
-            schema, hook = upgrades.raised[cls]
-        elif any(cls in upgrades.joined.get(owner, ()) for owner in mro):
-            schema, hook = 0, hook_of(cls)  # type: ignore[assignment]  # joined only with a hook
-        else:
-            continue
-        hook(thing, schema, dict(before))
-        touched = True
+        step = upgrades.raised.get(cls)
+        if step is None and any(cls in upgrades.joined.get(owner, ()) for owner in mro):
+            hook = hook_of(cls)
+            step = (0, hook) if hook is not None else None
+        if step is not None:
+            step[1](thing, step[0], dict(before))
+            touched = True
     return touched
-
-
-def _put(thing: Any, name: str, value: Any) -> None:
-    layout.fill(thing, {name: value})
 
 
 def restore(thing: Any, values: dict[str, Any]) -> None:
@@ -197,8 +232,11 @@ def restore(thing: Any, values: dict[str, Any]) -> None:
         inside.clear()
     for cls in type(thing).__mro__:
         for name, member in vars(cls).items():
-            if isa(member, types.MemberDescriptorType) and cls.__flags__ & (1 << 9) and name in now and name not in values:
+            if (
+                isa(member, types.MemberDescriptorType)
+                and cls.__flags__ & (1 << 9)
+                and name in now
+                and name not in values
+            ):
                 member.__delete__(thing)
     layout.fill(thing, values)
-
-

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from builtins import isinstance as isa
 else:
 
-    def isa(value, kinds):
+    def isa(value: object, kinds: Any) -> bool:
         """`isinstance` by the type alone: `__class__` is not consulted."""
         return issubclass(type(value), kinds)
 
@@ -17,10 +18,20 @@ def attribute(value: object, name: str) -> Any:
     """An attribute found without `__getattr__` and an own `__getattribute__`; None where there is none."""
     try:
         return object.__getattribute__(value, name)
-    except AttributeError:
-        return None
-    except Exception:  # noqa: BLE001 -- a property of somebody's that raises: there is nothing to see
+    except Exception:  # noqa: BLE001 -- whatever a property of somebody's raises, there is nothing to see
         return None
 
 
-__all__ = ["attribute", "isa"]
+def exactly(value: object, *kinds: type) -> bool:
+    """Is the type one of these? Types are compared by identity: a metaclass may do anything to `==` and `hash`."""
+    kind = type(value)
+    return any(kind is each for each in kinds)
+
+
+def of_types(things: Iterable[Any], classes: Iterable[type]) -> list[Any]:
+    """Those whose type is one of the classes."""
+    wanted = set(map(id, classes))
+    return [thing for thing in things if id(type(thing)) in wanted]
+
+
+__all__ = ["attribute", "exactly", "isa", "of_types"]

@@ -8,20 +8,31 @@ still is an instance of the new class.
 from __future__ import annotations
 
 import collections
+import functools
 import types
 import weakref
 from typing import TYPE_CHECKING, Any
 
 from . import functions, heap, native, unify
 from .functions import FunctionType
+from .kinds import exactly, isa, of_types
 from .report import Straggler
 from .transaction import MISSING
-from .kinds import isa
 
 if TYPE_CHECKING:
     from .scopes import Edit, Scope
 
-_SKIPPED = {"__dict__", "__weakref__", "__module__", "__qualname__", "_abc_impl", "__slots__", "__annotations__", "__doc__"}
+_SKIPPED = {
+    "__dict__",
+    "__weakref__",
+    "__module__",
+    "__qualname__",
+    "_abc_impl",
+    "__slots__",
+    "__slotnames__",
+    "__annotations__",
+    "__doc__",
+}
 
 
 def take_over(scope: Scope, cls: type, made: type, kept: set[str]) -> type:
@@ -39,7 +50,7 @@ def take_over(scope: Scope, cls: type, made: type, kept: set[str]) -> type:
             found = next(functions.reach(live, 1), None)
             if found is not None and found.__module__ == cls.__module__:
                 type.__setattr__(made, name, unify.join(scope, live, value))
-        elif name in kept and not isa(live, type):
+        elif name in kept and not isa(live, type) and not isa(value, types.MemberDescriptorType):
             type.__setattr__(made, name, live)
     scope.edit.moved_classes.append((cls, made))
     return made
@@ -55,7 +66,7 @@ def finish(edit: Edit) -> tuple[int, list[Straggler], list[tuple[Any, Any, dict[
     for cls in list(classes):
         _move_subclasses(edit, cls, classes)
     things = edit.scan.heap(f"the layout of {next(iter(classes)).__qualname__} changed")
-    instances = [o for o in things if type(o) in classes]
+    instances = of_types(things, classes)
     del things
     mapping: heap.Mapping = {}
     upgraded: list[tuple[Any, Any, dict[str, Any]]] = []
@@ -81,8 +92,14 @@ def finish(edit: Edit) -> tuple[int, list[Straggler], list[tuple[Any, Any, dict[
     swap = heap.Swap(edit.tx, mapping, edit.scan, all_or_none=True)
     references(edit, swap, mapping)
     stay += swap.left
+    for key, (_, copy) in mapping.items():
+        if key not in swap.mapping and getattr(type(copy), "__del__", None) is not None:
+            native.mark_finalized(copy)  # it never came to be
     for old, new in swap.mapping.values():
         _move_weak_references(edit, old, new)
+        if getattr(type(old), "__del__", None) is not None:
+            edit.tx.on_commit(functools.partial(native.mark_finalized, old))
+            edit.tx.did(native.mark_finalized, new)
         upgraded.append((old, new, state(old)))
     edit.moved_classes[:] = classes.items()
     del classes
@@ -102,14 +119,48 @@ def references(edit: Edit, swap: heap.Swap, mapping: heap.Mapping) -> None:
 def own_ids(edit: Edit) -> set[int]:
     """Our own books, which must go on naming what was there before."""
     tx = edit.tx
-    ids = {id(vars(edit)), id(vars(tx)), id(edit.swaps), id(edit.moved_classes), id(edit.touched), id(edit.made), id(edit.before), id(edit.field_makers), id(edit.changed)}
-    ids |= {id(edit.rehash), id(tx._held), id(tx._undo), id(tx._finish), id(tx._spaces), id(tx._containers), id(tx._overlay), id(tx._staged), id(tx._inverse)}
-    for book in (tx._undo, tx._staged, tx._inverse, edit.swaps, edit.moved_classes, edit.field_makers, tx._containers, tx._spaces):
+    ids = {
+        id(vars(edit)),
+        id(vars(tx)),
+        id(edit.swaps),
+        id(edit.moved_classes),
+        id(edit.touched),
+        id(edit.noted),
+        id(edit.made),
+        id(edit.before),
+        id(edit.field_makers),
+        id(edit.changed),
+    }
+    ids |= {
+        id(edit.rehash),
+        id(tx._held),
+        id(tx._undo),
+        id(tx._finish),
+        id(tx._spaces),
+        id(tx._containers),
+        id(tx._overlay),
+        id(tx._staged),
+        id(tx._inverse),
+    }
+    for book in (
+        tx._undo,
+        tx._staged,
+        tx._inverse,
+        edit.swaps,
+        edit.moved_classes,
+        edit.field_makers,
+        tx._containers,
+        tx._spaces,
+    ):
         for entry in book:
             ids.add(id(entry))
-            ids |= {id(part) for part in entry if isa(part, (list, tuple)) and book in (tx._undo, tx._staged, tx._inverse)}
+            ids |= {
+                id(part) for part in entry if isa(part, (list, tuple)) and book in (tx._undo, tx._staged, tx._inverse)
+            }
+    for call in tx._finish:
+        ids |= {id(call), *(map(id, (call.args, *call.args)) if isa(call, functools.partial) else ())}
     ids |= {id(copy) for _, copy in (*tx._spaces, *tx._containers)}
-    ids |= {id(held) for held in tx._held if type(held) in {dict, list, tuple, set}}
+    ids |= {id(held) for held in tx._held if exactly(held, dict, list, tuple, set)}
     ids |= {id(pair) for pair in edit.changed.values()}
     return ids
 
@@ -129,6 +180,9 @@ def state(thing: Any) -> dict[str, Any]:
     return found
 
 
+_EXTEND: dict[Any, Any] = {list: list.extend, set: set.update, dict: dict.update, bytearray: bytearray.extend}
+
+
 def remake(old: Any, cls: type, values: dict[str, Any]) -> Any:
     """An instance of cls with the contents of another; None where its kind cannot be made again."""
     solid = native.layout(cls)[0]
@@ -140,7 +194,7 @@ def remake(old: Any, cls: type, values: dict[str, Any]) -> Any:
             new = solid.__new__(cls, _plain(old, solid))
         elif solid is bytearray or solid in (list, set, dict):
             new = solid.__new__(cls)
-            {list: list.extend, set: set.update, dict: dict.update, bytearray: bytearray.extend}[solid](new, old)  # type: ignore[index]  # one of the four
+            _EXTEND[solid](new, old)
         elif solid is collections.deque:
             new = solid.__new__(cls)
             collections.deque.__init__(new, old, old.maxlen)
@@ -163,9 +217,8 @@ def _plain(old: Any, solid: Any) -> Any:
         return tuple(tuple.__iter__(old))
     if solid is frozenset:
         return frozenset.copy(old)
-    return {int: int.__int__, float: float.__float__, str: str.__str__, bytes: bytes.__getitem__, complex: complex.__pos__}[solid](
-        *((old, slice(None)) if solid is bytes else (old,))
-    )
+    plain: dict[Any, Any] = {int: int.__int__, float: float.__float__, str: str.__str__, complex: complex.__pos__}
+    return bytes.__getitem__(old, slice(None)) if solid is bytes else plain[solid](old)
 
 
 def fill(new: Any, values: dict[str, Any]) -> None:
@@ -185,7 +238,7 @@ def fill(new: Any, values: dict[str, Any]) -> None:
 
 
 def _move_subclasses(edit: Edit, cls: type, classes: dict[type, type]) -> None:
-    for sub in type.__subclasses__(cls):
+    for sub in native.subclasses(cls):
         if sub in classes or sub in classes.values():
             continue
         bases = tuple(classes.get(b, b) for b in sub.__bases__)
@@ -197,7 +250,8 @@ def _move_subclasses(edit: Edit, cls: type, classes: dict[type, type]) -> None:
             edit.tx.did(native.set_bases, sub, old_bases, base)
             continue
         body = {
-            n: v for n, v in vars(sub).items()
+            n: v
+            for n, v in vars(sub).items()
             if n not in {"__dict__", "__weakref__"} and not isa(v, types.MemberDescriptorType)
         }
         made = _quietly(type(sub), sub.__name__, bases, body)
@@ -212,12 +266,16 @@ def _move_subclasses(edit: Edit, cls: type, classes: dict[type, type]) -> None:
         _move_subclasses(edit, sub, classes)
 
 
+def _hear_nothing(_cls: type[Any], /, **_: Any) -> None:
+    """In the place of an `__init_subclass__` that heard of the class when it was made."""
+
+
 def _quietly(meta: type, name: str, bases: tuple[type, ...], body: dict[str, Any]) -> type:
     """A class like another, without telling `__init_subclass__` again."""
     first = next((b for b in bases if b.__flags__ & (1 << 9)), None)
     own = vars(first).get("__init_subclass__", MISSING) if first is not None else MISSING
     if first is not None:
-        type.__setattr__(first, "__init_subclass__", classmethod(lambda cls, **kw: None))
+        type.__setattr__(first, "__init_subclass__", classmethod(_hear_nothing))
     try:
         made: type = type.__new__(meta, name, bases, body)
         return made
@@ -237,7 +295,7 @@ def _lend(edit: Edit, cls: type, new: type) -> None:
         if isa(vars(cls).get(name), types.MemberDescriptorType):
             continue
         edit.tx.set_attr(cls, name, value)
-    edit.tx.set_attr(cls, "__class__", property(lambda self: new))
+    edit.tx.set_attr(cls, "__class__", property(lambda _: new))
     edit.tx.flush()
 
 

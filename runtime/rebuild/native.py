@@ -48,7 +48,10 @@ def _only(found: list[int], what: str) -> int:
 
 def _find_closure() -> int:
     cell = 1
-    made = lambda: cell  # noqa: E731 -- any closure will do
+
+    def made() -> int:
+        return cell
+
     size = object.__sizeof__(made)
     return _only([i * _WORD for i, w in enumerate(words(made, size)) if w == id(made.__closure__)], "a closure")
 
@@ -72,7 +75,7 @@ def _find_base() -> int:
 
     class Below(Above): ...
 
-    found = [i * _WORD for i, w in enumerate(words(Below, type.__basicsize__)) if w == id(Above)]
+    found = [i * _WORD for i, w in enumerate(words(Below, object.__sizeof__(Below))) if w == id(Above)]
     return _only(found, "the base of a type")
 
 
@@ -101,6 +104,7 @@ SET_DOC = _fields["__doc__"].__set__
 SET_NAME = _fields["__name__"].__set__
 SET_QUALNAME = _fields["__qualname__"].__set__
 SET_MODULE = _fields["__module__"].__set__
+EMPTY_CELL = vars(types.CellType)["cell_contents"].__delete__
 SET_CELL = vars(types.CellType)["cell_contents"].__set__
 
 
@@ -159,6 +163,11 @@ def layout(cls: type) -> tuple[Any, ...]:
     return solid, cls.__basicsize__, cls.__itemsize__, cls.__dictoffset__, cls.__weakrefoffset__, flags, tuple(slots)
 
 
+def subclasses(cls: type) -> list[type]:
+    """The direct subclasses, for metaclasses too."""
+    return type.__subclasses__(cls)
+
+
 def _sizes(cls: type) -> tuple[int, ...]:
     return cls.__basicsize__, cls.__itemsize__, cls.__dictoffset__, cls.__weakrefoffset__
 
@@ -199,6 +208,42 @@ def replace_words(holder: object, old: object, new: object, size: int, start: in
         _set_value(ctypes.c_size_t.from_address(id(holder) + i * _WORD), id(new))
         _decref(old)
     return len(found)
+
+
+def refill_frozenset(holder: frozenset[Any], items: list[Any]) -> None:
+    """Let a frozenset hold these items, filed by the hashes that they have now."""
+    made = frozenset(items)
+    if len(made) == len(holder):
+        _swap_sets(holder, made)
+
+
+def _swap_sets(one: frozenset[Any], other: frozenset[Any]) -> None:
+    size = frozenset.__basicsize__ // _WORD - 1  # all but the weak references, which are to the object itself
+    first, second = ((ctypes.c_size_t * size).from_address(id(each)) for each in (one, other))
+    for i in range(2, size):
+        first[i], second[i] = second[i], first[i]
+    for words_of, owner, former in ((first, one, other), (second, other, one)):
+        if words_of[_TABLE] == id(former) + _SMALL * _WORD:
+            words_of[_TABLE] = id(owner) + _SMALL * _WORD
+        words_of[_TABLE + 1] = ctypes.c_size_t(-1).value  # the hash, computed again
+
+
+def _find_table() -> tuple[int, int]:
+    """A small set keeps its table inside itself: the word that points into the object, and where to."""
+    probe = frozenset([1, 2])
+    inside = words(probe, frozenset.__basicsize__)
+    found = [(i, (w - id(probe)) // _WORD) for i, w in enumerate(inside) if 0 < w - id(probe) < frozenset.__basicsize__]
+    return found[_only([i for i in range(len(found))], "the table of a set")]
+
+
+_TABLE, _SMALL = _find_table()
+
+
+def mark_finalized(thing: object) -> None:
+    """Its `__del__` is not to run: another object has taken its place."""
+    head = ctypes.c_size_t.from_address(id(thing) - _WORD)
+    head.value |= 1
+    assert gc.is_finalized(thing)
 
 
 def move_weak_references(old: object, new: object) -> None:

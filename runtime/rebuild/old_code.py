@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import gc
-import sys
 import threading
 import types
 import weakref
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from . import functions, outline
-from .report import Straggler
+from . import frames
+from .functions import suspended_code
+from .kinds import exactly
 from .kinds import isa
+from .report import Straggler
 
 if TYPE_CHECKING:
     from .scopes import Edit
@@ -23,17 +26,19 @@ _superseded: dict[int, weakref.ref[types.CodeType]] = {}
 
 def supersede(codes: Iterable[types.CodeType]) -> None:
     """Note code objects that an edit replaces; forgotten as soon as nobody runs them."""
-    for top in codes:
-        for code in outline.tree(top):
-            key = id(code)
-            _superseded[key] = weakref.ref(code, lambda _, key=key: _superseded.pop(key, None))  # type: ignore[misc]  # key is bound now
+    for code in codes:
+        key = id(code)
+        _superseded[key] = weakref.ref(code, functools.partial(_forget, key))
+
+
+def _forget(key: int, _: object) -> None:
+    _superseded.pop(key, None)
 
 
 def keep(codes: Iterable[types.CodeType]) -> None:
     """The edit that was to replace them did not happen."""
-    for top in codes:
-        for code in outline.tree(top):
-            _superseded.pop(id(code), None)
+    for code in codes:
+        _superseded.pop(id(code), None)
 
 
 def is_stale(code: types.CodeType | None) -> bool:
@@ -43,7 +48,7 @@ def is_stale(code: types.CodeType | None) -> bool:
 
 def is_stale_task(task: asyncio.Task[Any]) -> bool:
     """Is a task, or something it awaits, inside code that an edit replaced?"""
-    return any(is_stale(functions.suspended_code(c)) for c in _chain(task.get_coro()))
+    return any(is_stale(suspended_code(c)) for c in _chain(task.get_coro()))
 
 
 def _chain(awaitable: Any) -> Iterator[Any]:
@@ -52,20 +57,32 @@ def _chain(awaitable: Any) -> Iterator[Any]:
         seen += 1
         yield awaitable
         awaitable = (
-            getattr(awaitable, "cr_await", None) or getattr(awaitable, "gi_yieldfrom", None) or getattr(awaitable, "ag_await", None)
+            getattr(awaitable, "cr_await", None)
+            or getattr(awaitable, "gi_yieldfrom", None)
+            or getattr(awaitable, "ag_await", None)
         )
 
 
-def running_body(module: types.ModuleType) -> tuple[int, types.FrameType] | None:
-    """The thread and the frame in which the body of a module is still running."""
+@dataclass(frozen=True)
+class Running:
+    """A module whose body is still running: in which thread, at which line."""
+
+    thread: int
+    line: int
+    code: types.CodeType
+
+
+def running_body(module: types.ModuleType) -> Running | None:
+    """Where the body of a module is, while it runs."""
     space = vars(module)
-    for ident, top in sys._current_frames().items():
-        frame: types.FrameType | None = top
-        while frame is not None:
-            if frame.f_globals is space and frame.f_code.co_name == "<module>" and frame.f_locals is space:
-                return ident, frame
-            frame = frame.f_back
-    return None
+    found: list[Running] = []
+
+    def see(ident: int, frame: types.FrameType) -> None:
+        if frame.f_globals is space and frame.f_code.co_name == "<module>" and frame.f_locals is space:
+            found.append(Running(ident, frame.f_lineno, frame.f_code))
+
+    frames.visit(see)
+    return found[0] if found else None
 
 
 def bodies(modules: Iterable[types.ModuleType | None]) -> Iterator[Straggler]:
@@ -73,18 +90,22 @@ def bodies(modules: Iterable[types.ModuleType | None]) -> Iterator[Straggler]:
     names = {t.ident: t.name for t in threading.enumerate()}
     for module in modules:
         if module is not None and (found := running_body(module)) is not None:
-            yield Straggler("thread", names.get(found[0], str(found[0])), *_where(found[1].f_code, found[1]))
+            yield Straggler(
+                "thread", names.get(found.thread, str(found.thread)), "<module>", found.code.co_filename, found.line
+            )
 
 
-def threads() -> Iterator[Straggler]:
+def threads() -> list[Straggler]:
     """Frames on the stacks of all threads that run old code."""
     names = {t.ident: t.name for t in threading.enumerate()}
-    for ident, top in sys._current_frames().items():
-        frame: types.FrameType | None = top
-        while frame is not None:
-            if is_stale(frame.f_code):
-                yield Straggler("thread", names.get(ident, str(ident)), *_where(frame.f_code, frame))
-            frame = frame.f_back
+    found: list[Straggler] = []
+
+    def see(ident: int, frame: types.FrameType) -> None:
+        if is_stale(frame.f_code):
+            found.append(Straggler("thread", names.get(ident, str(ident)), *_where(frame.f_code, frame)))
+
+    frames.visit(see)
+    return found
 
 
 def tasks() -> Iterator[Straggler]:
@@ -95,7 +116,7 @@ def tasks() -> Iterator[Straggler]:
         return
     for task in everyone:
         for each in _chain(task.get_coro()):
-            code = functions.suspended_code(each)
+            code = suspended_code(each)
             if code is not None and is_stale(code):
                 frame = getattr(each, "cr_frame", None) or getattr(each, "gi_frame", None)
                 yield Straggler("task", task.get_name(), *_where(code, frame))
@@ -110,7 +131,7 @@ def after_edit(edit: Edit) -> list[Straggler]:
     """Those that can be named without looking at the heap."""
     found = [*threads(), *tasks(), *bodies(each.record.module for each in edit.plans)]
     for each in edit.holders.suspended:
-        code = functions.suspended_code(each)
+        code = suspended_code(each)
         if code is not None and is_stale(code) and not isa(each, types.CoroutineType):
             frame = getattr(each, "gi_frame", None) or getattr(each, "ag_frame", None)
             if frame is not None:
@@ -123,9 +144,11 @@ def stragglers() -> list[Straggler]:
     found = [*threads(), *tasks()]
     kinds = (types.GeneratorType, types.CoroutineType, types.AsyncGeneratorType)
     for each in gc.get_objects():
-        if type(each) in kinds and is_stale(functions.suspended_code(each)):
-            frame = getattr(each, "gi_frame", None) or getattr(each, "cr_frame", None) or getattr(each, "ag_frame", None)
-            code = functions.suspended_code(each)
+        if exactly(each, *kinds) and is_stale(suspended_code(each)):
+            frame = (
+                getattr(each, "gi_frame", None) or getattr(each, "cr_frame", None) or getattr(each, "ag_frame", None)
+            )
+            code = suspended_code(each)
             if frame is not None and code is not None:
                 found.append(Straggler("generator", f"at {id(each):#x}", *_where(code, frame)))
     return list(dict.fromkeys(found))

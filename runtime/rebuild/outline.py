@@ -92,7 +92,12 @@ def tree(code: types.CodeType) -> Iterator[types.CodeType]:
 def shape(node: ast.AST) -> str:
     """The tree without the bodies of functions and lambdas: two statements of one shape differ only in those."""
     if isinstance(node, FUNCTIONS):
-        parts = [node.name, shape(node.args), *map(shape, node.decorator_list), shape(node.returns) if node.returns else ""]
+        parts = [
+            node.name,
+            shape(node.args),
+            *map(shape, node.decorator_list),
+            shape(node.returns) if node.returns else "",
+        ]
         return f"def({','.join(parts)})"
     if isinstance(node, ast.Lambda):
         return f"lambda({shape(node.args)})"
@@ -135,14 +140,16 @@ def key(node: ast.stmt) -> tuple[str, ...]:
             return ("try", *sorted(bound(node)))
         case ast.For(target=target):
             return ("for", ast.dump(target))
-        case ast.Import() | ast.ImportFrom():
-            return ("import", ast.dump(node))
+        case ast.Import() | ast.ImportFrom() | ast.Delete():
+            return (type(node).__name__, ast.dump(node))
         case _:
             return (type(node).__name__,)
 
 
 def names_in_targets(targets: list[ast.expr]) -> set[str]:
-    return {n.id for target in targets for n in ast.walk(target) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+    return {
+        n.id for target in targets for n in ast.walk(target) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
+    }
 
 
 def bound(node: ast.AST) -> set[str]:
@@ -156,7 +163,7 @@ def bound(node: ast.AST) -> set[str]:
                 todo += each.decorator_list
             case ast.Lambda():
                 pass
-            case ast.Name(id=name, ctx=ast.Store()):
+            case ast.Name(id=name, ctx=ast.Store() | ast.Del()):
                 found.add(name)
             case ast.Import(names=aliases):
                 found.update(a.asname or a.name.partition(".")[0] for a in aliases)

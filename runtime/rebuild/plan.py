@@ -1,9 +1,9 @@
 """What an edit means, before anything is touched: old text, new text -> steps. Pure.
 
-    same     the statement is there as before, perhaps on other lines or in another place
-    body     only the bodies of functions in it differ: their code is exchanged, nothing runs
-    run      it is new, or differs otherwise: it takes effect
-    gone     it is no longer there
+same     the statement is there as before, perhaps on other lines or in another place
+body     only the bodies of functions in it differ: their code is exchanged, nothing runs
+run      it is new, or differs otherwise: it takes effect
+gone     it is no longer there
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import ast
 import collections
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -35,7 +35,8 @@ class Step:
     def node(self) -> ast.stmt:
         """The new tree; the old one of what is gone."""
         statement = self.new or self.old
-        assert statement is not None and statement.node is not None
+        assert statement is not None
+        assert statement.node is not None
         return statement.node
 
     @property
@@ -53,6 +54,7 @@ class ModulePlan:
     steps: list[Step]
     moved: list[tuple[Statement, int]] = field(default_factory=list)  # unchanged statements, by how many lines
     silent: bool = False  # comments and blank lines only
+    base: Text | None = None  # the text that the steps start from
 
     @property
     def name(self) -> str:
@@ -74,7 +76,8 @@ def compare(record: sources.Record, data: bytes, path: str) -> ModulePlan:
     if region is not None and _shared([*old.body[first:last], *region], [*old.body[:first], *old.body[last:]]):
         region = None  # a name has statements here and elsewhere: their order matters
     if region is None:
-        text, _ = Text.parse(data, path)
+        text, tree = Text.parse(data, path)
+        compile(tree, path, "exec", dont_inherit=True)  # what only the whole can tell: a misplaced future import
         first, last, region = 0, len(old.body), text.body
         flags = text.flags
     else:
@@ -90,7 +93,7 @@ def compare(record: sources.Record, data: bytes, path: str) -> ModulePlan:
             if step.kind == "same" and not outline.is_docstring(step.node):
                 step.kind = "body" if not isinstance(step.node, outline.FUNCTIONS) else "run"
     moved = [(s, shift) for s in tail] if shift else []
-    plan = ModulePlan(record, text, path, steps, moved)
+    plan = ModulePlan(record, text, path, steps, moved, base=old)
     plan.silent = all(step.kind == "same" for step in steps)
     _compile(plan, path)
     return plan
@@ -119,9 +122,7 @@ def _unequal(old: Text, lines: list[str]) -> tuple[int, int, int]:
     return first, last, shift
 
 
-def _parse_region(
-    old: Text, lines: list[str], first: int, last: int, shift: int, path: str
-) -> list[Statement] | None:
+def _parse_region(old: Text, lines: list[str], first: int, last: int, shift: int, path: str) -> list[Statement] | None:
     """The new statements between two unchanged ones; None where only the whole text can tell."""
     above = old.body[first - 1].end if first else 0
     below = old.body[last].start + shift - 1 if last < len(old.body) else len(lines)
@@ -165,9 +166,7 @@ def _compile(plan: ModulePlan, path: str) -> None:
             elif step.new.start != step.old.start:
                 plan.moved.append((step.old, step.new.start - step.old.start))
         if step.kind != "same":
-            code = compile(
-                ast.Module([step.node], []), path, "exec", flags=plan.text.flags, dont_inherit=True
-            )
+            code = compile(ast.Module([step.node], []), path, "exec", flags=plan.text.flags, dont_inherit=True)
             step.code = code
             step.new.codes = outline.children(code)
 
@@ -175,7 +174,8 @@ def _compile(plan: ModulePlan, path: str) -> None:
 def _same_lines(old: Statement, new: Statement) -> bool:
     if old.end - old.start != new.end - new.start:
         return False
-    assert old.node is not None and new.node is not None
+    assert old.node is not None
+    assert new.node is not None
     return all(
         getattr(a, "lineno", old.start) - old.start == getattr(b, "lineno", new.start) - new.start
         for a, b in zip(ast.walk(old.node), ast.walk(new.node), strict=True)
@@ -186,12 +186,14 @@ def pair(old: list[Statement], new: list[Statement]) -> list[Step]:
     """Put old and new statements side by side; steps come in the new order, what is gone last."""
     partner: dict[int, Statement] = {}
     left = old
-    for mark in (
+    marks: list[Callable[[Statement], object]] = [
         lambda s: s.dump,
         lambda s: (outline.key(_node(s)), outline.decorators(_node(s))),
         lambda s: outline.key(_node(s)),
-    ):
+    ]
+    for mark in marks:
         left = _match(left, [n for n in new if id(n) not in partner], partner, mark)
+    _match_last(old, new, partner)
     renamed = _match_renamed(left, [n for n in new if id(n) not in partner], partner)
     steps = []
     for n in new:
@@ -210,6 +212,21 @@ def pair(old: list[Statement], new: list[Statement]) -> list[Step]:
     steps += [Step("gone", o, None) for o in old if id(o) not in used]
     _follow_names(old, steps)
     return steps
+
+
+def _match_last(old: list[Statement], new: list[Statement], partner: dict[int, Statement]) -> None:
+    """The object that a name has belongs to its last definition: that goes with the last one of the new text."""
+    ends: dict[str, Statement] = {}
+    for s in old:
+        if isinstance(s.node, outline.FUNCTIONS) and not s.node.decorator_list:
+            ends[s.node.name] = s
+    last = {s.node.name: s for s in new if isinstance(s.node, outline.FUNCTIONS) and not s.node.decorator_list}
+    for name, n in last.items():
+        o = ends.get(name)
+        if o is not None and id(n) not in partner:
+            for key in [key for key, each in partner.items() if each is o]:
+                del partner[key]
+            partner[id(n)] = o
 
 
 _DEFINITIONS = (*outline.FUNCTIONS, ast.ClassDef)
@@ -246,7 +263,9 @@ def _node(statement: Statement) -> ast.stmt:
     return statement.node
 
 
-def _match(old: list[Statement], new: list[Statement], partner: dict[int, Statement], mark) -> list[Statement]:  # type: ignore[no-untyped-def]  # a key function
+def _match(
+    old: list[Statement], new: list[Statement], partner: dict[int, Statement], mark: Callable[[Statement], object]
+) -> list[Statement]:
     """Pair statements with equal marks, in order; returns the old ones left over."""
     waiting: dict[object, collections.deque[Statement]] = collections.defaultdict(collections.deque)
     for o in old:
@@ -265,7 +284,8 @@ def _follow_names(old: list[Statement], steps: list[Step]) -> None:
             for name in _binds(step):
                 binders[name].append(step)
     for name, several in binders.items():
-        if len(several) == 1:
+        before = [o for o in old if name in o.binds]
+        if len(several) == 1 and len(before) <= 1:
             continue
         plain = [s for s in several if not isinstance(s.node, (*outline.FUNCTIONS, ast.ClassDef))]
         augmented = any(isinstance(s.node, ast.AugAssign) for s in plain)
@@ -277,7 +297,6 @@ def _follow_names(old: list[Statement], steps: list[Step]) -> None:
             elif runs and step.kind in {"same", "body"} and (step in plain or builds_on(step.node, name)):
                 step.kind, step.again = "run", True
         last = several[-1]
-        before = [o for o in old if name in o.binds]
         if last.kind in {"same", "body"} and before and last.old is not before[-1]:
             last.kind, last.again = "run", True
         elif last.kind == "run" and before and last.old is not before[-1]:
@@ -340,13 +359,30 @@ def _align(olds: list[types.CodeType], news: list[types.CodeType]) -> Iterator[t
     rest = list(news)
     late = []
     for o in olds:  # those that say the same first, so that one put in front does not shift the others
-        twin = next((n for n in rest if n.co_code == o.co_code and _values(n) == _values(o) and n.co_names == o.co_names), None)
+        twin = next(
+            (n for n in rest if n.co_code == o.co_code and _values(n) == _values(o) and n.co_names == o.co_names), None
+        )
         if twin is None:
             late.append(o)
         else:
             rest.remove(twin)
             yield o, twin
     yield from zip(late, rest, strict=False)
+
+
+def same_code(old: types.CodeType, new: types.CodeType) -> bool:
+    """Do two code objects do the same, wherever their lines are?"""
+    if old.co_code != new.co_code or old.co_names != new.co_names or len(old.co_consts) != len(new.co_consts):
+        return False
+    if (old.co_varnames, old.co_freevars, old.co_flags) != (new.co_varnames, new.co_freevars, new.co_flags):
+        return False
+    for a, b in zip(old.co_consts, new.co_consts, strict=True):
+        if isinstance(a, types.CodeType) and isinstance(b, types.CodeType):
+            if not same_code(a, b):
+                return False
+        elif type(a) is not type(b) or a != b:
+            return False
+    return True
 
 
 def _values(code: types.CodeType) -> tuple[object, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time as clock
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -51,6 +52,7 @@ class Report:
     stragglers: list[Straggler] = field(default_factory=list)
     upgraded: int = 0
     moved: int = 0
+    not_upgraded: list[str] = field(default_factory=list)
     pause_ms: float = 0.0
     scanned: int = 0
     scan_ms: float = 0.0
@@ -107,14 +109,18 @@ def render(report: Report, width: int = 80, height: int = 24) -> str:
         undo = f", undoes edit {report.undo_of}" if report.undo_of else ""
         head = [f"edit {report.number} at {when}{who}{undo}: {_files(report.files)}, {report.pause_ms:.1f} ms"]
         body = []
-    sections = [("changed", report.changes), ("kept", report.kept), ("still in old code", report.stragglers)]
+    sections: list[tuple[str, Sequence[Note | Straggler]]] = [
+        ("changed", report.changes),
+        ("kept", report.kept),
+        ("still in old code", report.stragglers),
+    ]
     tail = []
     if report.upgraded or report.moved:
         tail.append(f"{report.upgraded} instances upgraded, {report.moved} moved to a new layout")
     if report.scan_reason:
         tail.append(f"{report.scanned:,} objects scanned in {report.scan_ms:.1f} ms: {report.scan_reason}")
     room = height - len(head) - len(tail)
-    shown = [(title, list(items)) for title, items in sections if items]
+    shown = [(title, items) for title, items in sections if items]
     share = max(1, (room - len(shown)) // max(1, len(shown)))
     for title, items in shown:
         body.append(f"{title}:")

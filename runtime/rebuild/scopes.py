@@ -6,24 +6,25 @@ bore its name before anybody sees it.
 """
 
 from __future__ import annotations
-
 import __future__
 
 import ast
 import builtins
+import functools
+import inspect
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import functions, outline, plan, sources, values
+from . import functions, native, outline, plan, sources, values
 from .functions import Change, FunctionType
+from .kinds import isa
 from .plan import ModulePlan, Step
 from .report import Note
 from .transaction import MISSING, Transaction
-from .kinds import isa
 
-_COMPOUND = (ast.If, ast.Try, ast.For, ast.While, ast.With, ast.Match, ast.AsyncFor, ast.AsyncWith)
+_COMPOUND = (ast.If, ast.Try, ast.For, ast.While, ast.With, ast.Match, ast.AsyncFor, ast.AsyncWith, ast.Delete)
 _CAPTURE = "_midair_capture"
 
 
@@ -60,14 +61,30 @@ class Edit:
     moves: dict[tuple[str, str], Any] = field(default_factory=dict)  # (module, name) -> object that moves there
     made: list[type] = field(default_factory=list)  # classes built aside, of no use any more
     before: dict[type, Before] = field(default_factory=dict)  # classes that were edited, as they were
-    field_makers: list[tuple[type, dict[str, Callable[[], Any]]]] = field(default_factory=list)  # new fields with defaults
+    field_makers: list[tuple[type, dict[str, Callable[[], Any]]]] = field(
+        default_factory=list
+    )  # new fields with defaults
     rehash: list[type] = field(default_factory=list)
+    noted: list[type] = field(default_factory=list)  # classes whose attributes were set
+    scopes: list[Scope] = field(default_factory=list)
     globals_before: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def remember(self, cls: type) -> None:
         """Keep what an upgrade needs to know of a class before it changes."""
         if cls not in self.before:
             self.before[cls] = Before.of(cls)
+
+    def dispose(self) -> None:
+        """Let go of all code objects at once: the next edit counts who refers to them."""
+        for each in self.plans:
+            each.steps.clear()
+            each.moved.clear()
+        self.holders = functions.Holders()
+        for table in (self.before, self.changed, self.globals_before, self.moves):
+            table.clear()
+        for scope in self.scopes:
+            scope.canonical.clear()
+        self.scopes.clear()
 
     def change(self, kind: str, scope: Scope, name: str, line: int) -> None:
         self.changes.append(Note(kind, scope.qualify(name), scope.plan.path, line))
@@ -88,6 +105,9 @@ class Scope:
     canonical: dict[types.CodeType, types.CodeType] = field(default_factory=dict)
     last: dict[str, Step] = field(default_factory=dict)  # who has the last word on a name now
     last_before: dict[str, Step] = field(default_factory=dict)  # and who had it
+
+    def __post_init__(self) -> None:
+        self.edit.scopes.append(self)
 
     # -- names --------------------------------------------------------------------------------------------------
 
@@ -114,10 +134,11 @@ class Scope:
                 return value
         return getattr(builtins, name, None)
 
-    def set(self, name: str, value: Any) -> None:
+    def bind(self, name: str, value: Any) -> None:
         old = self.get(name)
         if self.cls is not None:
             self.tx.set_attr(self.cls, self.stored(name), value)
+            self.edit.noted.append(self.cls)
         else:
             self.tx.set_item(self.space, name, value)
         if old is not value:
@@ -208,19 +229,19 @@ class Scope:
         depth = len(self.path)
         entered = 0
 
-        def prepare(name: str, bases: object) -> dict[str, Any]:
+        def prepare(*_: object) -> dict[str, Any]:
             nonlocal entered
             entered += 1
             return dict(given) if entered == depth else {_CAPTURE: capture}
 
-        def capture(name: str, bases: object, body: dict[str, Any]) -> None:
+        def capture(_name: str, _bases: object, body: dict[str, Any]) -> None:
             nonlocal entered
             if entered == depth:
                 caught.update(body)
             entered = 0  # the classes around it are of no interest
 
         capture.__prepare__ = prepare  # type: ignore[attr-defined]  # how a metaclass gives the namespace
-        inner = nodes
+        inner: list[ast.stmt] = nodes
         for node in reversed(self.path):
             keyword = ast.keyword("metaclass", ast.Name(_CAPTURE, ast.Load()))
             made: ast.stmt = ast.ClassDef(node.name, [], [keyword], inner, [])
@@ -230,7 +251,11 @@ class Scope:
         self.tx.run(self.same_codes(code), self.space, scratch)
         if isa(cell := caught.pop("__classcell__", None), types.CellType):
             cell.cell_contents = cls
-        return {n: v for n, v in caught.items() if given.get(n, MISSING) is not v and n not in {"__module__", "__qualname__"}}
+        return {
+            n: v
+            for n, v in caught.items()
+            if given.get(n, MISSING) is not v and n not in {"__module__", "__qualname__"}
+        }
 
     # -- steps --------------------------------------------------------------------------------------------------
 
@@ -259,12 +284,12 @@ class Scope:
         if live is MISSING or not isa(live, (type, FunctionType)) or live.__name__ != step.was:
             return
         tx = self.tx
-        self.set(new, live)
+        self.bind(new, live)
         self.delete(step.was)
         self.edit.change("renamed", self, f"{step.was} -> {new}", step.new.start if step.new else 0)
         qualname = f"{self.qualname}.{new}" if self.path else new
         if isa(live, FunctionType):
-            tx.stage((functions.native.SET_NAME, live, new), (functions.native.SET_NAME, live, live.__name__))
+            tx.stage((native.SET_NAME, live, new), (native.SET_NAME, live, live.__name__))
             functions.set_qualname(tx, live, qualname)
             return
         kind = vars(type)
@@ -333,7 +358,7 @@ class Scope:
     def _run_docstring(self, step: Step) -> None:
         assert isa(step.node, ast.Expr)
         if self.path or (self.plan.text.body and self.plan.text.body[0] is step.new):
-            self.set("__doc__", ast.literal_eval(step.node.value))
+            self.bind("__doc__", ast.literal_eval(step.node.value))
 
     def exchange(self, step: Step) -> None:
         """New code for the functions that the old text of a statement has made; nothing of it runs."""
@@ -341,23 +366,33 @@ class Scope:
             return
         before = outline.by_code(step.old.node) if step.old.node is not None else {}
         after = outline.by_code(step.node)
-        noted = False
+        named: dict[str, int] = {}
         for old, new in plan.step_codes(step):
+            differs = new.co_flags & inspect.CO_OPTIMIZED and not plan.same_code(old, new)
             for function in self.edit.holders.of(old):
-                if function.__code__ is not old:
+                if not functions.runs(function, old):
                     continue
                 documented = function.__doc__
                 change = Change(old, new, _node_of(before, old), _node_of(after, new), *self._strings())
-                why = functions.apply(self.tx, function, change, self._evaluator(new), self._supplier(function))
+                why = functions.apply(self.tx, function, change, self._evaluator(), self._supplier(function))
                 if why:
-                    self.edit.keep(self, function.__qualname__.removeprefix(self.qualname + "."), new.co_firstlineno, why)
-                elif not _alike(old, new):
-                    noted = True
+                    self.edit.kept.append(Note("kept", self._named(new), self.plan.path, new.co_firstlineno, why))
+                elif differs:
                     self._document_wrappers(step, function, documented, functions.documentation(new))
-        if noted or not self.edit.holders.functions:
-            name = _name(step.node)
-            self.edit.change("changed", self, name, step.new.start)
+                    if new.co_name in {"__hash__", "__eq__"} and (owner := self._class_of(function)) is not None:
+                        self.edit.rehash.append(owner)
+            if differs and not new.co_name.startswith("<"):
+                named.setdefault(self._named(new), new.co_firstlineno)
+            elif differs:
+                named.setdefault(self.qualify(_name(step.node)), step.new.start)
+        for name, line in named.items():
+            self.edit.changes.append(Note("changed", name, self.plan.path, line))
+        if named:
             self._clear_caches(step)
+
+    def _named(self, code: types.CodeType) -> str:
+        """A function as its module knows it: the outermost one, for those inside."""
+        return f"{self.plan.name}.{code.co_qualname.partition('.<locals>')[0]}"
 
     def _strings(self) -> tuple[bool, bool]:
         """Are annotations kept as strings, and is that new?"""
@@ -372,7 +407,7 @@ class Scope:
         for name in step.new.binds:
             for outer in functions.reach(self.get(name)):
                 if outer.__dict__.get("__wrapped__") is function and outer.__doc__ == old:
-                    self.tx.stage((functions.native.SET_DOC, outer, new), (functions.native.SET_DOC, outer, old))
+                    self.tx.stage((native.SET_DOC, outer, new), (native.SET_DOC, outer, old))
 
     def _clear_caches(self, step: Step) -> None:
         assert step.new is not None
@@ -380,10 +415,9 @@ class Scope:
             value = self.get(name)
             if value is not MISSING:
                 for cache in functions.clear_caches(value):
-                    self.tx.hold(cache)
-                    self.tx.stage((cache.cache_clear,), (cache.cache_clear,))
+                    self.tx.on_commit(functools.partial(_clear, cache))
 
-    def _evaluator(self, code: types.CodeType) -> functions.Evaluate:
+    def _evaluator(self) -> functions.Evaluate:
         def evaluate(expr: ast.expr, function: FunctionType) -> Any:
             cells = {}
             for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
@@ -408,13 +442,13 @@ class Scope:
 
     def _class_of(self, function: FunctionType) -> type | None:
         """The class that a method belongs to, by its qualified name."""
-        found: Any = None
+        found: type | None = None
         *path, _ = function.__qualname__.split(".")
         for i, name in enumerate(path):
-            inside = self.space if i == 0 else vars(found)
-            found = inside.get(name)
-            if not isa(found, type):
+            inside = self.space.get(name) if i == 0 else vars(found).get(name)
+            if not isa(inside, type):
                 return None
+            found = inside
         return found
 
     # -- definitions --------------------------------------------------------------------------------------------
@@ -445,15 +479,15 @@ class Scope:
                 bound[self.stored(name)] = made[id(expr)]
         else:
             bound = self.execute([node])
-        self._merge_annotation(step, node, bound)
+        self._merge_annotation(bound)
         for name, value in bound.items():
             plain = next((n for n in new_parts if self.stored(n) == name), name)
             old, new = old_parts.get(plain), new_parts.get(plain)
             live = self.get(plain)
             if old is not None and new is not None and live is not MISSING and not step.again:
-                if ast.dump(old) == ast.dump(new):
-                    if self.cls is not None or len(new_parts) > 1 or isa(node, ast.AnnAssign):
-                        continue
+                part_of_it = self.cls is not None or len(new_parts) > 1 or isa(node, ast.AnnAssign)
+                if part_of_it and ast.dump(old) == ast.dump(new):
+                    continue
                 if self._merged(old, new, value, live):
                     self.edit.change("merged", self, plain, node.lineno)
                     self.note_change(plain, live)
@@ -485,7 +519,7 @@ class Scope:
                 self.tx.stage((len, holder), (kind.clear, holder))
         return True
 
-    def _merge_annotation(self, step: Step, node: ast.stmt, bound: dict[str, Any]) -> None:
+    def _merge_annotation(self, bound: dict[str, Any]) -> None:
         made = bound.pop("__annotations__", None)
         if made is not None and self.cls is not None:
             known = vars(self.cls).get("__annotations__")
@@ -499,7 +533,7 @@ class Scope:
     def _bind(self, bound: dict[str, Any], step: Step) -> None:
         made = bound.pop("__annotations__", None)
         if made is not None and self.cls is not None:
-            self._merge_annotation(step, step.node, {"__annotations__": made})
+            self._merge_annotation({"__annotations__": made})
         for name, value in bound.items():
             self._bind_one(name, value, step)
 
@@ -511,14 +545,18 @@ class Scope:
         if last is not step and (last.kind != "run" or _stands_alone(last.node, name)):
             return  # a later statement has the last word
         final = unify.unify(self, name, live, value, step)
-        self.set(name, final)
+        self.bind(name, final)
         if self.cls is not None and live is not final:
-            _set_name(self.tx, self.cls, self.stored(name), final)
+            _set_name(self.cls, self.stored(name), final)
 
     # -- what depends on what changed -----------------------------------------------------------------------------
 
     def changed_names(self) -> set[str]:
-        return {name for module, name in self.edit.changed if module == self.plan.name}
+        found = {name for module, name in self.edit.changed if module == self.plan.name}
+        if self.path:
+            inside = f"{self.qualname}."
+            found |= {name[len(inside) :] for name in found if name.startswith(inside)}
+        return found
 
     def depend(self, step: Step) -> None:
         """An unchanged statement: computed again when it read a value that this edit changed."""
@@ -551,11 +589,11 @@ class Scope:
         for step in gone:
             node = step.node
             for name in sorted(outline.bound(node) - kept):
-                self.drop(name, node.lineno, node)
+                self.drop(name, node.lineno)
             if isa(node, ast.Expr) and isa(node.value, (ast.Call, ast.Await)):
                 self.edit.keep(self, ast.unparse(node)[:40], node.lineno, "a call cannot be taken back")
 
-    def drop(self, name: str, line: int, node: ast.stmt | None = None) -> None:
+    def drop(self, name: str, line: int) -> None:
         live = self.get(name)
         if live is MISSING:
             return
@@ -573,7 +611,15 @@ class Scope:
         """Did the module's own code change it (a `global` in one of its functions)?"""
         if isa(live, (type, FunctionType)):
             return getattr(live, "__module__", None) == self.plan.name and name not in self.put
-        return any(f"global {name}" in line or f"{name}" in line.partition("global")[2] for line in self.plan.record.text.lines if "global" in line)
+        return any(
+            f"global {name}" in line or f"{name}" in line.partition("global")[2]
+            for line in self.plan.record.text.lines
+            if "global" in line
+        )
+
+
+def _clear(cache: Any) -> None:
+    cache.cache_clear()
 
 
 def _stands_alone(node: ast.stmt, name: str) -> bool:
@@ -584,10 +630,6 @@ def _stands_alone(node: ast.stmt, name: str) -> bool:
 def _node_of(nodes: dict[tuple[str, int], list[ast.AST]], code: types.CodeType) -> ast.AST | None:
     found = nodes.get((code.co_name, code.co_firstlineno), [])
     return found[0] if len(found) == 1 else None
-
-
-def _alike(old: types.CodeType, new: types.CodeType) -> bool:
-    return old.co_code == new.co_code and old.co_consts == new.co_consts and old.co_names == new.co_names
 
 
 def _name(node: ast.stmt) -> str:
@@ -605,12 +647,8 @@ def _registers(node: outline.Function, before: outline.Function) -> bool:
     return any(isa(d, ast.Attribute) and d.attr == "register" for d in node.decorator_list)
 
 
-def _set_name(tx: Transaction, cls: type, name: str, value: object) -> None:
+def _set_name(cls: type, name: str, value: object) -> None:
     """As at the end of a class statement."""
     hook = getattr(type(value), "__set_name__", None)
     if hook is not None and not isa(value, (FunctionType, type)):
         hook(value, cls, name)
-
-
-def each_function(value: object) -> Iterator[FunctionType]:
-    yield from functions.reach(value)

@@ -23,8 +23,8 @@ from typing import Any
 
 from . import outline
 from .errors import RebuildError
-from .outline import Imported, Statement
 from .kinds import isa
+from .outline import Imported, Statement
 
 SKIPPED = ("site-packages", "dist-packages", "__pycache__", ".venv", "venv", "node_modules", ".git")
 
@@ -47,7 +47,9 @@ class Text:
         """
         text = decode(data, path)
         module = ast.parse(text, path)
-        return cls(data, text.splitlines(keepends=True), outline.statements(module.body), outline.futures(module.body)), module
+        return cls(
+            data, text.splitlines(keepends=True), outline.statements(module.body), outline.futures(module.body)
+        ), module
 
 
 def decode(data: bytes, path: str) -> str:
@@ -261,9 +263,7 @@ def adopt(name: str, module: types.ModuleType, path: str) -> Record:
 
 def _with(code: types.CodeType, live: dict[types.CodeType, types.CodeType]) -> types.CodeType:
     """The same tree with the live code objects in the place of equal ones."""
-    consts = tuple(
-        live.get(c) or _with(c, live) if isa(c, types.CodeType) else c for c in code.co_consts
-    )
+    consts = tuple(live.get(c) or _with(c, live) if isa(c, types.CodeType) else c for c in code.co_consts)
     return code.replace(co_consts=consts)
 
 
@@ -296,6 +296,11 @@ def recover(name: str) -> Record:
     path = getattr(module, "__file__", None)
     if not isa(path, str) or not path.endswith(".py"):
         raise RebuildError(f"module {name!r} has no source file", stage="call")
+    if not is_ours(path):
+        folder = os.path.dirname(path)
+        raise RebuildError(
+            f"module {name!r} is not recorded; call rebuild.record({folder!r}) first", file=path, stage="call"
+        )
     return adopt(name, module, path)
 
 

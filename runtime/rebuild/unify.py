@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from . import functions, outline
 from .functions import FunctionType
-from .transaction import MISSING
 from .kinds import attribute, isa
+from .transaction import MISSING
 
 if TYPE_CHECKING:
     from .plan import Step
@@ -23,7 +23,7 @@ _OWN_REFERENCES = 6  # how many of a fresh definition's references are ours whil
 def unify(scope: Scope, name: str, live: Any, value: Any, step: Step) -> Any:
     """What the name is to be bound to."""
     if not scope.path and (moved := scope.edit.moves.pop((scope.plan.name, name), None)) is not None:
-        if type(moved) is type(value) or isa(moved, type) and isa(value, type):
+        if type(moved) is type(value) or (isa(moved, type) and isa(value, type)):
             live = moved
     elif live is MISSING:
         live = _returned(scope, name, value)
@@ -41,16 +41,16 @@ def unify(scope: Scope, name: str, live: Any, value: Any, step: Step) -> Any:
         scope.edit.moved_classes.append((live, value))
         return value
     final = join(scope, live, value) if fresh else _follow(scope, live, value)
-    if final is not value and isa(value, FunctionType) and isa(final, FunctionType):
-        if sys.getrefcount(value) > _OWN_REFERENCES and getattr(step.node, "decorator_list", None):
-            scope.edit.swaps.append((value, final))  # a decorator may have registered it
+    became = final is not value and isa(value, FunctionType) and isa(final, FunctionType)
+    if became and getattr(step.node, "decorator_list", None) and sys.getrefcount(value) > _OWN_REFERENCES:
+        scope.edit.swaps.append((value, final))  # a decorator may have registered it
     return final
 
 
 def _may_become(scope: Scope, live: type, value: type) -> bool:
     if type(value) is value or type(live) is live:
         return False  # a class that is its own kind cannot be another's
-    return value.__module__ == live.__module__ or value.__module__ == scope.plan.name
+    return value.__module__ in (live.__module__, scope.plan.name)
 
 
 def _returned(scope: Scope, name: str, value: Any) -> Any:
@@ -200,5 +200,3 @@ def _with(value: Any, inner: FunctionType, other: FunctionType) -> Any:
         made.attrname = value.attrname
         return made
     return value
-
-

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ast
 import builtins
-import datetime
+import datetime as dt
 import decimal
 import fractions
 import pathlib
@@ -22,9 +22,9 @@ from .kinds import isa
 
 _IMMUTABLE = (
     int, float, complex, str, bytes, bool, type(None), type(...), range, slice, re.Pattern, decimal.Decimal, fractions.Fraction,
-    datetime.date, datetime.time, datetime.timedelta, datetime.tzinfo, pathlib.PurePath, types.GenericAlias, types.UnionType,
+    dt.date, dt.time, dt.timedelta, dt.tzinfo, pathlib.PurePath, types.GenericAlias, types.UnionType,
 )  # fmt: skip
-_TYPING = (type(typing.Union[int, str]), type(typing.List[int]), typing.TypeVar, type(typing.Any))  # noqa: UP006, UP007 -- the objects themselves
+_TYPING: tuple[type, ...] = (type(typing.Annotated[int, 0]), type(typing.Literal[0]), typing.TypeVar, type(typing.Any))
 _BUILTINS = {
     builtins.abs, builtins.all, builtins.any, builtins.ascii, builtins.bin, bool, bytes, builtins.chr, complex, dict, builtins.divmod,
     enumerate, float, builtins.format, frozenset, builtins.hash, builtins.hex, int, builtins.len, list, map, max, min, builtins.oct,
@@ -43,9 +43,14 @@ _PURE_NODES = (
 
 
 def is_immutable(value: object) -> bool:
-    if isa(value, (tuple, frozenset)) and type(value) in {tuple, frozenset}:
+    if type(value) is tuple or type(value) is frozenset:
         return all(map(is_immutable, value))
-    return isa(value, _IMMUTABLE) or isa(value, _TYPING) or isa(value, (type, types.FunctionType))
+    return (
+        isa(value, _IMMUTABLE)
+        or isa(value, _TYPING)
+        or type(value).__module__ == "typing"
+        or isa(value, (type, types.FunctionType))
+    )
 
 
 def is_pure(node: ast.expr, look: Callable[[str], Any]) -> bool:
@@ -66,20 +71,26 @@ def is_pure(node: ast.expr, look: Callable[[str], Any]) -> bool:
             case ast.Constant() | ast.Name():
                 return True
             case ast.Attribute(value=value):
-                found = resolve(value)  # type: ignore[arg-type]  # an expression
-                return isa(found, types.ModuleType) or is_immutable(found) or (
-                    found is None and pure(value)
-                )
+                found = resolve(value)
+                return isa(found, types.ModuleType) or is_immutable(found) or (found is None and pure(value))
             case ast.Call(func=func, args=args, keywords=keywords):
                 return may_call(func) and all(map(pure, (*args, *keywords)))
             case _ if isa(each, _PURE_NODES):
-                return all(pure(n) for n in ast.iter_child_nodes(each) if not isa(n, (ast.expr_context, ast.operator, ast.unaryop, ast.boolop, ast.cmpop)))
+                return all(
+                    pure(n)
+                    for n in ast.iter_child_nodes(each)
+                    if not isa(n, (ast.expr_context, ast.operator, ast.unaryop, ast.boolop, ast.cmpop))
+                )
+            case _:
+                pass
         return False
 
     def may_call(func: ast.expr) -> bool:
         if isa(func, ast.Attribute):
             if isa(func.value, (ast.Constant, ast.JoinedStr)):
                 return True
+            if isa(func.value, ast.Call):  # a method of what a pure call returned
+                return pure(func.value) and (hasattr(str, func.attr) or hasattr(bytes, func.attr))
             owner = resolve(func.value)
             if isa(owner, types.ModuleType):
                 return owner.__name__ in _MODULES
@@ -172,7 +183,9 @@ def _merge_list(
     return iter([(list.__setitem__, live, slice(None), made + extra)])
 
 
-def _merge_set(old: ast.Set, new: ast.Set, fresh: set[Any], live: set[Any], was: Callable[[ast.expr], Any]) -> Merge | None:
+def _merge_set(
+    old: ast.Set, new: ast.Set, fresh: set[Any], live: set[Any], was: Callable[[ast.expr], Any]
+) -> Merge | None:
     if any(isa(e, ast.Starred) for e in (*old.elts, *new.elts)):
         return None
     earlier = {was(e) for e in old.elts}
@@ -182,7 +195,7 @@ def _merge_set(old: ast.Set, new: ast.Set, fresh: set[Any], live: set[Any], was:
 def _same(value: Any, element: ast.expr, was: Callable[[ast.expr], Any]) -> bool:
     try:
         expected = was(element)
-    except Exception:  # noqa: BLE001 -- the part cannot be evaluated again: then we cannot say that it is the same
+    except Exception:  # noqa: BLE001 -- a part that cannot be evaluated again: we cannot say that it is the same
         return isa(element, (ast.Lambda, ast.Call, ast.Dict, ast.List, ast.Set))
     return value is expected or (type(value) is type(expected) and is_immutable(value) and value == expected)
 
@@ -216,5 +229,3 @@ def safe_eval(expr: ast.expr, space: dict[str, Any], path: str) -> Any:
     if is_pure(expr, lambda name: space.get(name, getattr(builtins, name, None))):
         return eval(compile(ast.Expression(expr), path, "eval"), space)  # noqa: S307 -- the user's own source
     raise ValueError("not plain")
-
-

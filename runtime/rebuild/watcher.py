@@ -38,7 +38,7 @@ class _Handler(FileSystemEventHandler):
         if event.event_type in {"opened", "closed_no_write"}:
             return
         paths = [os.fsdecode(p) for p in (event.src_path, event.dest_path) if p]
-        if any(p.endswith(".py") or p.endswith("index.lock") for p in paths) or (
+        if any(p.endswith((".py", "index.lock")) for p in paths) or (
             event.is_directory and event.event_type in {"moved", "deleted", "created"}
         ):
             self._changed()

@@ -31,8 +31,12 @@ if TYPE_CHECKING:
     from .accounts import Hashed
     from .bots import Bot, BotClient
 
+#: The capability, and its name while it was a draft.
+EXTENDED_MONITOR = {"extended-monitor", "draft/extended-monitor"}
+
 WHOWAS_KEPT = 1000
 CONVERSATIONS_KEPT = 5000
+BOT_EVENTS, BOT_ANSWERS = 1000, 100  # lines that bots hear in one go, and of those in answer to one another
 FAILURES_ALLOWED = 10  # wrong passwords from one address
 FAILURES_WITHIN = 600.0  # seconds
 
@@ -97,6 +101,7 @@ class Network:
         "dirty",
         "failures",
         "monitors",
+        "offered",
         "peak",
         "pending",
         "started",
@@ -117,6 +122,8 @@ class Network:
     carrier: Any
     #: Who wants to hear of a nickname, by folded nick.
     monitors: dict[str, set[Client]]
+    #: The capabilities that clients have been told of.
+    offered: set[str]
     #: Wrong passwords by address: how many, and since when.
     failures: dict[str, tuple[int, float]]
     #: What bots have been sent and not looked at yet.
@@ -145,6 +152,7 @@ class Network:
         self.failures = {}
         self.acting = self.worker = self.carrier = None
         self.peak = 0
+        self.offered = set()
         self.started = self.now()
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -312,6 +320,28 @@ class Network:
             Was(client.nick, client.user, client.host, client.realname, client.account, self.now(), client.address)
         )
 
+    # --- between processes
+
+    def take_over(self, address: str, state: dict[str, Any], *, secure: bool, certfp: str) -> Client:
+        """Put a client back that was packed in another process, where it was; nobody is told, for nothing happened."""
+        client = Client(self, address, secure=secure, certfp=certfp)
+        client.unpack(state)
+        self.connections.add(client)
+        if client.registered:
+            self.clients[client.folded] = client
+            self.peak = max(self.peak, len(self.clients) - len(self.bots))
+        for name, held in state["channels"].items():
+            channel = self.channels.get(fold(name)) or Channel(name, self.now())
+            self.channels[fold(name)] = channel
+            channel.members[client] = held
+            client.channels[channel] = None
+        for name in state["invited"]:
+            if channel := self.channels.get(fold(name)):
+                client.invited[channel] = None
+        for folded in client.monitoring:
+            self.monitors.setdefault(folded, set()).add(client)
+        return client
+
     # --- changes that others see
 
     def outgoing(
@@ -340,11 +370,28 @@ class Network:
             if receiver is not but and (not cap or cap in receiver.caps):
                 receiver.deliver(out)
 
+    def fan_out(self, receivers: Iterable[Client], out: Outgoing, *, but: Client | None = None) -> None:
+        """Deliver a line to many at once: what `deliver_apart` does for one, with as little as can be for each."""
+        dirty = self.dirty
+        idle = not dirty
+        for receiver in receivers:
+            if receiver is but:
+                continue
+            if receiver.is_bot:
+                receiver.deliver_apart(out)
+                continue
+            lines = receiver.out
+            if not lines:
+                dirty.append(receiver)
+            lines.append(out.encoded(receiver.tagset))
+        if idle and dirty and self.carrier is not None:
+            self.carrier.wake()
+
     def tell_peers(self, client: Client, out: Outgoing, cap: str) -> None:
         """Tell everybody with the capability who shares a channel, or monitors with extended-monitor."""
         receivers = self.peers(client)
         watching = self.monitors.get(client.folded, set())
-        receivers.update(watcher for watcher in watching if "extended-monitor" in watcher.caps)
+        receivers.update(watcher for watcher in watching if not EXTENDED_MONITOR.isdisjoint(watcher.caps))
         receivers.discard(client)
         self.spread(receivers, out, cap=cap)
 
@@ -451,6 +498,18 @@ class Network:
         self.failures[client.address] = (1, now) if now - since > FAILURES_WITHIN else (count + 1, since)
         if len(self.failures) > 10_000:
             del self.failures[next(iter(self.failures))]
+
+    # --- bots
+
+    def settle(self) -> None:
+        """Let the bots hear what they have been sent: so much at a time, for they may answer one another."""
+        for _ in range(min(len(self.pending) + BOT_ANSWERS, BOT_EVENTS)):
+            if not self.pending:
+                return
+            bot, out = self.pending.popleft()
+            bot.hear(out)
+        if self.pending and self.carrier is not None:
+            self.carrier.wake()
 
     # --- slow work
 

@@ -87,6 +87,8 @@ class Web(Service):
         self.site = Site(root)
         self.addresses_wanted: list[Address | Personal] = [Address(port, host, certificate)]
         self.settings = settings or Settings()
+        #: Services that are put into the space beside this one at its first start, by name.
+        self.beside: dict[str, Service] = {}
 
     # --- its life
 
@@ -95,6 +97,9 @@ class Web(Service):
         log = AccessLog(settings.access_log) if settings.access_log else None
         self.engine = Engine(self.answer, limits=settings.limits, access_log=log)
         self.engine.start()
+        while self.beside:
+            name, service = self.beside.popitem()
+            self.space[f"{self.name}-{name}"] = service
         self._open: list[Resource] = []
         self.site.service = self
         try:

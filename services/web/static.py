@@ -249,6 +249,7 @@ class Static(Resource):
             query = request.scope["query_string"].decode("latin-1")
             there = f"./{quote(last)}/" + (f"?{query}" if query else "")
             request.redirect(there, 301)
+            request.setHeader("Cache-Control", "max-age=300")
             await request.finish()
             return
         parts = request.postpath[:-1] if request.postpath else []
@@ -262,7 +263,7 @@ class Static(Resource):
             raise NotFound
         shown = "/".join([*request.prepath, *parts])
         page = await asyncio.to_thread(listing, path, f"/{shown}", hidden=self.hidden, top=not request.path.strip("/"))
-        request.setHeader("Cache-Control", "no-cache")
+        request.setHeader("Cache-Control", "no-store")
         await request.finish(page)
 
     # --- what is known of a file

@@ -6,16 +6,13 @@ from typing import TYPE_CHECKING
 
 from .. import accounts
 from .. import numerics as n
-from ..isupport import tokens
+from ..isupport import AWAY_LIMIT, REALNAME_LIMIT, tokens
 from ..names import clean_user, clip, fold, valid_nick
 
 if TYPE_CHECKING:
     from ..client import Client
     from ..message import Message
     from ..network import Network
-
-AWAY_LIMIT = 390
-REALNAME_LIMIT = 150
 
 
 def cmd_pass(net: Network, client: Client, message: Message) -> None:

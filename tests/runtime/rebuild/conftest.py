@@ -27,7 +27,9 @@ class Project:
                 path.write_text(textwrap.dedent(text).lstrip("\n"))
 
     def path(self, name):
-        return self.folder / (name.replace("__", "/") + ".py" if "__" in name and not name.startswith("__") else name + ".py")
+        return self.folder / (
+            name.replace("__", "/") + ".py" if "__" in name and not name.startswith("__") else name + ".py"
+        )
 
     def load(self, name="m"):
         importlib.invalidate_caches()

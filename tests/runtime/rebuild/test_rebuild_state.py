@@ -30,7 +30,8 @@ def test_a_name_added_to_a_module_reaches_those_who_import_its_star(project):
     assert (b.x, b.y, c.x, c.y) == (2, 3, 2, 3)
     assert not hasattr(b, "_more")
     project.edit(a="x = 2\n_private = 1\n_more = 1\n")
-    assert not hasattr(b, "y") and not hasattr(c, "y")
+    assert not hasattr(b, "y")
+    assert not hasattr(c, "y")
 
 
 def test_a_dict_display_merges_with_what_the_program_put_in(project):
@@ -53,8 +54,10 @@ def test_a_list_display_merges_with_what_the_program_put_in(project):
     kept.append("run")
     s.add("run")
     project.edit(m="L = [1, 4, 3]\nS = {2, 5}\n")
-    assert m.L is kept and kept == [1, 4, 3, "run"]
-    assert m.S is s and s == {2, 5, "run"}
+    assert m.L is kept
+    assert kept == [1, 4, 3, "run"]
+    assert m.S is s
+    assert s == {2, 5, "run"}
 
 
 def test_one_lambda_of_a_dispatch_table_changes_where_it_is_held(project):
@@ -62,7 +65,9 @@ def test_one_lambda_of_a_dispatch_table_changes_where_it_is_held(project):
     m = project.load()
     held, t = m.T["b"], m.T
     project.edit(m="T = {'a': lambda: 1, 'b': lambda: 3}\n")
-    assert m.T is t and held() == 3 and m.T["b"] is held
+    assert m.T is t
+    assert held() == 3
+    assert m.T["b"] is held
 
 
 def test_a_table_of_functions_gains_an_entry(project):
@@ -70,7 +75,9 @@ def test_a_table_of_functions_gains_an_entry(project):
     m = project.load()
     a = m.a
     project.edit(m="def a(): return 2\ndef b(): return 3\nT = {'a': a, 'b': b}\n")
-    assert m.T["a"] is a and m.T["b"] is m.b and a() == 2
+    assert m.T["a"] is a
+    assert m.T["b"] is m.b
+    assert a() == 2
 
 
 def test_a_value_computed_from_a_changed_value_is_computed_again_across_modules(project):
@@ -92,8 +99,12 @@ def test_a_value_computed_from_a_changed_value_is_computed_again_across_modules(
     m = project.load()
     g, c = m.g, m.C()
     project.edit(conf="PORT = 8080\n")
-    assert m.URL == "http://h:8080/" and m.ALSO == 8081 and m.LENGTH == 14
-    assert c.port == 8080 and c.both == (8080, 8081) and c.f() == 8080
+    assert m.URL == "http://h:8080/"
+    assert m.ALSO == 8081
+    assert m.LENGTH == 14
+    assert c.port == 8080
+    assert c.both == (8080, 8081)
+    assert c.f() == 8080
     assert g() == (8080, 8080)
 
 
@@ -103,7 +114,8 @@ def test_a_computed_value_that_may_have_effects_is_kept_and_reported(project):
     v = m.V
     m.W = 50
     report = project.edit(m="N = 2\ndef make(n): return [n]\nV = make(N)\nW = N + 1\n")
-    assert m.V is v and m.W == 50
+    assert m.V is v
+    assert m.W == 50
     assert {n.name for n in report.kept} == {"m.V", "m.W"}
 
 
@@ -113,8 +125,10 @@ def test_a_removed_name_is_removed_unless_it_was_set_from_outside(project):
     m.B = mine = object()
     m.g = other = lambda: 5
     report = project.edit(m="def h(): return 1\n")
-    assert not hasattr(m, "A") and not hasattr(m, "f")
-    assert m.B is mine and m.g is other
+    assert not hasattr(m, "A")
+    assert not hasattr(m, "f")
+    assert m.B is mine
+    assert m.g is other
     assert {n.name for n in report.kept} == {"m.B", "m.g"}
 
 
@@ -123,10 +137,13 @@ def test_a_removed_definition_that_comes_back_is_the_same_object(project):
     m = project.load()
     f, c, obj = m.f, m.C, m.C()
     project.edit(m="x = 1\n")
-    assert f() == 1 and obj.g() == 1
+    assert f() == 1
+    assert obj.g() == 1
     project.edit(m="x = 1\ndef f(): return 2\nclass C:\n    def g(self): return 2\n")
-    assert m.f is f and f() == 2
-    assert m.C is c and obj.g() == 2
+    assert m.f is f
+    assert f() == 2
+    assert m.C is c
+    assert obj.g() == 2
 
 
 def test_calls_at_the_top_level_run_when_new_or_changed_and_only_then(project):
@@ -165,8 +182,11 @@ def test_comments_and_blank_lines_change_no_behaviour_but_the_lines(project):
     project.write(m="X = []\ndef f():\n    return 1 / 0\nclass C:\n    def g(self):\n        return [lambda: 1 / 0]\n")
     m = project.load()
     x, inner = m.X, m.C().g()[0]
-    report = project.edit(m="# a\n\n# b\nX = []\n# c\ndef f():\n    # d\n    return 1 / 0\n\n\nclass C:\n    def g(self):\n\n        return [lambda: 1 / 0]\n")
-    assert m.X is x and report.number
+    report = project.edit(
+        m="# a\n\n# b\nX = []\n# c\ndef f():\n    # d\n    return 1 / 0\n\n\nclass C:\n    def g(self):\n\n        return [lambda: 1 / 0]\n"
+    )
+    assert m.X is x
+    assert report.number
     with pytest.raises(ZeroDivisionError) as caught:
         m.f()
     assert traceback.extract_tb(caught.tb)[-1].lineno == 8
@@ -200,7 +220,9 @@ def test_a_class_attribute_display_merges_too(project):
     m.C.n = 5
     table = m.C.table
     project.edit(m="class C:\n    table = {'a': 1, 'b': 2}\n    n = 0\n    def f(self): return 2\n")
-    assert m.C.table is table and table == {"a": 1, "run": 1, "b": 2} and m.C.n == 5
+    assert m.C.table is table
+    assert table == {"a": 1, "run": 1, "b": 2}
+    assert m.C.n == 5
 
 
 def test_global_counters_of_the_module_itself_go_with_their_statement(project):
@@ -208,4 +230,5 @@ def test_global_counters_of_the_module_itself_go_with_their_statement(project):
     m = project.load()
     m.hit()
     project.edit(m="def hit():\n    return 5\n")
-    assert not hasattr(m, "n") and m.hit() == 5
+    assert not hasattr(m, "n")
+    assert m.hit() == 5

@@ -23,7 +23,8 @@ def pair(project):
 
 def unchanged(a, b, c):
     assert (a.N, a.f(), c.n, c.g(), a.table, b.M, b.h(), b.log) == (1, "a1", 1, "a1", {"x": 1}, 1, "b1", [])
-    assert set(vars(a)) >= {"N", "f", "C", "table", "b"} and not hasattr(a, "Z")
+    assert set(vars(a)) >= {"N", "f", "C", "table", "b"}
+    assert not hasattr(a, "Z")
 
 
 @pytest.mark.parametrize(
@@ -52,7 +53,9 @@ def test_a_failure_in_the_second_file_changes_nothing_anywhere(pair, name, tail,
     with pytest.raises(RebuildError) as caught:
         project.edit(**broken)
     error = caught.value
-    assert error.stage == stage and error.file == str(project.path("b")) and error.line == line
+    assert error.stage == stage
+    assert error.file == str(project.path("b"))
+    assert error.line == line
     assert error.__cause__ is not None
     unchanged(a, b, c)
     assert set(sys.modules) == modules
@@ -60,7 +63,9 @@ def test_a_failure_in_the_second_file_changes_nothing_anywhere(pair, name, tail,
     assert {h.file for h in rebuild.held()} == {str(project.path("a")), str(project.path("b"))}
     project.edit(b=broken["b"].removesuffix(tail))
     assert (a.N, a.Z, a.f(), c.g(), c.n, b.M, b.h()) == (2, 5, "a2", "a2", 2, 2, "b2")
-    assert a.table == {"x": 1, "y": 2} and b.log == ["side effect"] and rebuild.held() == []
+    assert a.table == {"x": 1, "y": 2}
+    assert b.log == ["side effect"]
+    assert rebuild.held() == []
 
 
 def test_a_check_that_fails_refuses_the_edit(pair):
@@ -73,7 +78,9 @@ def test_a_check_that_fails_refuses_the_edit(pair):
     project.replace("a", ("N = 1", "N = 2"))
     with pytest.raises(RebuildError, match="N grew") as caught:
         project.replace("a", ("N = 2", "N = 3"), ("a1'\nclass", "a3'\nclass"))
-    assert caught.value.stage == "check" and a.N == 2 and a.f() == "a1"
+    assert caught.value.stage == "check"
+    assert a.N == 2
+    assert a.f() == "a1"
 
 
 def test_a_rebuild_inside_a_rebuild_is_refused(pair):
@@ -84,15 +91,24 @@ def test_a_rebuild_inside_a_rebuild_is_refused(pair):
 
 
 def test_layout_and_upgrades_are_taken_back(project):
-    project.write(m="class P:\n    __slots__ = ('x',)\n    def __init__(self, x): self.x = x\nclass K:\n    def __init__(self, k): self.k = k\n")
+    project.write(
+        m="class P:\n    __slots__ = ('x',)\n    def __init__(self, x): self.x = x\nclass K:\n    def __init__(self, k): self.k = k\n"
+    )
     m = project.load()
     p, box, cls, k = m.P(1), {"p": None}, m.P, m.K(1)
     box["p"] = p
     keys = {k: 1}
     with pytest.raises(RebuildError):
-        project.edit(m="class P:\n    __slots__ = ('x', 'y')\n    __schema__ = 1\n    def __init__(self, x): self.x = x\n    def __upgrade__(self, schema, state):\n        self.y = 1\n        raise ValueError('late')\nclass K:\n    def __init__(self, k): self.k = k\n    def __eq__(self, o): return True\n    def __hash__(self): return 5\n")
-    assert m.P is cls and box["p"] is p and type(p) is cls and p.x == 1 and not hasattr(p, "y")
-    assert keys[k] == 1 and k != m.K(1)
+        project.edit(
+            m="class P:\n    __slots__ = ('x', 'y')\n    __schema__ = 1\n    def __init__(self, x): self.x = x\n    def __upgrade__(self, schema, state):\n        self.y = 1\n        raise ValueError('late')\nclass K:\n    def __init__(self, k): self.k = k\n    def __eq__(self, o): return True\n    def __hash__(self): return 5\n"
+        )
+    assert m.P is cls
+    assert box["p"] is p
+    assert type(p) is cls
+    assert p.x == 1
+    assert not hasattr(p, "y")
+    assert keys[k] == 1
+    assert k != m.K(1)
 
 
 def test_bases_enums_and_metaclasses_are_taken_back(project):
@@ -102,12 +118,18 @@ def test_bases_enums_and_metaclasses_are_taken_back(project):
     c, x = m.C(), m.E.X
     with pytest.raises(RebuildError):
         project.edit(m=text.format("(A, metaclass=M)", "    Y = 2\nraise ValueError\n"))
-    assert m.C.__mro__ == (m.C, object) and type(m.C) is type and list(m.E) == [x] and not hasattr(m.E, "Y")
-    assert m.E(1) is x and isinstance(c, m.C)
+    assert m.C.__mro__ == (m.C, object)
+    assert type(m.C) is type
+    assert list(m.E) == [x]
+    assert not hasattr(m.E, "Y")
+    assert m.E(1) is x
+    assert isinstance(c, m.C)
     with pytest.raises(ValueError):
         m.E(2)
     project.edit(m=text.format("(A, metaclass=M)", "    Y = 2\n"))
-    assert type(m.C) is m.M and isinstance(c, m.A) and list(m.E) == [x, m.E.Y]
+    assert type(m.C) is m.M
+    assert isinstance(c, m.A)
+    assert list(m.E) == [x, m.E.Y]
 
 
 def test_the_undo_and_the_history(project):
@@ -116,24 +138,35 @@ def test_the_undo_and_the_history(project):
     first = project.edit(m="N = 2\ndef f(): return 2\n").number
     project.edit(m="N = 3\ndef f(): return 3\ndef g(): return 3\n")
     entry = rebuild.history[-1]
-    assert "+def g(): return 3" in entry.diff and entry.number == first + 1
+    assert "+def g(): return 3" in entry.diff
+    assert entry.number == first + 1
     report = rebuild.undo()
-    assert report.undo_of == first + 1 and report.number == first + 2 and m.f() == 2 and not hasattr(m, "g") and m.N == 2
-    assert rebuild.rebuild().number == 0 and m.f() == 2
+    assert report.undo_of == first + 1
+    assert report.number == first + 2
+    assert m.f() == 2
+    assert not hasattr(m, "g")
+    assert m.N == 2
+    assert rebuild.rebuild().number == 0
+    assert m.f() == 2
     held = rebuild.held()[0]
-    assert held.file == str(project.path("m")) and "undone" in held.reason
+    assert held.file == str(project.path("m"))
+    assert "undone" in held.reason
     rebuild.undo()
     assert m.f() == 1
     with pytest.raises(RebuildError):
         rebuild.undo(10**6)
     rebuild.rebuild("m")
-    assert m.f() == 3 and rebuild.held() == []
+    assert m.f() == 3
+    assert rebuild.held() == []
     rebuild.undo(first)
-    assert m.f() == 1 and m.N == 1
+    assert m.f() == 1
+    assert m.N == 1
     project.edit(m="N = 9\ndef f(): return 9\n")
-    assert m.f() == 9 and rebuild.held() == []
+    assert m.f() == 9
+    assert rebuild.held() == []
     rebuild.undo(write=True)
-    assert project.path("m").read_text() == "N = 1\ndef f(): return 1\n" and rebuild.held() == []
+    assert project.path("m").read_text() == "N = 1\ndef f(): return 1\n"
+    assert rebuild.held() == []
 
 
 def test_sources_from_memory_override_the_file_until_it_changes(project):
@@ -142,10 +175,15 @@ def test_sources_from_memory_override_the_file_until_it_changes(project):
     project.write(m="def f(): return 1\n")
     m = project.load()
     report = rebuild.rebuild(sources={"m": "# from memory\ndef f(): return 'memory'\n"})
-    assert m.f() == "memory" and report.number and "memory" in inspect.getsource(m.f)
-    assert rebuild.rebuild().number == 0 and "memory" in rebuild.held()[0].reason
+    assert m.f() == "memory"
+    assert report.number
+    assert "memory" in inspect.getsource(m.f)
+    assert rebuild.rebuild().number == 0
+    assert "memory" in rebuild.held()[0].reason
     project.edit(m="def f(): return 2\n")
-    assert m.f() == 2 and rebuild.held() == [] and inspect.getsource(m.f) == "def f(): return 2\n"
+    assert m.f() == 2
+    assert rebuild.held() == []
+    assert inspect.getsource(m.f) == "def f(): return 2\n"
 
 
 def test_one_module_by_name_leaves_the_others(project):
@@ -153,7 +191,8 @@ def test_one_module_by_name_leaves_the_others(project):
     m, n = project.load(), project.load("n")
     project.write(m="x = 2\n", n="x = \n")
     rebuild.rebuild(m)
-    assert m.x == 2 and n.x == 1
+    assert m.x == 2
+    assert n.x == 1
     with pytest.raises(RebuildError):
         rebuild.rebuild()
 
@@ -168,7 +207,8 @@ def test_subscribers_hear_of_edits_and_refusals(project):
         project.edit(m="x = \n")
     end()
     project.edit(m="x = 3\n")
-    assert [r.refused for r in heard] == [False, True] and "SyntaxError" in heard[1].error
+    assert [r.refused for r in heard] == [False, True]
+    assert "SyntaxError" in heard[1].error
 
 
 def test_a_refused_edit_reaches_stderr_without_any_handler(tmp_path):
@@ -176,8 +216,12 @@ def test_a_refused_edit_reaches_stderr_without_any_handler(tmp_path):
 
     (tmp_path / "m.py").write_text("x = 1\n")
     code = "import sys; sys.path.insert(0, '.')\nfrom midair.runtime import rebuild\nrebuild.record('.')\nimport m\nopen('m.py','w').write('x = (\\n')\ntry: rebuild.rebuild()\nexcept rebuild.RebuildError: pass\n"
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
-    assert "edit refused" in done.stderr and "m.py:1" in done.stderr and done.returncode == 0
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert "edit refused" in done.stderr
+    assert "m.py:1" in done.stderr
+    assert done.returncode == 0
 
 
 def test_many_edits_leave_nothing_behind(project):
@@ -191,5 +235,6 @@ def test_many_edits_leave_nothing_behind(project):
     for n in range(150):
         project.edit(m=f"class C:\n    x = {-n}\n    def f(self): return {-n}\n")
     gc.collect()
-    assert c.f() == -149 and len(gc.get_objects()) - before < 200
+    assert c.f() == -149
+    assert len(gc.get_objects()) - before < 200
     assert len(rebuild.history) == 100

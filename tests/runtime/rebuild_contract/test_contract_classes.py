@@ -881,3 +881,146 @@ def test_class_level_state_of_a_registry_pattern_survives_method_edits(live):
     assert Room.all["hall"].describe() == "v2 hall"
     Room("cave")
     assert list(Room.all) == ["hall", "cave"]
+
+
+def test_an_init_subclass_is_added_to_a_base_with_subclasses(live):
+    live.start("class P:\n    x = 1\nclass A(P):\n    y = 1\n", other="from m import P\nclass B(P):\n    pass\n")
+    import m
+    import other
+
+    b = other.B()
+    live.edit("    x = 1\n", "    x = 2\n    def __init_subclass__(cls, **kw):\n        super().__init_subclass__(**kw)\n        cls.tag = 'made'\n")
+
+    class Later(m.P):
+        pass
+
+    assert Later.tag == "made"
+    assert b.x == 2
+
+
+def test_a_class_attribute_that_is_a_function_of_the_module(live):
+    live.start("def helper(self=None):\n    return 'v1'\nclass C:\n    act = helper\n    plain = staticmethod(helper)\n    table = {'h': helper}\n")
+    from m import C
+
+    c = C()
+    live.edit("v1", "v2")
+    assert (c.act(), c.plain(), C.table["h"]()) == ("v2", "v2", "v2")
+
+
+def test_a_class_with_getattr_on_its_metaclass_and_a_dynamic_namespace(live):
+    live.start(
+        """
+        class Meta(type):
+            @classmethod
+            def __prepare__(mcls, name, bases, **kw):
+                return {"given": "by prepare"}
+            def __getattr__(cls, name):
+                if name.startswith("dyn_"):
+                    return name
+                raise AttributeError(name)
+        class C(metaclass=Meta):
+            def f(self):
+                return "v1"
+        """
+    )
+    from m import C
+
+    c = C()
+    live.edit("v1", "v2")
+    assert (c.f(), C.dyn_a, C.given) == ("v2", "dyn_a", "by prepare")
+
+
+def test_multiple_inheritance_with_slots_and_dicts(live):
+    live.start("class A:\n    __slots__ = ()\n    def a(self):\n        return 'a1'\nclass B:\n    def b(self):\n        return 'b1'\nclass C(A, B):\n    pass\n")
+    from m import C
+
+    c = C()
+    c.x = 1
+    live.edit("1'", "2'")
+    assert (c.a(), c.b(), c.x) == ("a2", "b2", 1)
+
+
+def test_instances_in_an_isinstance_dispatch_after_the_class_was_rebased(live):
+    live.start("class Shape:\n    pass\nclass Round(Shape):\n    pass\nclass Ball:\n    pass\ndef kind(x):\n    return 'round' if isinstance(x, Round) else 'other'\n")
+    import m
+
+    held = [m.Ball()]
+    live.edit("class Ball:", "class Ball(Round):")
+    assert m.kind(held[0]) == "round"
+    assert m.kind(m.Ball()) == "round"
+
+
+def test_a_class_gains_call_and_len_through_a_base(live):
+    live.start("class B:\n    def __len__(self):\n        return 3\nclass C(B):\n    pass\n")
+    from m import C
+
+    c = C()
+    live.edit("return 3\n", "return 4\n    def __call__(self):\n        return 'called'\n")
+    assert (len(c), c()) == (4, "called")
+
+
+def test_instances_whose_class_was_set_by_hand(live):
+    live.start("class A:\n    def f(self):\n        return 'a1'\nclass B:\n    def f(self):\n        return 'b1'\n")
+    from m import A, B
+
+    x = A()
+    x.__class__ = B
+    live.edit("1'", "2'")
+    assert x.f() == "b2"
+    assert type(x) is B
+
+
+def test_an_unchanged_class_in_an_edited_file_is_not_touched(live):
+    live.start("class A:\n    x = []\n    def f(self):\n        return 'a1'\nclass B:\n    def f(self):\n        return 'b1'\n")
+    from m import A
+
+    f, x = A.f, A.x
+    A.x.append(1)
+    live.edit("b1", "b2")
+    assert A.f is f
+    assert A.x is x
+    assert x == [1]
+
+
+def test_a_class_body_statement_with_an_effect_runs_only_when_it_changed(live):
+    live.start("seen = []\nclass C:\n    seen.append('one')\n    def f(self):\n        return 'v1'\n")
+    import m
+
+    live.edit("v1", "v2")
+    assert m.seen == ["one"]
+    live.edit("'one'", "'two'")
+    assert m.seen == ["one", "two"]
+
+
+def test_reading_doc_name_and_module_of_a_class(live):
+    live.start('class C:\n    "old"\n    def f(self):\n        return 1\n')
+    from m import C
+
+    live.edit('"old"', '"new"')
+    assert (C.__doc__, C.__name__, C.__qualname__, C.__module__) == ("new", "C", "C", "m")
+    live.edit('    "new"\n', "")
+    assert C.__doc__ is None
+
+
+def test_a_final_class_keyword_default_factory_and_sealed_pattern(live):
+    live.start("class Sealed:\n    def __init_subclass__(cls):\n        raise TypeError('sealed')\n    def f(self):\n        return 'v1'\n")
+    from m import Sealed
+
+    s = Sealed()
+    live.edit("v1", "v2")
+    assert s.f() == "v2"
+
+
+def test_abstract_properties_and_registered_implementations(live):
+    live.start("import abc\nclass Shape(abc.ABC):\n    @property\n    @abc.abstractmethod\n    def area(self): ...\nclass Square(Shape):\n    @property\n    def area(self):\n        return 'v1'\n")
+    from m import Shape, Square
+
+    s = Square()
+    live.edit("v1", "v2")
+    assert s.area == "v2"
+    assert isinstance(s, Shape)
+    live.edit("    @property\n    def area(self):\n        return 'v2'\n", "    x = 1\n")
+    with pytest.raises(TypeError):
+        Square()
+    with pytest.raises(TypeError):
+        Shape()

@@ -424,3 +424,126 @@ def test_import_of_a_sibling_that_changes_in_the_same_edit_in_either_order(live)
             }
         )
         assert (use.LIMIT, use.BASE, use.TOP) == (6, 5, 605)
+
+
+def test_dotted_imports_and_aliases_of_submodules(live):
+    live.start(
+        {"pkg/__init__.py": "", "pkg/sub/__init__.py": "", "pkg/sub/deep.py": "def f():\n    return 'v1'\nLIMIT = 1\n"},
+        "import pkg.sub.deep\nimport pkg.sub.deep as d\nfrom pkg.sub import deep\nfrom pkg.sub.deep import f as g, LIMIT\n"
+        "def run():\n    return pkg.sub.deep.f(), d.f(), deep.f(), g(), LIMIT, d.LIMIT\n",
+    )
+    import m
+
+    live.write({"pkg/sub/deep.py": "def f():\n    return 'v2'\nLIMIT = 2\n"})
+    live.become()
+    assert m.run() == ("v2",) * 4 + (2, 2)
+
+
+def test_import_module_by_name(live):
+    live.start("import importlib\ndef run(name):\n    return importlib.import_module(name).f()\n", plug="def f():\n    return 'v1'\n")
+    from m import run
+
+    assert run("plug") == "v1"
+    live.edit("v1", "v2", "plug.py")
+    assert run("plug") == "v2"
+
+
+def test_plugins_found_in_a_folder_are_updated_and_new_ones_found(live):
+    live.start(
+        "import importlib, pathlib\ndef load():\n    folder = pathlib.Path(__file__).parent / 'plugins'\n"
+        "    return {p.stem: importlib.import_module('plugins.' + p.stem).name() for p in sorted(folder.glob('[a-z]*.py'))}\n",
+        {"plugins/__init__.py": "", "plugins/one.py": "def name():\n    return 'one1'\n"},
+    )
+    from m import load
+
+    assert load() == {"one": "one1"}
+    live.become({"plugins/one.py": "def name():\n    return 'one2'\n", "plugins/two.py": "def name():\n    return 'two'\n"})
+    assert load() == {"one": "one2", "two": "two"}
+
+
+def test_three_modules_in_a_chain_all_edited_at_once(live):
+    live.start("import b\ndef f():\n    return 'a1' + b.f()\n", b="import c\ndef f():\n    return 'b1' + c.f()\n", c="def f():\n    return 'c1'\n")
+    from m import f
+
+    live.become({name: text.replace("1'", "2'") for name, text in live.on_disk.items()})
+    assert f() == "a2b2c2"
+
+
+def test_a_constant_that_moves_to_another_module(live):
+    live.start("LIMIT = 5\ndef f():\n    return LIMIT\n", user="from m import LIMIT\n")
+    import m
+    import user
+
+    live.become("from conf import LIMIT\ndef f():\n    return LIMIT\n", conf="LIMIT = 6\n")
+    assert m.f() == m.LIMIT == user.LIMIT == 6
+
+
+def test_a_class_that_moves_keeps_its_instances_working(live):
+    live.start("class C:\n    def __init__(self):\n        self.n = 1\n    def f(self):\n        return 'v1'\n")
+    import m
+
+    held = [m.C()]
+    live.become("from lib import C\n", lib="class C:\n    def __init__(self):\n        self.n = 1\n    def f(self):\n        return 'v2'\n")
+    assert m.C().f() == "v2"
+    assert held[0].n == 1
+    assert held[0].f() in ("v1", "v2")
+
+
+def test_a_star_import_in_a_package_init_and_a_private_name(live):
+    live.start({"pkg/__init__.py": "from .a import *\n", "pkg/a.py": "x = 1\n_y = 2\n"})
+    import pkg
+
+    live.become({"pkg/a.py": "x = 10\n_y = 20\nz = 30\n"})
+    assert (pkg.x, pkg.z) == (10, 30)
+    assert not hasattr(pkg, "_y")
+
+
+def test_a_star_import_loses_a_name_that_its_source_removed(live):
+    live.start("from a import *\ndef f():\n    return x\n", a="x = 1\ny = 2\n")
+    import m
+
+    live.become(a="x = 5\n")
+    assert m.f() == 5
+
+
+def test_an_import_inside_try_falls_over_to_the_other_branch(live):
+    live.start("try:\n    from lib import fast as work\nexcept ImportError:\n    from lib import slow as work\n", lib="def slow():\n    return 'slow'\n")
+    import m
+
+    assert m.work() == "slow"
+    live.become(
+        "try:\n    from lib import quick as work\nexcept ImportError:\n    from lib import slow as work\n",
+        lib="def slow():\n    return 'slow'\ndef quick():\n    return 'quick'\n",
+    )
+    assert m.work() == "quick"
+
+
+def test_a_package_whose_init_is_edited_keeps_its_submodules(live):
+    live.start({"pkg/__init__.py": "STATE = []\ndef f():\n    return 'v1'\n", "pkg/a.py": "X = []\n"})
+    import pkg
+    import pkg.a
+
+    pkg.a.X.append(1)
+    pkg.STATE.append(1)
+    live.edit("v1", "v2", "pkg/__init__.py")
+    assert sys.modules["pkg.a"] is pkg.a
+    assert (pkg.a.X, pkg.STATE, pkg.f()) == ([1], [1], "v2")
+
+
+def test_a_package_is_renamed_with_its_importer(live):
+    live.start("from old.a import f\ndef run():\n    return f()\n", {"old/__init__.py": "", "old/a.py": "def f():\n    return 'v1'\n"})
+    from m import run
+
+    live.become("from new.a import f\ndef run():\n    return f()\n", {"old/__init__.py": None, "old/a.py": None, "new/__init__.py": "", "new/a.py": "def f():\n    return 'v2'\n"})
+    assert run() == "v2"
+    assert "old" not in sys.modules
+    assert "old.a" not in sys.modules
+
+
+def test_a_main_guard_and_a_dunder_main_module_are_left_alone(live):
+    live.start({"pkg/__init__.py": "", "pkg/__main__.py": "raise SystemExit('must not run')\n", "pkg/a.py": "X = 1\n"})
+    import pkg.a
+
+    live.write({"pkg/__main__.py": "raise SystemExit('still must not run')\n", "pkg/a.py": "X = 2\n"})
+    live.become()
+    assert pkg.a.X == 2

@@ -522,3 +522,169 @@ def test_a_constant_of_each_kind_changes(live, value):
 
     live.become(f"X = {value}\n")
     assert m.X == user.X == eval(value)
+
+
+# -- more than one way to bind a name
+
+
+def test_a_name_assigned_twice(live):
+    live.start("X = 1\nY = X + 10\nX = 2\nZ = X + 10\n")
+    import m
+
+    live.edit("X = 1\n", "X = 5\n")
+    assert (m.X, m.Z) == (2, 12)
+    assert m.Y in (11, 15)
+    live.edit("X = 2\n", "X = 7\n")
+    assert (m.X, m.Z) == (7, 17)
+
+
+def test_a_conditional_binding_of_either_branch(live):
+    live.start("import sys\nif sys.platform == 'nowhere':\n    SEP = 'a'\nelse:\n    SEP = 'b'\n")
+    import m
+
+    live.edit("'a'", "'c'")
+    assert m.SEP == "b"
+    live.edit("'b'", "'d'")
+    assert m.SEP == "d"
+    live.edit("== 'nowhere'", "!= 'nowhere'")
+    assert m.SEP == "c"
+
+
+def test_an_attribute_and_an_item_assigned_at_top_level(live):
+    live.start("import types\nconf = types.SimpleNamespace()\nconf.port = 80\ntable = {}\ntable['a'] = 1\n")
+    import m
+
+    m.conf.run = 1
+    m.table["run"] = 1
+    conf, table = m.conf, m.table
+    live.edit("conf.port = 80", "conf.port = 81")
+    live.edit("table['a'] = 1", "table['a'] = 2")
+    assert m.conf is conf
+    assert (conf.port, conf.run) == (81, 1)
+    assert m.table is table
+    assert table == {"a": 2, "run": 1}
+
+
+def test_a_global_set_by_a_function_at_import(live):
+    live.start("def setup():\n    global STATE\n    STATE = ['set']\nsetup()\ndef f():\n    return 'v1'\n")
+    import m
+
+    m.STATE.append("run")
+    live.edit("v1", "v2")
+    assert m.STATE == ["set", "run"]
+    live.edit("['set']", "['again']")
+    assert m.STATE == ["set", "run"]
+
+
+def test_a_constant_used_in_an_unchanged_call_is_reported_or_applied_never_half(live):
+    live.start("import bus\nPORT = 80\nbus.listen(PORT)\n", bus="ports = []\ndef listen(p):\n    ports.append(p)\n")
+    import bus
+    import m  # noqa: F401 - its import registers
+
+    live.edit("PORT = 80", "PORT = 81")
+    assert bus.ports == [80]
+
+
+def test_values_of_frozen_and_nested_kinds_follow(live):
+    live.start("A = 1\nPAIR = (A, (A, 'x'))\nKEYS = frozenset({A})\nTEXT = 'n=' + str(A) + '!' * A\nSIZE = len(TEXT)\nFIRST = PAIR[1][0]\nBOTH = A and 'yes' or 'no'\nBYTES = bytes([A])\n")
+    import m
+
+    live.edit("A = 1\n", "A = 3\n")
+    assert m.PAIR == (3, (3, "x"))
+    assert m.KEYS == frozenset({3})
+    assert m.TEXT == "n=3!!!"
+    assert (m.SIZE, m.FIRST, m.BOTH, m.BYTES) == (6, 3, "yes", b"\x03")
+
+
+def test_a_value_derived_from_an_enum_a_class_attribute_and_a_named_tuple(live):
+    live.start("class C:\n    SIZE = 2\nTOTAL = C.SIZE * 10\n")
+    import m
+
+    live.edit("SIZE = 2", "SIZE = 3")
+    assert m.TOTAL == 30
+
+
+def test_time_and_random_are_not_drawn_again(live):
+    live.start("import random, time\nSEED = 1\nSTART = time.time() + SEED\nPICK = random.random() * SEED\n")
+    import m
+
+    start, pick = m.START, m.PICK
+    live.edit("SEED = 1", "SEED = 1000000")
+    assert (m.START, m.PICK) == (start, pick)
+
+
+def test_a_module_constant_overridden_by_an_environment_lookup_is_kept(live, monkeypatch):
+    monkeypatch.setenv("MIDAIR_PROBE", "one")
+    live.start("import os\nNAME = os.environ.get('MIDAIR_PROBE', 'none')\ndef f():\n    return 'v1'\n")
+    import os
+
+    import m
+
+    os.environ["MIDAIR_PROBE"] = "two"
+    live.edit("v1", "v2")
+    assert m.NAME == "one"
+
+
+def test_derived_values_in_another_module_by_module_attribute(live):
+    live.start("import conf\nURL = 'h:' + str(conf.PORT)\ndef get():\n    return URL\n", conf="PORT = 1\n")
+    import m
+
+    live.edit("PORT = 1", "PORT = 2", "conf.py")
+    assert m.get() == "h:2"
+
+
+def test_a_dict_display_with_computed_keys_and_unpacking(live):
+    live.start("BASE = {'a': 1}\nT = {**BASE, 'b': 2}\n")
+    import m
+
+    m.T["run"] = 9
+    live.edit("'b': 2", "'b': 3, 'c': 4")
+    assert m.T == {"a": 1, "b": 3, "c": 4, "run": 9}
+
+
+def test_a_table_whose_functions_are_renamed(live):
+    live.start("def one():\n    return 1\ndef two():\n    return 2\nT = {'x': one, 'y': two}\n", user="from m import T\n")
+    import m
+    import user
+
+    live.become("def uno():\n    return 10\ndef two():\n    return 2\nT = {'x': uno, 'y': two}\n")
+    assert user.T is m.T
+    assert user.T["x"]() == 10
+    assert set(m.T) == {"x", "y"}
+
+
+def test_a_value_becomes_a_property_of_a_new_class(live):
+    live.start("limit = 5\ndef f():\n    return limit\n")
+    import m
+
+    f = m.f
+    live.become("class Limits:\n    soft = 5\n    hard = 9\nlimit = Limits()\ndef f():\n    return limit.hard\n")
+    assert f() == 9
+
+
+def test_an_exec_and_an_eval_at_top_level(live):
+    live.start("exec('A = 1')\nB = eval('A + 1')\ndef f():\n    return 'v1'\n")
+    import m
+
+    m.A = 50
+    live.edit("v1", "v2")
+    assert (m.A, m.B) == (50, 2)
+
+
+def test_the_order_of_a_dict_display_does_not_disturb_its_values(live):
+    live.start("T = {'a': 1, 'b': 2, 'c': 3}\n")
+    import m
+
+    m.T["run"] = 4
+    live.become("T = {'c': 3, 'b': 2, 'a': 1}\n")
+    assert m.T == {"a": 1, "b": 2, "c": 3, "run": 4}
+
+
+def test_a_display_replaced_at_run_time_by_another_object(live):
+    live.start("T = {'a': 1}\n", user="from m import T\n")
+    import m
+
+    m.T = mine = {"mine": 1}
+    live.become("T = {'a': 1, 'b': 2}\n")
+    assert m.T["b"] == 2
+    assert mine.get("mine") == 1

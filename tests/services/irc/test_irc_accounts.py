@@ -99,6 +99,23 @@ def test_sts_is_told_on_the_open_port_only():
     assert "sts=duration=1000" in text
 
 
+def test_what_an_edit_adds_or_takes_away_is_told(monkeypatch):
+    from midair.services.irc.commands import capability
+
+    net = network()
+    capability.renew(net)
+    new, old = person(net, "new", "setname echo-message"), person(net, "old")
+    new.read()
+    capability.renew(net)
+    assert new.read() == []
+    monkeypatch.setitem(capability.CAPABILITIES, "draft/tea", "")
+    monkeypatch.delitem(capability.CAPABILITIES, "setname")
+    capability.renew(net)
+    assert [m.params[1:] for m in new.read()] == [["NEW", "draft/tea"], ["DEL", "setname"]]
+    assert old.read() == []
+    assert new.client.caps == {"cap-notify", "echo-message"}
+
+
 # --- SASL
 
 

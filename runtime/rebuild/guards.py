@@ -1,0 +1,147 @@
+"""Instances that wait for their upgrade, and the guards that keep everybody from seeing them before."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+from . import instances
+from .errors import NotUpgraded
+from .instances import Upgrades
+from .transaction import MISSING, Transaction
+
+log = logging.getLogger("midair.rebuild")
+
+_GUARDED = ("__getattribute__", "__setattr__", "__delattr__")
+
+
+class Waiting:
+    """Instances still to be upgraded after a commit; falsy when there are none."""
+
+    def __init__(self) -> None:
+        self._pending: dict[int, tuple[Any, dict[str, Any] | None]] = {}
+        self._upgrades = Upgrades()
+        self._guarded: dict[type, dict[str, Any]] = {}
+        self.done = 0
+        self.quarantined: list[str] = []
+
+    def __bool__(self) -> bool:
+        return bool(self._pending)
+
+    def add(self, upgrades: Upgrades, everyone: list[Any], states: dict[int, dict[str, Any]]) -> None:
+        """Take over the upgrades of an edit that has just been made."""
+        self._upgrades = upgrades
+        self._pending = {id(thing): (thing, states.get(id(thing))) for thing in everyone}
+        kinds = {type(thing) for thing in everyone}
+        originals = {(cls, name): getattr(cls, name) for cls in kinds for name in _GUARDED}
+        for cls in kinds:
+            self._guarded[cls] = {name: vars(cls).get(name, MISSING) for name in _GUARDED}
+            for name in _GUARDED:
+                type.__setattr__(cls, name, self._guard(originals[cls, name]))
+        _active.append(self)
+
+    def _guard(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        pending, upgrade = self._pending, self._upgrade
+
+        def guard(thing: Any, *arguments: Any) -> Any:
+            if id(thing) in pending:
+                upgrade(thing)
+            elif id(thing) in quarantine:
+                raise NotUpgraded(quarantine[id(thing)].message)
+            return original(thing, *arguments)
+
+        return guard
+
+    def _upgrade(self, thing: Any) -> None:
+        _, earlier = self._pending.pop(id(thing))
+        tx = Transaction()
+        try:
+            if instances.one(tx, self._upgrades, thing, earlier):
+                self.done += 1
+        except Exception as error:  # noqa: BLE001 -- rehearsed, so this is about this instance alone: it waits for the next edit
+            tx.roll_back()
+            held = Quarantined(thing, self._upgrades, earlier, error)
+            quarantine[id(thing)] = held
+            self.quarantined.append(held.message)
+            log.error("%s", held.message)  # noqa: TRY400 -- one line; the traceback was in the rehearsal
+        if not self._pending:
+            self._lift()
+
+    def some(self, seconds: float) -> None:
+        """Upgrade for about that long."""
+        until = time.perf_counter() + seconds
+        while self._pending and time.perf_counter() < until:
+            thing, _ = next(iter(self._pending.values()))
+            self._upgrade(thing)
+
+    def _lift(self) -> None:
+        """Nothing waits: the classes are as their source says, but where an instance could not be upgraded."""
+        stuck = {type(held.thing) for held in quarantine.values()}
+        for cls in [c for c in self._guarded if c not in stuck]:
+            self._unguard(cls)
+        if self in _active and not self._guarded:
+            _active.remove(self)
+
+    def _unguard(self, cls: type) -> None:
+        for name, own in self._guarded.pop(cls).items():
+            if own is MISSING:
+                type.__delattr__(cls, name)
+            else:
+                type.__setattr__(cls, name, own)
+
+    def failures(self) -> str:
+        return f", {len(self.quarantined)} could not be and keep their old state" if self.quarantined else ""
+
+    def release(self) -> None:
+        if not self._pending:
+            self._lift()
+
+
+class Quarantined:
+    """An instance whose upgrade failed, with what a later edit needs to try again."""
+
+    def __init__(self, thing: Any, upgrades: Upgrades, earlier: dict[str, Any] | None, error: Exception) -> None:
+        self.thing, self.upgrades, self.earlier = thing, upgrades, earlier
+        cls = type(thing)
+        self.message = (
+            f"{cls.__module__}.{cls.__qualname__} at {id(thing):#x} could not be upgraded ({type(error).__name__}: {error}); "
+            "it keeps its old state and is tried again by the next edit"
+        )
+
+
+quarantine: dict[int, Quarantined] = {}
+_active: list[Waiting] = []
+
+
+def busy() -> bool:
+    """Do instances still wait for their upgrade? A snapshot must not be taken then."""
+    return any(_active)
+
+
+def finish_all() -> None:
+    """Upgrade everything that waits, now: another edit is about to change the classes again."""
+    for waiting in tuple(_active):
+        waiting.some(float("inf"))
+
+
+def try_again() -> int:
+    """Give instances that could not be upgraded another chance, with the hooks there are now."""
+    count = 0
+    for key, held in list(quarantine.items()):
+        upgrades = held.upgrades.renewed()
+        tx = Transaction()
+        del quarantine[key]
+        try:
+            instances.one(tx, upgrades, held.thing, held.earlier)
+            count += 1
+        except Exception as error:  # noqa: BLE001 -- it stays where it was, and says why
+            tx.roll_back()
+            quarantine[key] = Quarantined(held.thing, upgrades, held.earlier, error)
+    for waiting in tuple(_active):
+        waiting.release()
+    return count
+
+
+__all__ = ["Quarantined", "Waiting", "busy", "finish_all", "quarantine", "try_again"]

@@ -1,0 +1,155 @@
+"""A running server: planned aside, rehearsed, guarded, upgraded in slices; and threads that call all the while."""
+
+import asyncio
+import os
+import threading
+
+import pytest
+
+from midair.runtime import rebuild
+from midair.runtime.rebuild import RebuildError
+
+MANY = 3000
+
+
+def text(schema, body, extra=""):
+    return f"""
+calls = []
+class C:
+    __schema__ = {schema}
+    def __init__(self, n): self.n = n
+    def __upgrade__(self, schema, state):
+        {body}
+    def show(self): return self.n
+{extra}
+"""
+
+
+async def test_an_edit_is_applied_on_the_loop(project):
+    project.write(m="def f(): return 1\n")
+    m = project.load()
+    project.write(m="def f(): return 2\n")
+    report = await rebuild.apply(who="anna")
+    assert m.f() == 2
+    assert report.who == "anna"
+    assert (await rebuild.apply()).number == 0
+    project.write(m="def f(: return 2\n")
+    with pytest.raises(RebuildError):
+        await rebuild.apply()
+    report = await rebuild.apply(undo=True, write=True)
+    assert m.f() == 1
+    assert project.path("m").read_text() == "def f(): return 1\n"
+
+
+async def test_many_upgrades_are_rehearsed_and_nobody_sees_an_instance_before_its_own(project):
+    project.write(m=text(1, "pass"))
+    m = project.load()
+    everyone = [m.C(i) for i in range(MANY)]
+    callback = everyone[-1].show
+    project.write(m=text(2, "self.n = state['n'] * 10; calls.append(1)", "def fresh(): return C(7)"))
+    job = asyncio.create_task(rebuild.apply())
+    while not rebuild.busy() and not job.done():
+        await asyncio.sleep(0)
+    assert rebuild.busy()
+    assert (everyone[-1].n, everyone[-2].show(), callback()) == ((MANY - 1) * 10, (MANY - 2) * 10, (MANY - 1) * 10)
+    assert m.fresh().n == 7, "made by the new code: nothing to upgrade"
+    everyone[-3].n = 5
+    assert "__getattribute__" in vars(m.C)
+    report = await job
+    assert [c.n for c in everyone[:-3]] == [i * 10 for i in range(MANY - 3)]
+    assert everyone[-3].n == 5
+    assert len(m.calls) == MANY == report.upgraded
+    assert not rebuild.busy()
+    assert not {"__getattribute__", "__setattr__", "__delattr__"} & vars(m.C).keys()
+
+
+async def test_a_hook_that_raises_in_the_rehearsal_refuses_the_edit(project):
+    project.write(m=text(1, "pass"))
+    m = project.load()
+    everyone = [m.C(i) for i in range(MANY)]
+    project.write(m=text(2, f"assert self.n != {MANY - 1}, 'the last one'; self.n = -1; calls.append(1)"))
+    with pytest.raises(RebuildError, match="the last one") as caught:
+        await rebuild.apply()
+    assert caught.value.stage == "rehearsal"
+    assert caught.value.file == str(project.path("m"))
+    assert m.calls == []
+    assert [c.n for c in everyone] == list(range(MANY))
+    assert m.C.__schema__ == 1
+
+
+async def test_an_instance_that_fails_after_all_is_quarantined_until_the_next_edit(project):
+    project.write(m="import os\nparent = os.getpid()\n" + text(1, "pass"))
+    m = project.load()
+    everyone = [m.C(i) for i in range(MANY)]
+    project.write(
+        m="import os\nparent = os.getpid()\n"
+        + text(2, "if self.n == 5 and os.getpid() == parent: raise ValueError('only here')\n        self.n = -1")
+    )
+    report = await rebuild.apply()
+    assert m.parent == os.getpid()
+    assert report.upgraded == MANY - 1
+    assert len(report.not_upgraded) == 1
+    assert "only here" in report.not_upgraded[0]
+    with pytest.raises(rebuild.NotUpgraded, match="keeps its old state"):
+        assert everyone[5].n
+    assert everyone[6].n == -1
+    project.replace("m", ("raise ValueError('only here')", "self.n = 500"))
+    assert everyone[5].n == -1
+    assert not {"__getattribute__", "__setattr__", "__delattr__"} & vars(m.C).keys()
+
+
+async def test_another_edit_first_finishes_what_waits(project):
+    project.write(m=text(1, "pass"))
+    m = project.load()
+    everyone = [m.C(i) for i in range(MANY)]
+    project.write(m=text(2, "self.n = state['n'] + 1"))
+    job = asyncio.create_task(rebuild.apply())
+    while not rebuild.busy():
+        await asyncio.sleep(0)
+    project.edit(m=text(3, "self.n = state['n'] + 100"))
+    assert [c.n for c in everyone] == [i + 101 for i in range(MANY)]
+    assert not rebuild.busy()
+    await job
+
+
+def test_threads_never_see_code_with_other_defaults_or_half_of_an_edit(project):
+    both = "def low(a={0}, *, b={0}): return a, b, {0}\ndef high(a={0}): return (a, {0}, *low())\n"
+    project.write(m=both.format(1))
+    m = project.load()
+    torn, stop, calls = [], threading.Event(), [0, 0]
+
+    def call(slot):
+        low, high = m.low, m.high
+        while not stop.is_set():
+            seen, outer = low(), high()
+            calls[slot] += 1
+            if len(set(seen)) != 1 or len(set(outer[:2])) != 1 or len(set(outer[2:])) != 1:
+                torn.append((seen, outer))
+            if outer[2] < outer[0]:  # a new caller that reaches an old callee would be half of an edit
+                torn.append(outer)
+
+    threads = [threading.Thread(target=call, args=(slot,)) for slot in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        for n in range(2, 60):
+            project.edit(m=both.format(n))
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    assert torn == []
+    assert min(calls) > 100
+
+
+def test_calls_from_several_threads_queue(project):
+    names = [f"part{i}" for i in range(6)]
+    project.write(**dict.fromkeys(names, "x = 0\n"))
+    parts = [project.load(n) for n in names]
+    project.write(**dict.fromkeys(names, "import time\ntime.sleep(0.01)\nx = 1\n"))
+    threads = [threading.Thread(target=rebuild.rebuild, args=(n,)) for n in names]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [p.x for p in parts] == [1] * 6
