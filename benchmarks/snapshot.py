@@ -87,8 +87,8 @@ def peers(world: list[Player]) -> dict[str, Callable[[], float]]:
     except ImportError:
         print("dill is not installed, so it is left out.\n")
     try:
-        import persistent
-        import transaction
+        import persistent.mapping  # type: ignore[import-untyped]  # they have no stubs
+        import transaction  # type: ignore[import-untyped]
         import ZODB
 
         def commit() -> float:
@@ -96,7 +96,9 @@ def peers(world: list[Player]) -> dict[str, Callable[[], float]]:
             root = database.open().root()
             tree = persistent.mapping.PersistentMapping()
             for player in world[:5000]:
-                one = persistent.mapping.PersistentMapping({name: value for name, value in vars(player).items() if name != "friends"})
+                one = persistent.mapping.PersistentMapping(
+                    {name: value for name, value in vars(player).items() if name != "friends"}
+                )
                 tree[player.number] = one
             root["players"] = tree
             taken = timed(transaction.commit)
@@ -114,7 +116,9 @@ def throughput(count: int) -> None:
     plain = io.BytesIO()
     zodbpickle.Pickler(plain, 3).dump(world)
     data = snapshot.dumps(world)
-    print(f"### {count} objects to bytes and back\n\n| dump | objects a second | against zodbpickle |\n| --- | --- | --- |")
+    print(
+        f"### {count} objects to bytes and back\n\n| dump | objects a second | against zodbpickle |\n| --- | --- | --- |"
+    )
     times = medians({
         "zodbpickle, plain": lambda: timed(lambda: zodbpickle.Pickler(io.BytesIO(), 3).dump(world)),
         "midair, the stream": lambda: timed(lambda: pickling.dump(world, pickling.ignore, pickling.ignore)),
@@ -154,7 +158,8 @@ def forked() -> tuple[float, float]:
 async def pauses(megabytes: int) -> None:
     """In a process of its own: the pause of a snapshot beside that of a bare fork, in turn."""
     space, start = Space(), pages.resident()
-    space["rows"] = rows = []
+    rows: list[Any] = []
+    space["rows"] = rows
     while pages.resident() - start < megabytes << 20:
         rows.extend({"number": number, "list": [number]} for number in range(2000))
     gc.collect()
@@ -195,7 +200,7 @@ class Counter(Service):
         self.count = 0
 
     @journaled
-    def add(self, number: int, text: str) -> int:
+    def add(self, number: int, _text: str) -> int:
         self.count += number
         return self.count
 
