@@ -313,6 +313,7 @@ def converse(
     scenario: Callable[[At], None],
     *,
     prepare: Callable[[SmallServer, Console], None] = lambda _server, _console: None,
+    loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None,
     **options: Any,
 ) -> None:
     """Run a scenario in a thread beside a server with a console; its users are anna (admin), otto (operator), vera (viewer)."""
@@ -331,4 +332,5 @@ def converse(
                 one.close()
             await console.stop(server)
 
-    asyncio.run(main())
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        runner.run(main())
