@@ -372,9 +372,9 @@ class Console:
             session.print(f"{path.name}: {error}", "err")
             session._flush()
 
-    def greet(self, session: Session) -> None:
+    async def greet(self, session: Session) -> None:
         """Say what somebody who logs in must know."""
-        session.print(notices(self, session))
+        session.print(await notices(self, session))
         session._flush()  # before the prompt, not above it
 
     def entered(self, session: Session) -> None:
