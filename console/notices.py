@@ -37,7 +37,12 @@ async def _problems_of(console: "Console", session: "Session") -> list[str]:
 
     def answer() -> None:
         lines = _problems(console.server)
-        console.call(lambda: answered.done() or answered.set_result(lines))
+
+        def tell() -> None:
+            if not answered.done():
+                answered.set_result(lines)
+
+        console.call(tell)
 
     console.runner.call_server(answer)
     try:
