@@ -24,7 +24,7 @@ from midair.runtime.files import write_private
 from midair.runtime.space import Space
 
 PASSWORD = "correct horse"
-PATIENCE = 20.0
+PATIENCE = 60.0
 """Seconds a client waits before a test fails: long, because the machine may be busy. Nothing is measured with it."""
 
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07]*\x07")
