@@ -160,7 +160,7 @@ def test_while_the_loop_is_stuck_a_person_gets_in_sees_where_and_frees_it(tmp_pa
         stick(at)
         one: Client = at.telnet()
         assert "The server's loop has not answered for 0.3 s" in one.prompt()
-        one.line("'a question'")
+        one.line("ran = True")
         told = one.until("interrupt() frees the loop")
         assert "callback_that_never_ends" in told
         one.send(b"\xff\xf4")
@@ -172,8 +172,8 @@ def test_while_the_loop_is_stuck_a_person_gets_in_sees_where_and_frees_it(tmp_pa
         one.until("anna")
         one.line("interrupt()")
         one.until("interrupted ")
-        one.line("6 * 7")
-        one.until("42")
+        one.line("6 * 7, 'ran' in globals()")
+        one.until("(42, False)")
 
     converse(tmp_path, scenario, prepare=prepare)
     assert [type(p["exception"]) for p in problems] == [Interrupted]
