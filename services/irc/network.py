@@ -336,8 +336,8 @@ class Network:
             channel.members[client] = held
             client.channels[channel] = None
         for name in state["invited"]:
-            if channel := self.channels.get(fold(name)):
-                client.invited[channel] = None
+            if inviting := self.channels.get(fold(name)):
+                client.invited[inviting] = None
         for folded in client.monitoring:
             self.monitors.setdefault(folded, set()).add(client)
         return client
