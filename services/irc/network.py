@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from midair.version import __version__
 
-from . import modes
+from . import modes, numerics
 from .accounts import Accounts
 from .channel import Channel
 from .client import Client, Outgoing
@@ -414,9 +414,9 @@ class Network:
     def tell_monitors(self, folded: str, *, online: Client | None, shown: str) -> None:
         for watcher in list(self.monitors.get(folded, ())):
             if online:
-                watcher.reply("730", text=online.prefix)
+                watcher.reply(numerics.RPL_MONONLINE, text=online.prefix)
             else:
-                watcher.reply("731", text=shown)
+                watcher.reply(numerics.RPL_MONOFFLINE, text=shown)
 
     def change_host(self, client: Client, user: str, host: str) -> None:
         """Show a client under another user@host."""
@@ -428,7 +428,7 @@ class Network:
             self.tell_peers(client, out, "chghost")
             if "chghost" in client.caps:
                 client.deliver(out)
-            client.reply("396", host, text="is now your displayed host")
+            client.reply(numerics.RPL_VISIBLEHOST, host, text="is now your displayed host")
 
     def set_account(self, client: Client, account: str) -> None:
         """Log a client in, or out with ""; the reply that says so is sent too."""
@@ -438,14 +438,14 @@ class Network:
             self.accounts.seen(account, self.now())
             who = client.prefix if client.nick else "*"
             client.reply(
-                "900",
+                numerics.RPL_LOGGEDIN,
                 who if client.user else f"{client.nick or '*'}!*@{client.host}",
                 account,
                 text=f"You are now logged in as {account}",
             )
         else:
             client.modes.discard("r")
-            client.reply("901", client.prefix if client.user else "*!*@*")
+            client.reply(numerics.RPL_LOGGEDOUT, client.prefix if client.user else "*!*@*")
         if client.registered:
             out = self.outgoing(client, "ACCOUNT", account or "*")
             self.tell_peers(client, out, "account-notify")

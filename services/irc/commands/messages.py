@@ -120,7 +120,7 @@ def _to_person(net: Network, client: Client, target: str, text: str | None, *, q
         return None
     if refusal := _unwelcome(client, person, text):
         if not quiet:
-            client.reply("531", person.nick, text=refusal)
+            client.reply(n.ERR_CANTSENDTOUSER, person.nick, text=refusal)
         return None
     return Route(person.nick, (person,), person=person)
 
