@@ -37,8 +37,8 @@ EXTENDED_MONITOR = {"extended-monitor", "draft/extended-monitor"}
 WHOWAS_KEPT = 1000
 CONVERSATIONS_KEPT = 5000
 BOT_EVENTS, BOT_ANSWERS = 1000, 100  # lines that bots hear in one go, and of those in answer to one another
-FAILURES_ALLOWED = 10  # wrong passwords from one address
-FAILURES_WITHIN = 600.0  # seconds
+FAILURES_ALLOWED, FAILURES_WITHIN = 10, 600.0  # wrong passwords from one address, in so many seconds
+ACCOUNTS_ALLOWED, ACCOUNTS_WITHIN = 5, 3600.0  # new accounts likewise
 
 
 @dataclass
@@ -60,6 +60,29 @@ class Settings:
     sts_port: int = 0
     sts_duration: int = 0  # seconds; 0: STS is not announced
     exempt: list[str] = field(default_factory=lambda: ["127.0.0.0/8", "::1/128"])
+
+
+class Tally:
+    """Counts what each address did within a while, and forgets.
+
+    Args:
+        allowed: how often is still fine.
+        within: seconds after which an address starts anew.
+    """
+
+    def __init__(self, allowed: int, within: float) -> None:
+        self._allowed, self._within = allowed, within
+        self._seen: dict[str, tuple[int, float]] = {}
+
+    def add(self, address: str, now: float) -> None:
+        count, since = self._seen.pop(address, (0, now))
+        self._seen[address] = (1, now) if now - since > self._within else (count + 1, since)
+        if len(self._seen) > 10_000:
+            del self._seen[next(iter(self._seen))]
+
+    def full(self, address: str, now: float) -> bool:
+        count, since = self._seen.get(address, (0, 0.0))
+        return count >= self._allowed and now - since < self._within
 
 
 @dataclass
@@ -100,6 +123,7 @@ class Network:
         "connections",
         "dirty",
         "failures",
+        "made",
         "monitors",
         "offered",
         "peak",
@@ -124,8 +148,9 @@ class Network:
     monitors: dict[str, set[Client]]
     #: The capabilities that clients have been told of.
     offered: set[str]
-    #: Wrong passwords by address: how many, and since when.
-    failures: dict[str, tuple[int, float]]
+    #: Wrong passwords, and accounts made, by address.
+    failures: Tally
+    made: Tally
     #: What bots have been sent and not looked at yet.
     pending: deque[tuple[BotClient, Outgoing]]
 
@@ -149,7 +174,8 @@ class Network:
     def _begin(self) -> None:
         self.clients, self.connections, self.dirty, self.monitors = {}, set(), [], {}
         self.pending = deque()
-        self.failures = {}
+        self.failures = Tally(FAILURES_ALLOWED, FAILURES_WITHIN)
+        self.made = Tally(ACCOUNTS_ALLOWED, ACCOUNTS_WITHIN)
         self.acting = self.worker = self.carrier = None
         self.peak = 0
         self.offered = set()
@@ -243,12 +269,16 @@ class Network:
             return f"the server is full ({settings.max_clients} connections)"
         if kline := self.kline_for(f"*@{address}", address):
             return f"you are banned from this server: {kline.reason}"
-        if any(address_matches(mask, address) for mask in settings.exempt):
+        if self.exempt(address):
             return ""
         held = sum(client.address == address for client in self.connections)
         if held >= settings.max_per_address:
             return f"too many connections from your address ({held}, at most {settings.max_per_address})"
         return ""
+
+    def exempt(self, address: str) -> bool:
+        """Tell whether limits by address are not for this one."""
+        return any(address_matches(mask, address) for mask in self.settings.exempt)
 
     def cloak(self, address: str) -> str:
         """Return a host that hides an address; one network shares the end of it, so that bans can be wide."""
@@ -488,16 +518,11 @@ class Network:
 
     def throttled(self, client: Client) -> bool:
         """Tell whether an address has guessed wrong too often of late."""
-        count, since = self.failures.get(client.address, (0, 0.0))
-        return count >= FAILURES_ALLOWED and self.now() - since < FAILURES_WITHIN
+        return self.failures.full(client.address, self.now())
 
     def failed(self, client: Client) -> None:
         """Count a wrong password against an address."""
-        now = self.now()
-        count, since = self.failures.get(client.address, (0, now))
-        self.failures[client.address] = (1, now) if now - since > FAILURES_WITHIN else (count + 1, since)
-        if len(self.failures) > 10_000:
-            del self.failures[next(iter(self.failures))]
+        self.failures.add(client.address, self.now())
 
     # --- bots
 
