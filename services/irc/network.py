@@ -62,6 +62,10 @@ class Settings:
     exempt: list[str] = field(default_factory=lambda: ["127.0.0.0/8", "::1/128"])
 
 
+#: Before the nickname of somebody without an account, in the name of a conversation; no nickname holds it.
+STRANGER = "?"
+
+
 class Tally:
     """Counts what each address did within a while, and forgets.
 
@@ -508,11 +512,28 @@ class Network:
             del self.conversations[next(iter(self.conversations))]
 
     def conversation_key(self, client: Client, other: str) -> str:
-        """Return under what name the talk of two is kept; an account stands for the nick it is used with."""
+        """Return under what name the talk of two is kept.
+
+        Somebody without an account is kept under a mark and the nickname, so that whoever makes an account of that
+        name later does not read what was said to another.
+        """
         there = self.clients.get(other)
-        other = fold(there.account) if there and there.account else other
-        mine = client.folded_account or client.folded
-        return " ".join(sorted((mine, other)))
+        if there is not None:
+            theirs = there.folded_account or f"{STRANGER}{other}"
+        else:
+            theirs = other if other in self.accounts else f"{STRANGER}{other}"
+        mine = client.folded_account or f"{STRANGER}{client.folded}"
+        return " ".join(sorted((mine, theirs)))
+
+    def conversation(self, client: Client, other: str) -> History:
+        """Return what this client and somebody else said to each other; empty when there is nothing to tell."""
+        if not client.account:
+            return History()
+        found = self.conversations.get(self.conversation_key(client, other))
+        if found is None:  # they may have been without an account then
+            key = " ".join(sorted((client.folded_account, f"{STRANGER}{other}")))
+            found = self.conversations.get(key)
+        return History() if found is None else found
 
     # --- guessing
 
