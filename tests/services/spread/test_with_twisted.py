@@ -4,7 +4,9 @@ What Twisted's own tests of pb, banana and jelly check is a subset of what stand
 test_broker. Left out, and why: Python 2 and old-style classes, `instance`, `class`, `function`, `module`, `method` and
 persistent-id expressions and SecurityOptions (we refuse them all; see test_jelly), `publish` (obsolete), paging from
 files (a page is bytes), failures thrown into generators, printed or jellied twice (Twisted's Failure class), pbcallback
-keywords, `callRemote` on a local object, and the reactor's own ways to fail to connect (see test_spread_client).
+keywords, factories for copies and copies with slots (a registered class's own `__new__` and `set_copy_state` do that),
+avatars and roots that only adapt to their interface, several checkers behind one portal, `callRemote` on a local object,
+and the reactor's own ways to fail to connect (see test_spread_client).
 """
 
 import asyncio
