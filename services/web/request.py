@@ -39,43 +39,23 @@ class Request:
         code: status of the answer, 200 until changed.
     """
 
-    __slots__ = (
-        "_args",
-        "_cookies",
-        "_form",
-        "_incoming",
-        "_out",
-        "_session",
-        "_type_given",
-        "_written",
-        "code",
-        "finished",
-        "method",
-        "postpath",
-        "prepath",
-        "receive",
-        "scope",
-        "send",
-        "site",
-        "started",
-    )
+    code = 200
+    started = False
+    finished = False
+    _type_given = False
+    _incoming: dict[bytes, bytes] | None = None
+    _args: dict[str, list[str]] | None = None
+    _cookies: dict[str, str] | None = None
+    _form: Form | None = None
+    _session: Session | None = None
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, site: Site, parts: list[str]) -> None:
         self.scope, self.receive, self.send, self.site = scope, receive, send, site
         self.method: str = scope["method"]
         self.prepath: list[str] = []
         self.postpath = parts
-        self.code = 200
-        self.started = False
-        self.finished = False
-        self._type_given = False
         self._out: RawHeaders = []
         self._written: list[bytes] = []
-        self._incoming: dict[bytes, bytes] | None = None
-        self._args: dict[str, list[str]] | None = None
-        self._cookies: dict[str, str] | None = None
-        self._form: Form | None = None
-        self._session: Session | None = None
 
     # --- what came in
 

@@ -101,12 +101,15 @@ class Site:
         request = Request(scope, receive, send, self, [])
         try:
             self._admit(scope)
-            request.postpath = rules.segments(rules.path_of_target(scope["raw_path"]))
+            target: bytes = scope["raw_path"]
+            request.postpath = rules.segments(target if target[:1] == b"/" else rules.path_of_target(target))
             root: Resource = self.root
             if self.operator is not None and request.postpath[0] == "-":
                 request.prepath.append(request.postpath.pop(0))
                 root = self.operator
-            await self.serve(root, request)
+            if not root.isLeaf:
+                root = await self.find(root, request)
+            await root.respond(request)
         except Disconnected:
             if request.started:
                 raise  # the answer cannot be completed: the engine closes the connection, so that it is seen to be cut

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _numbers = itertools.count(1)
 NEVER = math.inf
-EXTENSIONS: dict[str, dict[str, Any]] = {"http.response.zerocopysend": {}}
+EXTENSIONS: dict[str, dict[str, Any]] = {"http.response.zerocopysend": {}, "midair.response.splice": {}}
 LINGER = 2.0  # seconds in which a refused client may go on sending into the void
 
 
@@ -56,8 +56,7 @@ class Guard(asyncio.Protocol):
         self.access_log = False  # ours is written when the answer is complete, and costs less
         self.ws_protocol_class: Any = functools.partial(WebSocket, guard=self)
         self.deadline = NEVER
-        self.in_head = False
-        self.head_bytes = self.pending = 0
+        self.pending = 0
         self.taken = 0
         self.request_began = 0.0
         self.stuck_at = -1
@@ -84,19 +83,26 @@ class Guard(asyncio.Protocol):
         if self.refused:
             return  # read and dropped, or the refusal would be lost with the connection
         cycle = self.cycle
-        if cycle is None or cycle.response_complete:
-            self.head_bytes += len(data)
-            if self.deadline == NEVER:
-                self.deadline = self.engine.now() + self.engine.limits.head
-        elif self.deadline != NEVER:
+        super().data_received(data)
+        if self.cycle is not cycle:
+            self.pending = 0  # a request began, and its own deadline with it
+            return
+        waiting = cycle is None or cycle.response_complete
+        if waiting and self.deadline == NEVER:
+            self.deadline = self.engine.now() + self.engine.limits.head
+        elif not waiting and self.deadline != NEVER:
             # A body that comes too slowly runs into its deadline, however steadily it drips.
             self.taken += len(data)
             self.deadline = self.request_began + self.engine.limits.body + self.taken / self.engine.limits.rate
-        super().data_received(data)
-        if self.in_head:
+        dropping = cycle is not None and cycle.more_body  # the rest of a body that nobody read
+        if (waiting and not dropping) or self.half_a_head():
             self.pending += len(data)
             if self.pending > self.engine.limits.head_bytes:
                 self.refuse(431, f"the header of a request is limited to {self.engine.limits.head_bytes:,} bytes")
+
+    def half_a_head(self) -> bool:
+        """Whether the header of a next request has begun while this one is being answered."""
+        return False
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
@@ -137,6 +143,10 @@ class Guard(asyncio.Protocol):
             cycle.disconnected = True
             answer.close()
         finally:
+            # Nothing of a request points back at itself: its memory goes at once, and not at the collector's next round.
+            answer.flush()
+            cycle.transport = self.transport
+            scope.pop("midair.whole", None)
             engine.active -= 1
             engine.answered(scope, answer.status, answer.sent, engine.now() - began)
 
@@ -148,7 +158,6 @@ class Guard(asyncio.Protocol):
 
     def handle_websocket_upgrade(self, *args: Any) -> None:
         self.deadline = NEVER
-        self.in_head = False
         super().handle_websocket_upgrade(*args)  # type: ignore[misc]  # uvicorn's
 
     # --- deadlines
@@ -175,7 +184,7 @@ class Guard(asyncio.Protocol):
                 transport.abort()
             elif cycle is not None and not cycle.response_complete:
                 self.refuse(408, "the body of the request came too slowly")
-            elif self.refused or (cycle is not None and cycle.more_body) or (cycle is None and not self.head_bytes):
+            elif self.refused or (cycle is not None and cycle.more_body) or (cycle is None and not self.pending):
                 transport.close()  # refused, or done with, or it never asked: there is nothing to answer
             else:
                 self.refuse(408, "the header of the request came too slowly")
@@ -193,7 +202,6 @@ class Guard(asyncio.Protocol):
         if cycle is not None and not cycle.response_complete:
             cycle.disconnected = True
             cycle.message_event.set()
-        self.in_head = False
         if self.transport.can_write_eof():
             # Closing at once would reset the connection while the client still sends, and it would never read why.
             self.transport.write_eof()
@@ -257,12 +265,10 @@ def _guarded_httptools() -> Callable[[Engine], Guard]:
             HttpToolsProtocol.__init__(self, engine.config, engine.state, {})
             self._prepare(engine)
 
-        def on_message_begin(self) -> None:
-            super().on_message_begin()
-            self.in_head, self.pending = True, 0
+        def half_a_head(self) -> bool:
+            return self.scope is not None and "method" not in self.scope
 
         def on_headers_complete(self) -> None:
-            self.in_head = False
             super().on_headers_complete()
             # What follows a chunked body looks like headers to the parser, and must not become some.
             self.headers = []

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import os
 
 import pytest
 from asgi_client import ask
@@ -36,8 +37,10 @@ class Chunks(Resource):
 async def relay(port, path="", **options):
     root, upstream = Resource(), Upstream(f"http://127.0.0.1:{port}{path}", **options)
     root.putChild("x", upstream)
-    yield Site(root)
-    await upstream.end()
+    try:
+        yield Site(root)
+    finally:
+        await upstream.end()
 
 
 @pytest.mark.parametrize("parser", ["h11", "httptools"])
@@ -77,6 +80,31 @@ async def test_answers_are_streamed_and_connections_used_again():
         assert behind.engine.connections == 1
 
 
+class Big(Resource):
+    isLeaf = True
+    data = bytes(range(256)) * 12_000
+
+    def render(self, request):
+        return self.data
+
+
+@pytest.mark.parametrize("parser", ["h11", "httptools"])
+async def test_a_long_answer_goes_from_socket_to_socket(parser, monkeypatch):
+    used = []
+    real = os.splice
+    monkeypatch.setattr(os, "splice", lambda *args: used.append(args[2]) or real(*args))
+    async with served(Site(Big())) as behind, relay(behind.port) as site, served(site, parser=parser) as front:
+        client = await front.connect()
+        for _ in range(3):
+            assert (await client.get("/x/"))[2] == Big.data
+        assert used
+        assert behind.engine.connections == 1, "the connection is good for more"
+        assert (await client.get("/x/", "HEAD"))[1]["content-length"] == str(len(Big.data))
+        assert front.engine.metrics.bytes == 3 * len(Big.data)
+        monkeypatch.delattr(os, "splice")
+        assert (await client.get("/x/"))[2] == Big.data, "and where the system cannot do that"
+
+
 async def test_a_server_that_is_away_gives_502_and_comes_back_by_itself():
     async with served(Site(Echo())) as behind:
         port = behind.port
@@ -107,10 +135,11 @@ async def test_a_server_that_never_answers_gives_504():
     await asyncio.sleep(0)
 
 
-async def test_an_answer_that_breaks_off_is_seen_to_be_cut():
+@pytest.mark.parametrize("length", [10, 10_000_000])
+async def test_an_answer_that_breaks_off_is_seen_to_be_cut(length):
     async def half(reader, writer):
         await reader.readuntil(b"\r\n\r\n")
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\nhalf" % length)
         writer.close()
 
     server = await asyncio.start_server(half, "127.0.0.1", 0)
