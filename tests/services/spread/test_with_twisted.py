@@ -236,6 +236,9 @@ class TheirRoot(pb.Root):
     def remote_pages(self, collector):
         StringPager(collector, bytes(range(256)) * 100, 1000)
 
+    def remote_much(self):
+        return [b"x" * 1000] * 100
+
     def remote_wait(self):
         return self.waiting
 
@@ -612,7 +615,7 @@ async def test_a_lost_twisted_server_breaks_the_promises():
 
 async def test_a_twisted_server_that_sends_too_much_is_dropped():
     pair = their_server(limits=Limits(message=50_000))
-    waiting = pair.root.echo([b"x" * 1000] * 100)
+    waiting = pair.root.much()
     with pytest.raises((DeadReference, LimitExceeded)):
         await pair.wait(waiting)
     assert isinstance(pair.link.why, LimitExceeded)
