@@ -14,6 +14,8 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
+from midair.version import __version__
+
 from ..runtime import rebuild
 from ..runtime.errors import SnapshotError
 from ..runtime.files import Files, Hold
@@ -89,6 +91,7 @@ class Beside:
         """What there is to know at a glance; plain data."""
         return {
             "name": self.name,
+            "midair": __version__,
             "pid": os.getpid(),
             "program": " ".join(sys.argv),
             "started": self.started,

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from ..runtime.errors import ConsoleError
+from .plain import Plain
 from .router import Lines, owner
 from .users import Role
 
@@ -42,6 +43,10 @@ class Wire(Protocol):
 
     def close(self) -> None:
         """Send what is there, then hang up."""
+        ...
+
+    def hide(self, hidden: bool) -> None:
+        """Have the client stop showing what is typed, where it is the client that does."""
         ...
 
 
@@ -126,6 +131,8 @@ class Session:
         self.frontend = frontend
         self.console.entered(self)
         try:
+            if frontend.rich or isinstance(frontend, Plain):
+                await self.console.start_up(self)
             if self.alive:
                 await frontend.run()
         finally:
@@ -234,6 +241,8 @@ class Session:
         self.alive = False
         if self.statement is not None:
             self.statement.interrupt()
+        if self.view is not None:
+            self.view.end()
         if self.frontend is not None:
             self.frontend.end()
         self.wire.close()

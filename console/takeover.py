@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from ..runtime.errors import ConsoleError
+from .plain import Plain
 
 if TYPE_CHECKING:
     from .session import Session
@@ -26,14 +27,21 @@ class TakeOver(Protocol):
     def feed(self, data: bytes) -> None: ...
     def resized(self) -> None: ...
 
+    def end(self) -> None:
+        """The person is gone: `run` returns soon."""
+        ...
 
-async def take_over(session: "Session", view: TakeOver) -> int:
+
+async def take_over(session: "Session", view: TakeOver, *, terminal: bool = True) -> int:
     """Give a session's screen to a view until it ends; what it returned. From the server's loop or the console's.
 
+    Args:
+        terminal: the view needs one; else a session of plain lines will do.
+
     Raises:
-        ConsoleError: the session is not on a terminal, or its screen is taken already.
+        ConsoleError: the session is not on a terminal, or nobody is there, or its screen is taken already.
     """
-    if not session.rich:
+    if not session.rich and (terminal or not isinstance(session.frontend, Plain)):
         raise ConsoleError("this needs a terminal; this session is on a plain line or a pipe")
     if session.view is not None:
         raise ConsoleError("the screen is taken already")
@@ -82,6 +90,9 @@ class Program:
         size = struct.pack("HHHH", self.session.rows, self.session.columns, 0, 0)
         fcntl.ioctl(self._master, termios.TIOCSWINSZ, size)
 
+    def end(self) -> None:
+        self._gone.set()
+
     async def run(self) -> int:
         """Until the program ends; its exit status. It is ended when the person goes away."""
         loop = asyncio.get_running_loop()
@@ -99,16 +110,12 @@ class Program:
             os.set_blocking(self._master, False)
             loop.add_reader(self._master, self._relay)
             try:
-                while child.returncode is None and self.session.alive:
-                    with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(asyncio.shield(self._gone.wait()), 0.5)
-                        break
+                await self._gone.wait()
             finally:
                 loop.remove_reader(self._master)
-                if child.returncode is None and not self._gone.is_set():
+                if not self.session.alive:
                     with contextlib.suppress(ProcessLookupError):
                         os.killpg(child.pid, signal.SIGHUP)
-            self._relay()
             return await child.wait()
         finally:
             os.close(self._master)

@@ -46,6 +46,9 @@ class Top:
     def resized(self) -> None:
         self._draw()
 
+    def end(self) -> None:
+        self._left.set()
+
     async def run(self) -> int:
         self._write(_ENTER)
         try:

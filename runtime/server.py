@@ -22,7 +22,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol
 
-from . import rebuild, snapshot
+from midair.version import __version__
+
+from . import journal, rebuild, snapshot
 from .app import Application
 from .book import Book
 from .clock import Clock, LoopClock
@@ -229,6 +231,7 @@ class Server:
             await self._stop_service(service)
         if save and self.files:
             self._last_snapshot()
+        journal.close_journal(self.space)
         for companion in reversed(self._accompanying):
             await companion.stop(self)
         if self.space.runner is self:
@@ -242,7 +245,16 @@ class Server:
 
     # --- services
 
+    def _open_journal(self) -> None:
+        """Replay what was confirmed since the snapshot, once, and before any service that journals its calls starts."""
+        if self.files and journal.status(self.space) is None and journal.wanted(self.space):
+            done = snapshot.open_journal(self.space, self.files.spl, **self._provenance())
+            if done.calls:
+                self.touch()
+                log.info("replayed %d calls that were confirmed after generation %d", done.calls, self.space.generation)
+
     async def _start_service(self, service: Service) -> None:
+        self._open_journal()
         service._book = Book(service, touch=self.touch)
         self._running.append(service)
         try:
@@ -443,6 +455,7 @@ class Server:
         held = [f"{near(one.file)}: {one.reason}; {one.cure}" for one in rebuild.held()]
         return {
             "name": self.name,
+            "midair": __version__,
             "pid": os.getpid(),
             "file": str(self.path) if self.path else None,
             "generation": self.space.generation,

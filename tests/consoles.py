@@ -234,8 +234,11 @@ class Terminal:
         """Read until the program has ended; its exit status."""
         while self._more():
             pass
-        _, status = os.waitpid(self.pid, 0)
-        self.status = os.waitstatus_to_exitcode(status)
+        deadline = time.monotonic() + PATIENCE
+        while not (ended := os.waitpid(self.pid, os.WNOHANG))[0]:
+            assert time.monotonic() < deadline, f"it did not end; the screen is:\n{self.text}"
+            time.sleep(0.01)
+        self.status = os.waitstatus_to_exitcode(ended[1])
         return self.status
 
     def settings(self) -> list[object]:

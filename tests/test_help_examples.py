@@ -42,6 +42,18 @@ ALONE = {
     "midair make": r"wrote console\.spl",
     "midair exec": r"--its-own-option",
 }
+# Those that look into what a server has saved, in this order.
+SAVED = {
+    "midair snapshots": r"^ +1  20.*chat\.1\.spl$",
+    "midair inspect": r"^  chat:Room +1$",
+    "midair verify": r"^chat\.spl is whole: generation 2, ",
+    "midair cat": r"history",
+    "midair diff": r"^! .*",
+    "midair export": r"wrote chat\.jsonl: ",
+    "midair import": r"wrote again\.spl, not signed",
+    "midair backup": r"wrote chat\.backup: chat generation 2",
+    "midair restore": r"midair run .*restored/chat\.spl",
+}
 STARTED = {"midair run"}
 
 # Installed beside the interpreter that runs the tests.
@@ -73,7 +85,7 @@ def works(done, example, pattern):
 
 
 def test_no_example_is_left_out():
-    assert {*TALKED_TO, *ALONE, *STARTED} == set(examples())
+    assert {*TALKED_TO, *ALONE, *SAVED, *STARTED} == set(examples())
 
 
 @pytest.mark.parametrize("name", ALONE)
@@ -92,6 +104,17 @@ def test_the_examples_work_on_a_running_server(tmp_path):
             example = examples()[name]
             works(typed(example, server, telnet), example, pattern)
         assert server.process.wait(PATIENCE) == 0
+
+
+def test_the_examples_work_on_what_a_server_has_saved(tmp_path):
+    copy_example("chat/chat.py", tmp_path)
+    with LiveServer(tmp_path, "chat.py", "--no-watch", PORT="0") as server:
+        assert server.midair("snapshot").returncode == 0
+        assert server.midair("attach", text="chat.rooms['lobby'].tell('hello')\n").returncode == 0
+        assert server.end() == 0
+    for name, pattern in SAVED.items():
+        example = examples()[name]
+        works(typed(example, server), example, pattern)
 
 
 @pytest.mark.parametrize("name", STARTED)

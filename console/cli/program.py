@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import runpy
 import shutil
 import sys
 import traceback
@@ -29,7 +28,7 @@ are watched: an edit that is saved reaches the running program. 'midair attach N
 
 
 def add(commands: Commands) -> None:
-    from .run import port, seconds
+    from .run import address, seconds
 
     parser = commands.add(
         "exec",
@@ -39,7 +38,7 @@ def add(commands: Commands) -> None:
         more=_MORE,
     )
     parser.add_argument("--name", metavar="NAME", help="what 'midair attach' calls it (default: the program's name)")
-    parser.add_argument("--telnet", type=port, metavar="PORT", help="a console over telnet, on loopback, with login")
+    parser.add_argument("--telnet", type=address, metavar="[HOST:]PORT", help="a console over telnet, with login")
     parser.add_argument("--no-watch", action="store_true", help="edits arrive only by 'midair rebuild'")
     parser.add_argument("--watch", action="append", metavar="DIR", default=[], help="watch this folder too")
     parser.add_argument("--settle", type=seconds, default=0.05, metavar="S", help="silence that ends a burst of saves")
@@ -94,6 +93,8 @@ class Program:
 
     def run(self) -> None:
         """Run it as `__main__`, in this thread, until it ends."""
+        import runpy
+
         from ...runtime.rebuild import sources
 
         sys.argv = list(self.words)
@@ -163,8 +164,7 @@ def _console(options: argparse.Namespace, name: str) -> Beside:
     hold = Hold(files)
     hold.take()
     logs.set_up(only="midair")  # the program's own logging is its own business
-    telnet = None if options.telnet is None else ("127.0.0.1", options.telnet)
-    return Beside(files, hold, Console(files.sock, telnet=telnet, say=complain))
+    return Beside(files, hold, Console(files.sock, telnet=options.telnet, say=complain))
 
 
 def _forked() -> None:

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
+from midair.version import __version__
+
 from ...runtime import files
 from ...runtime.errors import ServerError
 from .parser import Commands, server_argument
@@ -143,6 +145,10 @@ def status(options: argparse.Namespace) -> int:
         print(f"{key.replace('_', ' '):16} {first}")
         for line in more:
             print(f"{'':16} {line}")
+    if facts.get("midair") != __version__:
+        print(
+            f"midair {__version__} is installed; the server goes on with {facts.get('midair')} until it is started again"
+        )
     return 0
 
 

@@ -12,7 +12,7 @@ The user must be known to `midair user` too; that is where the role is. The serv
 import asyncio
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -149,8 +149,13 @@ class _Channel(asyncssh.SSHServerSession[bytes]):
         if self.session is not None:
             self.session.close()
 
-    def pty_requested(self, term: str, term_size: tuple[int, int, int, int], term_modes: object) -> bool:  # noqa: ARG002 - the interface
-        self.term = term.lower() or "vt100"
+    def pty_requested(
+        self,
+        term_type: str,
+        term_size: tuple[int, int, int, int],
+        term_modes: Mapping[int, int],  # noqa: ARG002 - the interface
+    ) -> bool:
+        self.term = (term_type or "vt100").lower()
         self.terminal_size_changed(*term_size)
         return True
 
@@ -232,6 +237,9 @@ class _Channel(asyncssh.SSHServerSession[bytes]):
             return
         write: Callable[[bytes], None] = self.channel.write if stream == "out" else self.channel.write_stderr
         write(text.encode("utf-8", "surrogateescape"))
+
+    def hide(self, hidden: bool) -> None:
+        """The editor echoes, not the client."""
 
     def unsent(self) -> int:
         return self.channel.get_write_buffer_size()

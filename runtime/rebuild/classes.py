@@ -7,6 +7,7 @@ came out. Only another memory layout needs another class: that is `layout.py`.
 
 from __future__ import annotations
 
+import _abc
 import abc
 import ast
 import enum
@@ -65,7 +66,9 @@ def update(scope: Scope, cls: type, before: ast.ClassDef, node: ast.ClassDef, st
     marks = len(edit.changes)
     if _header(before) != _header(node) or _needs_whole(cls, node, steps):
         _exchange_all(scope, cls, node, steps)
-        rebuild_whole(scope, cls, before, node)
+        final = rebuild_whole(scope, cls, before, node)
+        if final is not None:
+            _depend(enter(scope, final, node), steps)
     else:
         inner = enter(scope, cls, node)
         inner.take(steps)
@@ -140,8 +143,22 @@ def _finish(inner: Scope, before: ast.ClassDef, node: ast.ClassDef, steps: list[
     if ast.get_docstring(before, clean=False) != (doc := ast.get_docstring(node, clean=False)):
         tx.set_attr(cls, "__doc__", doc)
     _drop_annotations(inner, before, node)
+    _imply_hash(inner, node)
     if any(s.kind in {"run", "gone"} for s in steps):
         inner.edit.touched.append(cls)
+
+
+def _imply_hash(inner: Scope, node: ast.ClassDef) -> None:
+    """A class with `__eq__` and without `__hash__` cannot be hashed; the class statement says so by itself."""
+    cls = inner.cls
+    assert cls is not None
+    if "__hash__" in {name for s in node.body for name in outline.bound(s)} or "__dataclass_fields__" in vars(cls):
+        return
+    has_eq, has_hash = (inner.tx.get_attr(cls, name) for name in ("__eq__", "__hash__"))
+    if has_eq is not MISSING and has_hash is MISSING:
+        inner.tx.set_attr(cls, "__hash__", None)
+    elif has_eq is MISSING and has_hash is None:
+        inner.tx.del_attr(cls, "__hash__")
 
 
 def _drop_annotations(inner: Scope, before: ast.ClassDef, node: ast.ClassDef) -> None:
@@ -167,6 +184,13 @@ def settle(tx: Any, classes: list[type]) -> None:
                 abc.update_abstractmethods(cast("type[Any]", each))
                 if each.__abstractmethods__ != before:
                     tx.did(_set_abstract, each, before)
+                _abc._reset_caches(each)  # type: ignore[attr-defined]  # what abc.ABC._dump_registry's neighbour calls
+    if seen:
+        _Answers.register(type("_Answer", (), {}))  # any registration makes all negative answers be asked again
+
+
+class _Answers(abc.ABC):  # noqa: B024 -- only registered with
+    """Nobody asks it anything."""
 
 
 def _set_abstract(cls: Any, names: frozenset[str]) -> None:
@@ -183,24 +207,36 @@ def _below(cls: type) -> list[type]:
 # -- classes built aside ----------------------------------------------------------------------------------------------
 
 
-def rebuild_whole(scope: Scope, cls: type, before: ast.ClassDef, node: ast.ClassDef) -> None:
-    """Run the whole statement and let the live class take in what it makes."""
+def _depend(inner: Scope, steps: list[Step]) -> None:
+    """What did not change in the body was kept; what it had read may have changed."""
+    for step in steps:
+        if step.old is not None and step.new is not None and step.old.dump == step.new.dump:
+            inner.depend(step)
+
+
+def rebuild_whole(scope: Scope, cls: type, before: ast.ClassDef, node: ast.ClassDef) -> type | None:
+    """Run the whole statement and let the live class take in what it makes; returns the class that goes on."""
     bound = scope.execute([node])
     bound.pop("__annotations__", None)
     made = bound.pop(node.name)
     scope.edit.change("changed", scope, node.name, node.lineno)
     if not isa(made, type):
         scope.bind(node.name, made)
-        return
-    scope.bind(node.name, absorb(scope, cls, made, before, node))
+        return None
+    final = absorb(scope, cls, made, before, node)
+    scope.bind(node.name, final)
     for name, value in bound.items():
         scope.bind(name, value)
+    return final
 
 
 def absorb(scope: Scope, cls: type, made: type, before: ast.ClassDef | None, node: ast.AST) -> type:
     """Let a live class become what one built aside is; returns the class that goes on."""
     edit = scope.edit
     edit.remember(cls)
+    if isa(cls, enum.EnumMeta) != isa(made, enum.EnumMeta):
+        edit.swaps.append((cls, made))  # members that somebody holds stay members of what they were
+        return made
     same_layout = native.layout(cls) == native.layout(made)
     same_kind = native.layout(type(cls)) == native.layout(type(made))
     if not same_layout or not same_kind:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import functions, outline, values
 from .kinds import isa
+from .plan import Step
 from .transaction import MISSING
 
 if TYPE_CHECKING:
@@ -55,6 +56,10 @@ def _definition(scope: Scope, node: outline.Function, names: set[str]) -> None:
     value = scope.get(node.name)
     if value is MISSING:
         return
+    reads = {name for decorator in node.decorator_list for name in outline.read_now(decorator)}
+    if changed := reads & names:
+        why = f"{', '.join(sorted(changed))} changed, but a decorator is a call and may have effects"
+        scope.edit.keep(scope, node.name, node.lineno, why)
     defaults, keyword, annotations = functions.parameters(node)
     for function in functions.reach(value):
         code = function.__code__
@@ -100,10 +105,12 @@ def _class(scope: Scope, node: ast.ClassDef, names: set[str]) -> None:
     if any(not outline.read_now(expr).isdisjoint(names) for expr in header) and _bases_differ(scope, node, cls):
         classes.rebuild_whole(scope, cls, node, node)
         return
+    fields = [s for s in node.body if isa(s, ast.AnnAssign) and not outline.read_now(s).isdisjoint(names)]
+    if fields and ("__dataclass_fields__" in vars(cls) or "__attrs_attrs__" in vars(cls)):
+        cls = classes.rebuild_whole(scope, cls, node, node) or cls  # its methods hold the defaults
     inner = classes.enter(scope, cls, node)
-    for each in node.body:
-        if not outline.read_now(each).isdisjoint(names):
-            recompute(inner, each, names)
+    for statement in outline.statements(node.body):
+        inner.depend(Step("same", statement, statement))
     known = vars(cls).get("__annotations__")
     if isa(known, dict):
         fresh = {

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from . import sources
 from .errors import RebuildError
-from .report import Report
+from .report import Note, Report
 
 log = logging.getLogger("midair.rebuild")
 
@@ -30,6 +30,22 @@ class Entry:
     @property
     def number(self) -> int:
         return self.report.number
+
+    @property
+    def time(self) -> float:
+        return self.report.time
+
+    @property
+    def who(self) -> str:
+        return self.report.who
+
+    @property
+    def files(self) -> list[str]:
+        return self.report.files
+
+    @property
+    def changes(self) -> list[Note]:
+        return self.report.changes
 
     @property
     def diff(self) -> str:
@@ -119,9 +135,10 @@ def _tell(report: Report) -> None:
 # -- held texts -------------------------------------------------------------------------------------------------------
 
 
-def held_texts() -> dict[str, bytes | None]:
-    """Texts that a rebuild of everything passes over, by path."""
-    return {path: held.data for path, held in _held.items()}
+def held_texts(*, refused: bool = True) -> dict[str, bytes | None]:
+    """Texts that a rebuild of everything passes over, by path; those refused last too, as long as nothing new came."""
+    texts = {path: held.data for path, held in _held.items()}
+    return {**_refused, **texts} if refused and _refused and _others() == _surroundings else texts
 
 
 def held() -> list[Held]:
@@ -147,9 +164,9 @@ def release_text(path: str) -> None:
     _held.pop(path, None)
 
 
-def is_refused(texts: Mapping[str, bytes | None]) -> bool:
-    """Are these exactly the texts that were refused last?"""
-    return bool(_refused) and dict(texts) == _refused and _others() == _surroundings
+def forgive(texts: Mapping[str, bytes | None]) -> bool:
+    """Texts that differ now: where one of those refused last is among them, all of those are worth another try."""
+    return any(path in _refused and _refused[path] != data for path, data in texts.items())
 
 
 def _others() -> dict[str, tuple[int, int]]:

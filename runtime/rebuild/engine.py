@@ -69,12 +69,16 @@ def read(names: Iterable[str | types.ModuleType], texts: Mapping[str, str | byte
     if not chosen and not texts:
         chosen = list(sources.records)
     held = edits.held_texts() if not names else {}
-    for name in chosen:
+    _read_all(chosen, wanted, held)
+    if edits.forgive(current(wanted)):
+        _read_all(chosen, wanted, edits.held_texts(refused=False))
+    return wanted
+
+
+def _read_all(names: list[str], wanted: Wanted, held: Mapping[str, bytes | None]) -> None:
+    for name in names:
         if name in sources.records and name not in wanted.texts:
             _read_one(sources.records[name], wanted, held)
-    if not names and not texts and edits.is_refused(current(wanted)):
-        return Wanted()
-    return wanted
 
 
 def current(wanted: Wanted) -> dict[str, bytes | None]:
@@ -277,6 +281,8 @@ def _take_all(edit: Edit, wanted: Wanted) -> None:
     for name in [*sources.records, *wanted.texts]:
         for each in _imports_first(name, pending, links, done):
             _take(edit, each, wanted)
+    if any(name == "__all__" for _, name in edit.changed):
+        edit.tx.flush()  # what a star takes is read from the list itself
     _reach_importers(edit, set(pending))
     for name, data in wanted.texts.items():
         if data is None:
@@ -394,6 +400,10 @@ def _pull_all(edit: Edit, module: str, scope: Scope) -> None:
     if source is None:
         return
     exported = edit.tx.get(vars(source), "__all__")
+    if (module, "__all__") in edit.changed and exported is not MISSING:
+        for name in exported:
+            if scope.get(name) is MISSING and (value := edit.tx.get(vars(source), name)) is not MISSING:
+                scope.bind(name, value)
     own = {name for s in scope.plan.text.body for name in s.binds}
     for (name_of, name), (old, new) in list(edit.changed.items()):
         public = name in exported if exported is not MISSING else not name.startswith("_")
@@ -560,7 +570,7 @@ def _publish(edit: Edit, wanted: Wanted, report: Report) -> None:
         record = sources.records.get(name)  # type: ignore[assignment]  # may be gone
         if record is not None and record.module is not None and "." not in changed:
             record.note(record.module, [changed])
-    for cls in edit.touched:
+    for cls in [*edit.touched, *edit.noted]:
         record = sources.records.get(cls.__module__)  # type: ignore[assignment]  # may be gone
         if record is not None:
             record.note_class(cls, cls.__qualname__)

@@ -16,12 +16,14 @@ def merge(scope: Scope, cls: Any, made: Any) -> None:
     tx = scope.tx
     old: dict[str, Any] = dict(cls._member_map_)
     new: dict[str, Any] = dict(made._member_map_)
+    named = {id(member) for member in old.values()}
+    unnamed = {v: m for v, m in cls._value2member_map_.items() if id(m) not in named}  # combinations of flags
     chosen: dict[int, Any] = {}  # member of the class built aside -> the object that goes on
     for name, member in new.items():
         if id(member) in chosen:
             continue
-        live = old.get(name)
-        if live is not None and live._name_ == name and _can_become(live, member):
+        live = old.get(name) or unnamed.get(member._value_)
+        if live is not None and (live._name_ == name or live._value_ in unnamed) and _can_become(live, member):
             _become(tx, live, member)
             chosen[id(member)] = live
         else:
@@ -31,6 +33,8 @@ def merge(scope: Scope, cls: Any, made: Any) -> None:
             chosen[id(member)] = member
     members = {name: chosen[id(member)] for name, member in new.items()}
     by_value = {value: chosen[id(member)] for value, member in made._value2member_map_.items() if id(member) in chosen}
+    mask = getattr(made, "_flag_mask_", 0)
+    by_value |= {v: m for v, m in unnamed.items() if v not in by_value and isinstance(v, int) and v | mask == mask}
     for holder, content in ((cls._member_map_, members), (cls._value2member_map_, by_value)):
         before = dict(holder)
         tx.hold(before)

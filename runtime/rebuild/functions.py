@@ -8,18 +8,20 @@ defaults, annotations, documentation, and its closure where the new body needs a
 from __future__ import annotations
 
 import ast
+import dataclasses
 import functools
 import gc
 import inspect
 import sys
 import time
 import types
+import weakref
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from . import frames, native, outline
-from .kinds import isa
+from .kinds import exactly, isa, of_types
 from .outline import FUNCTIONS, Function
 from .transaction import MISSING, Transaction
 
@@ -65,10 +67,10 @@ def _inside(value: object) -> Iterator[object]:
         yield from (value.func, value.dispatcher)
     elif type(value) is _LRU:
         yield value.__wrapped__
-    elif type(value) in {dict, types.MappingProxyType}:
+    elif exactly(value, dict, types.MappingProxyType):
         if len(value) <= 100:  # type: ignore[arg-type]  # one of the two
             yield from list(value.values())  # type: ignore[attr-defined]  # one of the two
-    elif type(value) in {list, tuple}:
+    elif exactly(value, list, tuple):
         if len(value) <= 100:  # type: ignore[arg-type]  # one of the two
             yield from list(value)  # type: ignore[call-overload]  # one of the two
     elif type(type(value)) is type and type(value).__flags__ & (1 << 9):
@@ -134,6 +136,9 @@ def find(pairs: list[Pair], roots: Iterable[object], scan: Scan) -> Holders:
             if id(function) not in seen and id(function.__code__) in wanted:
                 seen.add(id(function))
                 holders.functions.setdefault(id(function.__code__), []).append(function)
+    for function, code in list(_behind.items()):
+        if id(code) in wanted:
+            holders.functions.setdefault(id(code), []).append(function)
     running = _running(wanted)
     usual = sys.getrefcount(wanted[id(consts[0])])
     unproven = {
@@ -169,7 +174,7 @@ def _search(
     began = time.perf_counter()
     if len(unproven) <= 4:
         things = gc.get_referrers(*(wanted[each] for each in unproven))
-    for thing in [t for t in things if type(t) in _RUNNABLE]:
+    for thing in of_types(things, _RUNNABLE):
         if type(thing) is FunctionType:
             if id(thing.__code__) in unproven and id(thing) not in seen:
                 seen.add(id(thing))
@@ -192,19 +197,39 @@ def suspended_code(thing: Any) -> types.CodeType | None:
 
 # -- changing one function ------------------------------------------------------------------------------------------
 
+_dropped: weakref.WeakKeyDictionary[FunctionType, dict[str, types.CellType]] = weakref.WeakKeyDictionary()
+"""Cells that a function's body has no use for at present: a later body may."""
+
+_behind: weakref.WeakKeyDictionary[FunctionType, types.CodeType] = weakref.WeakKeyDictionary()
+"""Functions that stayed on old code, with the code of the present text that they could not take."""
+
+
+def runs(function: FunctionType, code: types.CodeType) -> bool:
+    """Is this the function's code, or what its code should be by now?"""
+    return function.__code__ is code or _behind.get(function) is code
+
+
 Evaluate = Callable[[ast.expr, FunctionType], Any]
 
 
-def set_closure(tx: Transaction, function: FunctionType, closure: tuple[types.CellType, ...] | None) -> None:
-    old = function.__closure__
-    if closure is not None:
-        native.incref(closure)
-    tx.hold(old, closure)
-    tx.stage(native.write_closure(function, closure), native.write_closure(function, old))
-    if old is not None:
-        tx.on_commit(functools.partial(native.decref, old))
-    if closure is not None:
-        tx.did(native.decref, closure)
+def set_code(
+    tx: Transaction, function: FunctionType, code: types.CodeType, closure: tuple[types.CellType, ...] | None
+) -> None:
+    """Stage a function's code and closure together; each setter of the one checks it against the other."""
+    was, cells = tx.functions.get(id(function)) or (function.__code__, function.__closure__)
+    tx.functions[id(function)] = code, closure
+    tx.hold(was, cells, closure)
+    nothing = (id, None)
+    if closure is not cells:
+        if closure is not None:
+            native.incref(closure)
+            tx.did(native.decref, closure)
+        if cells is not None:
+            tx.on_commit(functools.partial(native.decref, cells))
+        tx.stage(native.write_closure(function, closure), nothing)
+    tx.stage((native.SET_CODE, function, code), (native.SET_CODE, function, was))
+    if closure is not cells:
+        tx.stage(nothing, native.write_closure(function, cells))
 
 
 def cells_for(
@@ -212,12 +237,15 @@ def cells_for(
 ) -> tuple[types.CellType, ...] | None:
     """The closure that a new code needs, from the cells at hand; None when one cannot be had."""
     have = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
+    have = {**_dropped.get(function, {}), **have}
     cells = []
     for name in code.co_freevars:
         cell = have.get(name) or supply(name)
         if cell is None:
             return None
         cells.append(cell)
+    if spare := {name: cell for name, cell in have.items() if name not in code.co_freevars}:
+        _dropped[function] = spare
     return tuple(cells)
 
 
@@ -245,15 +273,22 @@ def apply(
     Returns:
         None, or why it stays whole on the old one.
     """
-    new, old = change.new, change.old
+    new, old = change.new, function.__code__
+    if old is not change.old:
+        change = dataclasses.replace(change, before=None)
     if new.co_freevars != old.co_freevars:
         closure = cells_for(function, new, supply)
         if closure is None:
             missing = next(n for n in new.co_freevars if n not in old.co_freevars)
-            return f"it never captured {missing!r}"
-        set_closure(tx, function, closure or None)
-    tx.stage((native.SET_CODE, function, new), (native.SET_CODE, function, old))
-    tx.hold(old)
+            tx.did(_set_behind, function, _behind.get(function))
+            _behind[function] = new
+            return f"it never captured {missing!r}, and stays on its old code"
+        closure = closure or None
+    else:
+        closure = function.__closure__
+    if function in _behind:
+        tx.did(_set_behind, function, _behind.pop(function))
+    set_code(tx, function, new, closure)
     before, after = documentation(old), documentation(new)
     if before != after and function.__doc__ == before:
         tx.stage((native.SET_DOC, function, after), (native.SET_DOC, function, before))
@@ -264,6 +299,13 @@ def apply(
     ):
         _set_parameters(tx, function, change, evaluate)
     return None
+
+
+def _set_behind(function: FunctionType, code: types.CodeType | None) -> None:
+    if code is None:
+        _behind.pop(function, None)
+    else:
+        _behind[function] = code
 
 
 def _header(node: ast.AST) -> str:
@@ -346,8 +388,7 @@ def adopt(tx: Transaction, function: FunctionType, other: FunctionType, *, name:
     """Let a function become all that another is, its own attributes excepted; both then do the same."""
     if function is other:
         return
-    if (function.__closure__ or ()) is not (other.__closure__ or ()):
-        set_closure(tx, function, other.__closure__)
+    set_code(tx, function, other.__code__, other.__closure__)
     if function.__globals__ is not other.__globals__:
         tx.hold(function.__globals__)
         native.incref(other.__globals__)
@@ -356,8 +397,6 @@ def adopt(tx: Transaction, function: FunctionType, other: FunctionType, *, name:
         )
         tx.on_commit(functools.partial(native.decref, function.__globals__))
         tx.did(native.decref, other.__globals__)
-    tx.hold(function.__code__)
-    tx.stage((native.SET_CODE, function, other.__code__), (native.SET_CODE, function, function.__code__))
     set_defaults(tx, function, other.__defaults__, other.__kwdefaults__)
     tx.stage(
         (native.SET_ANNOTATIONS, function, other.__annotations__),

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import collections
 import ctypes
+import functools
 import gc
 import sys
 import time
@@ -19,7 +20,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from . import frames, functions, native
-from .kinds import isa
+from .kinds import exactly, isa
 from .transaction import Transaction
 
 _CHUNK = 512
@@ -81,7 +82,7 @@ class Swap:
 
     def _consider(self, holder: Any, referents: list[Any]) -> None:
         hits = collections.Counter(id(r) for r in referents if id(r) in self.mapping)
-        write = _writer(self.tx, holder, hits)
+        write = _writer(self.tx, holder, hits, self.mapping)
         if write is not None:
             if type(holder) is tuple:
                 self.tuples.append(lambda: holder)
@@ -160,7 +161,22 @@ def _of_class(cls: type) -> set[int]:
     return {id(cls), id(cls.__mro__), id(native.class_dict(cls)), *map(id, parts)}
 
 
-def _writer(tx: Transaction, holder: Any, hits: collections.Counter[int]) -> Callable[[Mapping], None] | None:
+_HOLD_ANYTHING = (
+    types.MethodType, functools.partial, types.GeneratorType, types.CoroutineType, types.AsyncGeneratorType, property, staticmethod,
+    classmethod,
+)  # fmt: skip
+
+
+def _may_hold(holder: Any, pairs: list[tuple[Any, Any]]) -> bool:
+    """May the words of an object made in C be written? Most count on the kind of what they refer to."""
+    if isa(holder, tuple) or exactly(holder, *_HOLD_ANYTHING) or type(holder).__flags__ & (1 << 9):
+        return True
+    return all(native.layout(type(old))[0] is native.layout(type(new))[0] for old, new in pairs)
+
+
+def _writer(
+    tx: Transaction, holder: Any, hits: collections.Counter[int], mapping: Mapping
+) -> Callable[[Mapping], None] | None:
     """How to replace references inside one object; None where it cannot be written."""
     kind = type(holder)
     if isa(holder, dict):
@@ -181,6 +197,8 @@ def _writer(tx: Transaction, holder: Any, hits: collections.Counter[int]) -> Cal
         return lambda chosen: _write_class(tx, holder, chosen)
     if isa(holder, frozenset):
         return None  # it keeps their hashes
+    if not _may_hold(holder, [mapping[key] for key in hits]):
+        return None
     size = _size(holder)
     count = collections.Counter(w for w in native.words(holder, size)[2:] if w in hits)
     if any(count[key] != number for key, number in hits.items()):
@@ -189,7 +207,13 @@ def _writer(tx: Transaction, holder: Any, hits: collections.Counter[int]) -> Cal
 
 
 def _size(holder: Any) -> int:
-    return object.__sizeof__(holder) if not isa(holder, tuple) else tuple.__sizeof__(holder)
+    """How many bytes of an object are its own: what it keeps elsewhere is not looked at."""
+    kind = type(holder)
+    if isa(holder, tuple):
+        return tuple.__sizeof__(holder)
+    if exactly(holder, types.GeneratorType, types.CoroutineType, types.AsyncGeneratorType):
+        return int(holder.__sizeof__())
+    return kind.__basicsize__
 
 
 def _write_words(tx: Transaction, holder: Any, chosen: Mapping) -> None:

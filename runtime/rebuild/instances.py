@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import layout, native
 from .errors import RebuildError
-from .kinds import isa
+from .kinds import isa, of_types
 
 if TYPE_CHECKING:
     from .guards import Waiting
@@ -150,7 +150,7 @@ def expected(plans: list[ModulePlan]) -> int:
             cls = space.get(step.node.name) if isinstance(step.node, ast.ClassDef) and step.kind == "run" else None
             if isa(cls, type) and _may_upgrade(step.node):
                 wanted |= {cls, *_below(cls)}
-    return sum(type(o) in wanted for o in gc.get_objects()) if wanted else 0
+    return len(of_types(gc.get_objects(), wanted)) if wanted else 0
 
 
 def _may_upgrade(node: ast.stmt) -> bool:
@@ -169,7 +169,7 @@ def find(edit: Edit, upgrades: Upgrades) -> list[Any]:
     """All live instances concerned."""
     wanted = upgrades.classes()
     first = next(iter(wanted))
-    return [o for o in edit.scan.heap(f"instances of {first.__qualname__}") if type(o) in wanted]
+    return of_types(edit.scan.heap(f"instances of {first.__qualname__}"), wanted)
 
 
 def run(edit: Edit, upgrades: Upgrades, moved: list[tuple[Any, Any, dict[str, Any]]], waiting: Waiting | None) -> int:

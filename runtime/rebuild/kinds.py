@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -21,4 +22,16 @@ def attribute(value: object, name: str) -> Any:
         return None
 
 
-__all__ = ["attribute", "isa"]
+def exactly(value: object, *kinds: type) -> bool:
+    """Is the type one of these? Types are compared by identity: a metaclass may do anything to `==` and `hash`."""
+    kind = type(value)
+    return any(kind is each for each in kinds)
+
+
+def of_types(things: Iterable[Any], classes: Iterable[type]) -> list[Any]:
+    """Those whose type is one of the classes."""
+    wanted = set(map(id, classes))
+    return [thing for thing in things if id(type(thing)) in wanted]
+
+
+__all__ = ["attribute", "exactly", "isa", "of_types"]

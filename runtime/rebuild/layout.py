@@ -8,13 +8,14 @@ still is an instance of the new class.
 from __future__ import annotations
 
 import collections
+import functools
 import types
 import weakref
 from typing import TYPE_CHECKING, Any
 
 from . import functions, heap, native, unify
 from .functions import FunctionType
-from .kinds import isa
+from .kinds import exactly, isa, of_types
 from .report import Straggler
 from .transaction import MISSING
 
@@ -28,6 +29,7 @@ _SKIPPED = {
     "__qualname__",
     "_abc_impl",
     "__slots__",
+    "__slotnames__",
     "__annotations__",
     "__doc__",
 }
@@ -48,7 +50,7 @@ def take_over(scope: Scope, cls: type, made: type, kept: set[str]) -> type:
             found = next(functions.reach(live, 1), None)
             if found is not None and found.__module__ == cls.__module__:
                 type.__setattr__(made, name, unify.join(scope, live, value))
-        elif name in kept and not isa(live, type):
+        elif name in kept and not isa(live, type) and not isa(value, types.MemberDescriptorType):
             type.__setattr__(made, name, live)
     scope.edit.moved_classes.append((cls, made))
     return made
@@ -64,7 +66,7 @@ def finish(edit: Edit) -> tuple[int, list[Straggler], list[tuple[Any, Any, dict[
     for cls in list(classes):
         _move_subclasses(edit, cls, classes)
     things = edit.scan.heap(f"the layout of {next(iter(classes)).__qualname__} changed")
-    instances = [o for o in things if type(o) in classes]
+    instances = of_types(things, classes)
     del things
     mapping: heap.Mapping = {}
     upgraded: list[tuple[Any, Any, dict[str, Any]]] = []
@@ -90,8 +92,14 @@ def finish(edit: Edit) -> tuple[int, list[Straggler], list[tuple[Any, Any, dict[
     swap = heap.Swap(edit.tx, mapping, edit.scan, all_or_none=True)
     references(edit, swap, mapping)
     stay += swap.left
+    for key, (_, copy) in mapping.items():
+        if key not in swap.mapping and getattr(type(copy), "__del__", None) is not None:
+            native.mark_finalized(copy)  # it never came to be
     for old, new in swap.mapping.values():
         _move_weak_references(edit, old, new)
+        if getattr(type(old), "__del__", None) is not None:
+            edit.tx.on_commit(functools.partial(native.mark_finalized, old))
+            edit.tx.did(native.mark_finalized, new)
         upgraded.append((old, new, state(old)))
     edit.moved_classes[:] = classes.items()
     del classes
@@ -117,6 +125,7 @@ def own_ids(edit: Edit) -> set[int]:
         id(edit.swaps),
         id(edit.moved_classes),
         id(edit.touched),
+        id(edit.noted),
         id(edit.made),
         id(edit.before),
         id(edit.field_makers),
@@ -148,8 +157,10 @@ def own_ids(edit: Edit) -> set[int]:
             ids |= {
                 id(part) for part in entry if isa(part, (list, tuple)) and book in (tx._undo, tx._staged, tx._inverse)
             }
+    for call in tx._finish:
+        ids |= {id(call), *(map(id, (call.args, *call.args)) if isa(call, functools.partial) else ())}
     ids |= {id(copy) for _, copy in (*tx._spaces, *tx._containers)}
-    ids |= {id(held) for held in tx._held if type(held) in {dict, list, tuple, set}}
+    ids |= {id(held) for held in tx._held if exactly(held, dict, list, tuple, set)}
     ids |= {id(pair) for pair in edit.changed.values()}
     return ids
 

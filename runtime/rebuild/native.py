@@ -210,6 +210,42 @@ def replace_words(holder: object, old: object, new: object, size: int, start: in
     return len(found)
 
 
+def refill_frozenset(holder: frozenset[Any], items: list[Any]) -> None:
+    """Let a frozenset hold these items, filed by the hashes that they have now."""
+    made = frozenset(items)
+    if len(made) == len(holder):
+        _swap_sets(holder, made)
+
+
+def _swap_sets(one: frozenset[Any], other: frozenset[Any]) -> None:
+    size = frozenset.__basicsize__ // _WORD - 1  # all but the weak references, which are to the object itself
+    first, second = ((ctypes.c_size_t * size).from_address(id(each)) for each in (one, other))
+    for i in range(2, size):
+        first[i], second[i] = second[i], first[i]
+    for words_of, owner, former in ((first, one, other), (second, other, one)):
+        if words_of[_TABLE] == id(former) + _SMALL * _WORD:
+            words_of[_TABLE] = id(owner) + _SMALL * _WORD
+        words_of[_TABLE + 1] = ctypes.c_size_t(-1).value  # the hash, computed again
+
+
+def _find_table() -> tuple[int, int]:
+    """A small set keeps its table inside itself: the word that points into the object, and where to."""
+    probe = frozenset([1, 2])
+    inside = words(probe, frozenset.__basicsize__)
+    found = [(i, (w - id(probe)) // _WORD) for i, w in enumerate(inside) if 0 < w - id(probe) < frozenset.__basicsize__]
+    return found[_only([i for i in range(len(found))], "the table of a set")]
+
+
+_TABLE, _SMALL = _find_table()
+
+
+def mark_finalized(thing: object) -> None:
+    """Its `__del__` is not to run: another object has taken its place."""
+    head = ctypes.c_size_t.from_address(id(thing) - _WORD)
+    head.value |= 1
+    assert gc.is_finalized(thing)
+
+
 def move_weak_references(old: object, new: object) -> None:
     """Let all weak references to one object be references to another; both kinds have room for them."""
     for reference in weakref.getweakrefs(old):

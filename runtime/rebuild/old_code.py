@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import frames
 from .functions import suspended_code
+from .kinds import exactly
 from .kinds import isa
 from .report import Straggler
 
@@ -143,7 +144,7 @@ def stragglers() -> list[Straggler]:
     found = [*threads(), *tasks()]
     kinds = (types.GeneratorType, types.CoroutineType, types.AsyncGeneratorType)
     for each in gc.get_objects():
-        if type(each) in kinds and is_stale(suspended_code(each)):
+        if exactly(each, *kinds) and is_stale(suspended_code(each)):
             frame = (
                 getattr(each, "gi_frame", None) or getattr(each, "cr_frame", None) or getattr(each, "ag_frame", None)
             )

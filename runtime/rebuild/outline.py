@@ -140,8 +140,8 @@ def key(node: ast.stmt) -> tuple[str, ...]:
             return ("try", *sorted(bound(node)))
         case ast.For(target=target):
             return ("for", ast.dump(target))
-        case ast.Import() | ast.ImportFrom():
-            return ("import", ast.dump(node))
+        case ast.Import() | ast.ImportFrom() | ast.Delete():
+            return (type(node).__name__, ast.dump(node))
         case _:
             return (type(node).__name__,)
 
@@ -163,7 +163,7 @@ def bound(node: ast.AST) -> set[str]:
                 todo += each.decorator_list
             case ast.Lambda():
                 pass
-            case ast.Name(id=name, ctx=ast.Store()):
+            case ast.Name(id=name, ctx=ast.Store() | ast.Del()):
                 found.add(name)
             case ast.Import(names=aliases):
                 found.update(a.asname or a.name.partition(".")[0] for a in aliases)

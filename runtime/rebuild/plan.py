@@ -76,7 +76,8 @@ def compare(record: sources.Record, data: bytes, path: str) -> ModulePlan:
     if region is not None and _shared([*old.body[first:last], *region], [*old.body[:first], *old.body[last:]]):
         region = None  # a name has statements here and elsewhere: their order matters
     if region is None:
-        text, _ = Text.parse(data, path)
+        text, tree = Text.parse(data, path)
+        compile(tree, path, "exec", dont_inherit=True)  # what only the whole can tell: a misplaced future import
         first, last, region = 0, len(old.body), text.body
         flags = text.flags
     else:
@@ -192,6 +193,7 @@ def pair(old: list[Statement], new: list[Statement]) -> list[Step]:
     ]
     for mark in marks:
         left = _match(left, [n for n in new if id(n) not in partner], partner, mark)
+    _match_last(old, new, partner)
     renamed = _match_renamed(left, [n for n in new if id(n) not in partner], partner)
     steps = []
     for n in new:
@@ -210,6 +212,21 @@ def pair(old: list[Statement], new: list[Statement]) -> list[Step]:
     steps += [Step("gone", o, None) for o in old if id(o) not in used]
     _follow_names(old, steps)
     return steps
+
+
+def _match_last(old: list[Statement], new: list[Statement], partner: dict[int, Statement]) -> None:
+    """The object that a name has belongs to its last definition: that goes with the last one of the new text."""
+    ends: dict[str, Statement] = {}
+    for s in old:
+        if isinstance(s.node, outline.FUNCTIONS) and not s.node.decorator_list:
+            ends[s.node.name] = s
+    last = {s.node.name: s for s in new if isinstance(s.node, outline.FUNCTIONS) and not s.node.decorator_list}
+    for name, n in last.items():
+        o = ends.get(name)
+        if o is not None and id(n) not in partner:
+            for key in [key for key, each in partner.items() if each is o]:
+                del partner[key]
+            partner[id(n)] = o
 
 
 _DEFINITIONS = (*outline.FUNCTIONS, ast.ClassDef)
@@ -267,7 +284,8 @@ def _follow_names(old: list[Statement], steps: list[Step]) -> None:
             for name in _binds(step):
                 binders[name].append(step)
     for name, several in binders.items():
-        if len(several) == 1:
+        before = [o for o in old if name in o.binds]
+        if len(several) == 1 and len(before) <= 1:
             continue
         plain = [s for s in several if not isinstance(s.node, (*outline.FUNCTIONS, ast.ClassDef))]
         augmented = any(isinstance(s.node, ast.AugAssign) for s in plain)
@@ -279,7 +297,6 @@ def _follow_names(old: list[Statement], steps: list[Step]) -> None:
             elif runs and step.kind in {"same", "body"} and (step in plain or builds_on(step.node, name)):
                 step.kind, step.again = "run", True
         last = several[-1]
-        before = [o for o in old if name in o.binds]
         if last.kind in {"same", "body"} and before and last.old is not before[-1]:
             last.kind, last.again = "run", True
         elif last.kind == "run" and before and last.old is not before[-1]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from . import heap
+from . import heap, native
 from .errors import RebuildError
-from .kinds import isa
+from .kinds import isa, of_types
 
 if TYPE_CHECKING:
     from .scopes import Edit
@@ -20,7 +20,7 @@ def run(edit: Edit, classes: set[type], own: set[int]) -> None:
     """
     name = next(iter(classes)).__qualname__
     things = edit.scan.heap(f"keys that are instances of {name}")
-    wanted: list[Any] = [o for o in things if type(o) in classes]
+    wanted: list[Any] = of_types(things, classes)
     if not wanted:
         return
     own |= {id(things), id(wanted)}
@@ -29,11 +29,16 @@ def run(edit: Edit, classes: set[type], own: set[int]) -> None:
             wanted.append(holder)
     ids = set(map(id, wanted))
     for holder, _ in heap.holders(wanted, things, own):
-        if isa(holder, (dict, set)) and not ids.isdisjoint(map(id, holder)):
+        if isa(holder, (dict, set, frozenset)) and not ids.isdisjoint(map(id, holder)):
             _fill_again(edit, holder, name)
 
 
 def _fill_again(edit: Edit, holder: Any, name: str) -> None:
+    if isa(holder, frozenset):
+        before = list(holder)
+        edit.tx.did_keys(native.refill_frozenset, holder, before)
+        native.refill_frozenset(holder, before)
+        return
     kind: Any = dict if isa(holder, dict) else set
     before = list(dict.items(holder)) if kind is dict else list(holder)
     edit.tx.did_keys(kind.update, holder, before)

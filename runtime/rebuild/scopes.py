@@ -10,6 +10,8 @@ import __future__
 
 import ast
 import builtins
+import functools
+import inspect
 import types
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -22,7 +24,7 @@ from .plan import ModulePlan, Step
 from .report import Note
 from .transaction import MISSING, Transaction
 
-_COMPOUND = (ast.If, ast.Try, ast.For, ast.While, ast.With, ast.Match, ast.AsyncFor, ast.AsyncWith)
+_COMPOUND = (ast.If, ast.Try, ast.For, ast.While, ast.With, ast.Match, ast.AsyncFor, ast.AsyncWith, ast.Delete)
 _CAPTURE = "_midair_capture"
 
 
@@ -63,6 +65,7 @@ class Edit:
         default_factory=list
     )  # new fields with defaults
     rehash: list[type] = field(default_factory=list)
+    noted: list[type] = field(default_factory=list)  # classes whose attributes were set
     scopes: list[Scope] = field(default_factory=list)
     globals_before: dict[str, dict[str, Any]] = field(default_factory=dict)
 
@@ -135,6 +138,7 @@ class Scope:
         old = self.get(name)
         if self.cls is not None:
             self.tx.set_attr(self.cls, self.stored(name), value)
+            self.edit.noted.append(self.cls)
         else:
             self.tx.set_item(self.space, name, value)
         if old is not value:
@@ -362,25 +366,33 @@ class Scope:
             return
         before = outline.by_code(step.old.node) if step.old.node is not None else {}
         after = outline.by_code(step.node)
-        noted = False
+        named: dict[str, int] = {}
         for old, new in plan.step_codes(step):
+            differs = new.co_flags & inspect.CO_OPTIMIZED and not plan.same_code(old, new)
             for function in self.edit.holders.of(old):
-                if function.__code__ is not old:
+                if not functions.runs(function, old):
                     continue
                 documented = function.__doc__
                 change = Change(old, new, _node_of(before, old), _node_of(after, new), *self._strings())
                 why = functions.apply(self.tx, function, change, self._evaluator(), self._supplier(function))
                 if why:
-                    self.edit.keep(
-                        self, function.__qualname__.removeprefix(self.qualname + "."), new.co_firstlineno, why
-                    )
-                elif not plan.same_code(old, new):
-                    noted = True
+                    self.edit.kept.append(Note("kept", self._named(new), self.plan.path, new.co_firstlineno, why))
+                elif differs:
                     self._document_wrappers(step, function, documented, functions.documentation(new))
-        if noted or not self.edit.holders.functions:
-            name = _name(step.node)
-            self.edit.change("changed", self, name, step.new.start)
+                    if new.co_name in {"__hash__", "__eq__"} and (owner := self._class_of(function)) is not None:
+                        self.edit.rehash.append(owner)
+            if differs and not new.co_name.startswith("<"):
+                named.setdefault(self._named(new), new.co_firstlineno)
+            elif differs:
+                named.setdefault(self.qualify(_name(step.node)), step.new.start)
+        for name, line in named.items():
+            self.edit.changes.append(Note("changed", name, self.plan.path, line))
+        if named:
             self._clear_caches(step)
+
+    def _named(self, code: types.CodeType) -> str:
+        """A function as its module knows it: the outermost one, for those inside."""
+        return f"{self.plan.name}.{code.co_qualname.partition('.<locals>')[0]}"
 
     def _strings(self) -> tuple[bool, bool]:
         """Are annotations kept as strings, and is that new?"""
@@ -403,8 +415,7 @@ class Scope:
             value = self.get(name)
             if value is not MISSING:
                 for cache in functions.clear_caches(value):
-                    self.tx.hold(cache)
-                    self.tx.stage((cache.cache_clear,), (cache.cache_clear,))
+                    self.tx.on_commit(functools.partial(_clear, cache))
 
     def _evaluator(self) -> functions.Evaluate:
         def evaluate(expr: ast.expr, function: FunctionType) -> Any:
@@ -541,7 +552,11 @@ class Scope:
     # -- what depends on what changed -----------------------------------------------------------------------------
 
     def changed_names(self) -> set[str]:
-        return {name for module, name in self.edit.changed if module == self.plan.name}
+        found = {name for module, name in self.edit.changed if module == self.plan.name}
+        if self.path:
+            inside = f"{self.qualname}."
+            found |= {name[len(inside) :] for name in found if name.startswith(inside)}
+        return found
 
     def depend(self, step: Step) -> None:
         """An unchanged statement: computed again when it read a value that this edit changed."""
@@ -601,6 +616,10 @@ class Scope:
             for line in self.plan.record.text.lines
             if "global" in line
         )
+
+
+def _clear(cache: Any) -> None:
+    cache.cache_clear()
 
 
 def _stands_alone(node: ast.stmt, name: str) -> bool:

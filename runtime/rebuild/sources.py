@@ -296,6 +296,11 @@ def recover(name: str) -> Record:
     path = getattr(module, "__file__", None)
     if not isa(path, str) or not path.endswith(".py"):
         raise RebuildError(f"module {name!r} has no source file", stage="call")
+    if not is_ours(path):
+        folder = os.path.dirname(path)
+        raise RebuildError(
+            f"module {name!r} is not recorded; call rebuild.record({folder!r}) first", file=path, stage="call"
+        )
     return adopt(name, module, path)
 
 

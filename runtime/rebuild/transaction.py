@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from . import native, sources
-from .kinds import isa
+from .kinds import exactly, isa
 from .native import Write
 
 
@@ -41,6 +41,7 @@ class Transaction:
         self._spaces: list[tuple[dict[str, Any], dict[str, Any]]] = []
         self._containers: list[tuple[Any, Any]] = []
         self._modules: dict[str, types.ModuleType] | None = None
+        self.functions: dict[int, tuple[types.CodeType, Any]] = {}  # staged code and closure, by identity
         self._finish: list[Callable[[], None]] = []
         self._held: list[object] = []  # what must not be freed while it may be wanted back
 
@@ -58,6 +59,7 @@ class Transaction:
             self._staged, self._inverse = [], []
             self._undo += inverse
             self._overlay.clear()
+            self.functions.clear()
             native.perform(staged)
 
     def hold(self, *things: object) -> None:
@@ -149,7 +151,7 @@ class Transaction:
                     self._remember_container(inner)
 
     def _remember_container(self, value: object) -> None:
-        if type(value) in {list, dict, set} and len(value) <= _MAX_COPIED:  # type: ignore[arg-type]  # one of the three
+        if exactly(value, list, dict, set) and len(value) <= _MAX_COPIED:  # type: ignore[arg-type]  # one of the three
             self._containers.append((value, value.copy()))  # type: ignore[attr-defined]  # one of the three
 
     # -- the end --------------------------------------------------------------------------------------------------

@@ -43,7 +43,7 @@ _PURE_NODES = (
 
 
 def is_immutable(value: object) -> bool:
-    if isa(value, (tuple, frozenset)) and type(value) in {tuple, frozenset}:
+    if type(value) is tuple or type(value) is frozenset:
         return all(map(is_immutable, value))
     return (
         isa(value, _IMMUTABLE)
@@ -89,6 +89,8 @@ def is_pure(node: ast.expr, look: Callable[[str], Any]) -> bool:
         if isa(func, ast.Attribute):
             if isa(func.value, (ast.Constant, ast.JoinedStr)):
                 return True
+            if isa(func.value, ast.Call):  # a method of what a pure call returned
+                return pure(func.value) and (hasattr(str, func.attr) or hasattr(bytes, func.attr))
             owner = resolve(func.value)
             if isa(owner, types.ModuleType):
                 return owner.__name__ in _MODULES

@@ -1,7 +1,7 @@
 """The `.spl` file: a space at one moment, written, checked, loaded, upgraded and read.
 
     dumps loads       the same in memory             (memory.py)
-    save load resume  a space and its file           (files.py; store.py has the generations, disk.py the disk)
+    save load resume  a space and its file           (files.py; store.py has the generations)
     take              the same in the background, by fork   (forked.py; pages.py keeps the fork short)
     heal              what waited for code gets it  (healing.py)
     check             what could not be saved        (checking.py)
@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from .backup import backup, restore
 from .checking import Check, check
-from .files import Loaded, exists, load, manifest, resume, save, save_rest
+from .files import Loaded, exists, load, manifest, open_journal, resume, save, save_rest
 from .forked import Progress, last_pause, progress, take
 from .healing import Healing, heal
 from .looking import Change, Inspection, Verified, cat, diff, export, generations, inspect, verify
@@ -54,6 +54,7 @@ __all__ = [
     "load",
     "loads",
     "manifest",
+    "open_journal",
     "progress",
     "restore",
     "resume",

@@ -17,9 +17,9 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..disk import DISK, write_all
 from ..errors import SnapshotError
 from .container import Container
-from .disk import DISK, write_all
 from .store import Store, free_name
 
 

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .. import journal
+from ..disk import DISK, Disk
 from ..errors import SnapshotCorrupt
 from .container import Container, Writer
-from .disk import DISK, Disk
 from .manifest import describe
 from .memory import problems, read, refuse_problems
 from .pickling import dump, ignore
@@ -47,13 +48,13 @@ def save(
     store = Store(path, disk)
     with store.draft(above=_parent(space, store)) as draft:
         with space.lock:
-            write(space, draft, about(space, draft, application, sources), signing_key())
+            known = about(space, draft, application, sources)
+            write(space, draft, known, signing_key())
         store.finish(draft)
         store.publish(draft)
-        number = draft.number
-    adopt(space, store, number)
+    adopt(space, store, known)
     store.tidy()
-    return number
+    return draft.number
 
 
 def save_rest(
@@ -86,6 +87,7 @@ def about(
         "uuid": space.uuid,
         "application": application,
         "sources": dict(sources or {}),
+        "journal": journal.position(space),
     }
 
 
@@ -116,9 +118,10 @@ def write(
     return [Problem(*one) for one in contents.dropped]
 
 
-def adopt(space: Space, store: Store, number: int) -> None:
-    """The space belongs to this file from now on."""
-    space.path, space.generation = store.newest, number
+def adopt(space: Space, store: Store, manifest: Mapping[str, Any]) -> None:
+    """The space belongs to this generation of this file from now on."""
+    space.path, space.generation = store.newest, manifest["generation"]
+    journal.snapshotted(space, manifest.get("journal", 0))
 
 
 @dataclass
@@ -217,7 +220,7 @@ def _load_one(path: Path, store: Store, *, lenient: bool, trust: bool) -> Loaded
         log.warning("%s is not in the code any more: %d stand-ins keep what was stored", name, count)
     manifest = container.manifest
     if isinstance(root, Space):
-        adopt(root, store, manifest["generation"])
+        adopt(root, store, manifest)
     number = manifest.get("generation", 0)
     return Loaded(root, path, number, manifest, problems=found, lost=outcome.lost, upgraded=outcome.upgraded)
 
@@ -246,3 +249,28 @@ def manifest(path: str | Path, generation: int | None = None) -> Mapping[str, An
         except SnapshotCorrupt as error:
             first = first or error
     raise first or FileNotFoundError(f"there is no {path}")
+
+
+def open_journal(
+    space: Space,
+    path: str | Path,
+    *,
+    application: Mapping[str, Any] | None = None,
+    sources: Mapping[str, str] | None = None,
+) -> journal.Replayed:
+    """Replay what was confirmed since the generation that this space came from, and journal its calls from here on.
+
+    A space without a generation gets its first one: a journal says what came after a snapshot. A space that was taken back to an older generation leaves the journal behind: the files are set aside.
+
+    Raises:
+        JournalCorrupt, JournalError: see there.
+    """
+    store = Store(path)
+    if not space.generation:
+        save(space, path, application=application, sources=sources)
+    known = store.manifest(store.of(space.generation)) or {}
+    if known is not None and any(
+        one.number > space.generation and one.uuid == space.uuid for one in store.generations()
+    ):
+        journal.set_aside(store.newest)
+    return journal.open_journal(space, store.newest, known.get("journal", 0), sources=known.get("sources") or None)

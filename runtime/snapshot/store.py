@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..disk import DISK, NO_LINKS, Disk, write_all
 from ..errors import SnapshotCorrupt, SnapshotError
 from .container import Container
-from .disk import DISK, NO_LINKS, Disk, write_all
 
 log = logging.getLogger("midair.snapshot")
 

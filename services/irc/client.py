@@ -61,11 +61,12 @@ class Outgoing:
 
     def encoded(self, tagset: int) -> bytes:
         """Return the bytes for a client that asked for these kinds of tags, line ending included."""
-        data = self._encoded.get(tagset)
-        if data is None:
+        try:
+            return self._encoded[tagset]
+        except KeyError:
             tags = self._tags(tagset) if tagset or self.extra else {}
             data = self._encoded[tagset] = f"{format_tags(tags)}{self.line}\r\n".encode()
-        return data
+            return data
 
     def _tags(self, tagset: int) -> dict[str, str]:
         tags = dict(self.extra) if self.extra else {}

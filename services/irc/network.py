@@ -370,6 +370,23 @@ class Network:
             if receiver is not but and (not cap or cap in receiver.caps):
                 receiver.deliver(out)
 
+    def fan_out(self, receivers: Iterable[Client], out: Outgoing, *, but: Client | None = None) -> None:
+        """Deliver a line to many at once: what `deliver_apart` does for one, with as little as can be for each."""
+        dirty = self.dirty
+        idle = not dirty
+        for receiver in receivers:
+            if receiver is but:
+                continue
+            if receiver.is_bot:
+                receiver.deliver_apart(out)
+                continue
+            lines = receiver.out
+            if not lines:
+                dirty.append(receiver)
+            lines.append(out.encoded(receiver.tagset))
+        if idle and dirty and self.carrier is not None:
+            self.carrier.wake()
+
     def tell_peers(self, client: Client, out: Outgoing, cap: str) -> None:
         """Tell everybody with the capability who shares a channel, or monitors with extended-monitor."""
         receivers = self.peers(client)

@@ -423,7 +423,9 @@ class Broker:
             try:
                 self.say(self._encode(self.wire.raised, number, error, perspective))
             except Exception as unsendable:  # noqa: BLE001 - as in `_answer`
-                self._answer_error(number, unsendable)
+                self._answer_error(
+                    number, NotSendable(f"{dotted(type(error))} was raised and cannot be sent: {unsendable}")
+                )
             return
         known = isinstance(error, RemoteError)
         kind, parents = (error.type, error.parents) if known else (dotted(type(error)), lineage(type(error)))  # type: ignore[attr-defined] # narrowed by `known`

@@ -94,25 +94,24 @@ class Link(Connection):
         broker = self.broker or self._negotiate()
         if broker is None:
             return
-        self._parsing = True
-        try:
-            while True:
+        while True:
+            self._parsing = True
+            try:
                 broker.received(self.inbox)
-                more = broker.full
+            except ProtocolError as error:
+                self.why = error
+                raise
+            finally:
+                self._parsing = False
+                full = broker.full
                 self.flush()
-                if broker.full and not self.is_closing:
-                    # The peer does not read what it asked for: what it asks next waits until it has.
-                    self.pause()
-                    self.within(STALLED, "it leaves its answers unread")
-                    return
-                if not more:
-                    return
-        except ProtocolError as error:
-            self.why = error
-            raise
-        finally:
-            self._parsing = False
-            self.flush()
+            if not full:
+                return
+            if broker.full and not self.is_closing:
+                # The peer does not read what it asked for: what it asks next waits until it has.
+                self.pause()
+                self.within(STALLED, "it leaves its answers unread")
+                return
 
     def resume_writing(self) -> None:
         super().resume_writing()

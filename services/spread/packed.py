@@ -105,12 +105,11 @@ class PackedWire:
     def _frame(self, message: list[Any]) -> bytes:
         try:
             body = self._packer.pack(message)
-        except (ValueError, TypeError, OverflowError) as error:
+        except Exception as error:
+            self._packer.reset()
             if isinstance(error, MidairError):
                 raise
             raise NotSendable(f"a value cannot be sent: {error}") from error
-        finally:
-            self._packer.reset()
         if len(body) > self._broker.limits.message:
             raise NotSendable(
                 f"a message of {len(body)} bytes is over the limit of {self._broker.limits.message}; stream it instead"
@@ -200,7 +199,8 @@ class PackedWire:
         """
         position, end = 0, len(inbox)
         try:
-            while end - position >= 4 and not self._broker.full:
+            broker = self._broker
+            while end - position >= 4 and broker.answering <= limits.unsent:
                 (size,) = _length.unpack_from(inbox, position)
                 if size > limits.message:
                     raise exceeded("message", limits.message, "bytes")
@@ -210,7 +210,7 @@ class PackedWire:
                 body = inbox[position + 4 : stop]
                 position = stop
                 self._message(body)
-                limits = self._broker.limits
+                limits = broker.limits
         finally:
             del inbox[:position]
 
@@ -219,8 +219,9 @@ class PackedWire:
         try:
             message = unpackb(body, ext_hook=self._extension, strict_map_key=False)
             # Fewer bytes than levels cannot nest too deep.
-            if len(body) > MAX_DEPTH and _too_deep(message, MAX_DEPTH + 4, self._jellied):
-                raise exceeded("nesting", MAX_DEPTH, "levels")
+            nesting = self._broker.limits.nesting
+            if len(body) > nesting and _too_deep(message, nesting + 4, self._jellied):
+                raise exceeded("nesting", nesting, "levels")
         except (ValueError, TypeError, RecursionError, BadMessage, SpreadError) as error:
             self._unreadable(body, error)
             return
@@ -271,7 +272,7 @@ class PackedWire:
     def _extension(self, code: int, data: bytes) -> Any:
         if code == _TUPLE:
             self._depth += 1
-            if self._depth > MAX_DEPTH:
+            if self._depth > MAX_DEPTH:  # whatever the limits say: each level takes 40 kB of the C stack
                 raise exceeded("nesting", MAX_DEPTH, "levels")
             items = unpackb(data, ext_hook=self._extension, strict_map_key=False)
             self._depth -= 1
@@ -280,8 +281,9 @@ class PackedWire:
             return tuple(items)
         if code == _JELLY:
             expression = unpackb(data, ext_hook=_read_big, strict_map_key=False)
-            if len(data) > MAX_DEPTH and _too_deep(expression, LISTS_PER_LEVEL * MAX_DEPTH, []):
-                raise exceeded("nesting", MAX_DEPTH, "levels")
+            nesting = self._broker.limits.nesting
+            if len(data) > nesting and _too_deep(expression, LISTS_PER_LEVEL * nesting, []):
+                raise exceeded("nesting", nesting, "levels")
             value = self._broker.unjelly(expression)
             self._jellied.append(value)
             return value

@@ -219,6 +219,9 @@ def test_netcat_gets_plain_lines(tmp_path: Path) -> None:
         one.line("6 * 7")
         one.until("^42$")
         one.line("exit")
+        while at.console.sessions:
+            time.sleep(0.001)
+        one.type("\x04")  # this netcat waits for the end of its own input too
         one.ends()
 
     talk(tmp_path, scenario)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..client import Outgoing
+from ..client import Outgoing, middle
 from ..history import PAGE_LIMIT, History, Item, Point, parse_point, parse_timestamp, timestamp
 from ..message import format_line
 from ..names import fold, is_channel
@@ -168,4 +168,4 @@ def _set_marker(net: Network, client: Client, target: str, at: str) -> bool:
 
 def send_marker(net: Network, client: Client, target: str) -> None:
     at = _markers(net, client).get(fold(target))
-    client.send(net.name, "MARKREAD", target.split(" ", maxsplit=1)[0], f"timestamp={at}" if at else "*")
+    client.send(net.name, "MARKREAD", middle(target), f"timestamp={at}" if at else "*")

@@ -138,9 +138,7 @@ def say_to(
             if "message-tags" in receiver.caps and (receiver is not client or route.person):
                 receiver.deliver_apart(out)
     else:
-        for receiver in route.receivers:
-            if receiver is not client or route.person:
-                receiver.deliver_apart(out)
+        net.fan_out(route.receivers, out, but=None if route.person else client)
     if text is not None or (tags and "+draft/persist" in tags):
         keep(net, client, route, command, out, text)
     if "echo-message" in client.caps and (text is not None or "message-tags" in client.caps):

@@ -162,6 +162,7 @@ def test_a_marker_only_moves_forward():
     ann = person(network(), "ann", "draft/read-marker", "#c")
     early, late = "2019-01-01T00:00:00.000Z", "2020-01-01T00:00:00.000Z"
     ann.read()
+    assert ann.one("MARKREAD ::x y").params == ["x", "*"]
     assert ann.one("MARKREAD #c").params == ["#c", "*"]
     assert ann.one(f"MARKREAD #c timestamp={late}").params == ["#c", f"timestamp={late}"]
     assert ann.one(f"MARKREAD #c timestamp={early}").params == ["#c", f"timestamp={late}"]

@@ -170,6 +170,16 @@ async def test_who_is_at_a_unix_socket_is_what_the_kernel_says():
     transport.close()
 
 
+@pytest.mark.parametrize("dialect", list(DIALECTS))
+async def test_what_a_peer_says_in_an_error_does_nothing_to_a_terminal(dialect):
+    class Sly(spread.Referenceable):
+        def remote_fail(self):
+            raise ValueError("\x1b]0;owned\x07\ntwo\u009b lines\r")
+
+    with pytest.raises(ValueError, match=r"^builtins.ValueError: \?]0;owned\?\ntwo\? lines\?$"):
+        await Pair(Sly(), dialect=dialect).root.fail()
+
+
 def test_a_secret_is_in_no_repr():
     users = spread.Users()
     users.add("alice", "open sesame", md5=True)
