@@ -10,6 +10,7 @@ import sys
 import pytest
 from web_server import client_of, running
 
+from midair.runtime import rebuild
 from midair.runtime.errors import ServiceError
 from midair.runtime.space import Space
 from midair.runtime.testing import edit, resaved
@@ -227,3 +228,40 @@ async def test_a_socket_of_the_file_system_is_listened_on(tmp_path):
         assert (await page(web, "/"))[0] == 200
     assert not (tmp_path / "web.sock").exists()
     await asyncio.sleep(0)
+
+
+async def test_keep_alive_connections_lose_no_request_through_edits(tmp_path):
+    file = tmp_path / "edited_root.py"
+    text = (
+        "from midair.services.web import Resource\n"
+        "class Root(Resource):\n"
+        "    isLeaf = True\n"
+        "    def render(self, request):\n"
+        "        return 'edit 0'\n"
+    )
+    file.write_text(text)
+    done = asyncio.Event()
+    async with running(made("--module", f"{file}:Root")) as web:
+        clients = [await client_of(web) for _ in range(40)]
+        seen = set()
+
+        async def ask(client):
+            count = 0
+            while not done.is_set():
+                status, _, body = await client.get("/")
+                assert status == 200
+                seen.add(body)
+                count += 1
+            return count
+
+        asking = [asyncio.create_task(ask(client)) for client in clients]
+        for number in range(1, 21):
+            edit(file, text.replace("edit 0", f"edit {number}"))
+            await rebuild.apply()
+            while f"edit {number}".encode() not in seen:
+                await asyncio.sleep(0)
+        done.set()
+        assert all(await asyncio.gather(*asking))
+        assert web.engine.metrics.statuses.keys() == {200}
+        for client in clients:
+            client.close()
