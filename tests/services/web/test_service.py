@@ -71,8 +71,11 @@ async def test_the_options_make_files_mounts_and_hosts(tmp_path):
         await client.send("GET /b.txt HTTP/1.1\r\nHost: www.example.org\r\n\r\n")
         assert (await client.answer())[2] == b"b"
         client.close()
-    plain = made("--static", files, "--no-listing", "--index", "a.txt")
+    plain = made("--static", files, "--no-listing", "--index", "a.txt", "--cache", "*.txt=max-age=60")
     async with running(plain):
+        client = await client_of(plain)
+        assert (await client.get("/a.txt"))[1]["cache-control"] == "max-age=60"
+        client.close()
         assert await page(plain, "/") == (200, "a")
         assert (await page(plain, "/x.epy"))[0] == 403
 
