@@ -102,6 +102,13 @@ def _enum(s: Statement) -> str:
     return "".join(lines) + f"    def label(self):\n        return ({s.get('returns')}, self.name)\n"
 
 
+def _slotted(s: Statement) -> str:
+    names = s.get("slots")
+    lines = [f"class {s.name}:\n    __slots__ = {tuple(names)!r}\n    def __init__(self):\n"]
+    lines += [f"        self.{name} = {i}\n" for i, name in enumerate(names)] or ["        pass\n"]
+    return "".join(lines) + f"    def look(self):\n        return ({s.get('returns')}, 'slotted')\n"
+
+
 def _import(s: Statement) -> str:
     return f"{s.get('line')}\n"
 
@@ -121,11 +128,14 @@ _RENDER: dict[str, Callable[[Statement], str]] = {
     "class": _class,
     "dataclass": _dataclass,
     "enum": _enum,
+    "slotted": _slotted,
+    "table": _display,
     "import": _import,
     "comment": _comment,
 }
 HEAD = "import dataclasses, enum, functools\n"
 FORMS = ("{0}", "({0}, 1)", "str({0})", "f'<{{{0}}}>'", "[{0}, 2][0]", "({0} if {0} else 'no')", "repr({0}).upper()")
+_KINDS = ("constant", "derived", "display", "function", "function", "class", "class", "dataclass", "enum", "slotted", "table")
 ARGUMENTS = ("x=1", "x, y=2", "x=3, *, k='kw'", "x=(), *rest, **named", "x=None, /, y=5", "x='d', y: int = 0")
 
 
@@ -151,6 +161,12 @@ class Program:
             module = rng.choice("ab")
             statements = getattr(copy, module)
             act = rng.random()
+            if act > 0.97:  # a name comes to mean something else
+                i = rng.randrange(len(statements))
+                if statements[i].kind not in {"import", "comment", "decorator", "factory", "made"}:
+                    other = _changed(rng, copy, module, _statement(rng.choice(_KINDS), statements[i].name), i)
+                    statements[i] = other if other.choices else statements[i]
+                continue
             if act < 0.25 or len(statements) < 4:
                 statements.insert(rng.randrange(len(statements) // 2, len(statements) + 1), _new(rng, copy, module))
             elif act < 0.35:
@@ -218,18 +234,17 @@ def _method(rng: random.Random, program: Program, module: str, name: str) -> tup
 
 def _attributes(rng: random.Random, program: Program, module: str, until: int | None) -> tuple[tuple[str, str], ...]:
     names = _names(program, module, "constant", "derived", until=until)
-    values = [*PLAIN, *names, *names]
+    values = [*PLAIN, *names, *names, *_names(program, module, "function", until=until)[:2]]
     return tuple((name, rng.choice(values)) for name in rng.sample(("level", "colour", "rank"), rng.randrange(3)))
 
 
 def _new(rng: random.Random, program: Program, module: str) -> Statement:
     taken = {s.name for s in [*program.a, *program.b]}
     fresh = next(n for n in (f"{{}}_{rng.randrange(100)}" for _ in range(1000)) if not any(t.endswith(n[2:]) for t in taken))
-    kind = rng.choice(
-        ("constant", "constant", "derived", "derived", "display", "function", "function", "function", "decorator")
-        + ("factory", "made", "class", "class", "class", "dataclass", "enum", "import", "comment")
-    )
-    name = fresh.format("C" if kind in {"class", "dataclass", "enum"} else kind[0])
+    kind = rng.choice((*_KINDS, *_KINDS, "decorator", "factory", "made", "import", "comment"))
+    name = fresh.format("C" if kind in {"class", "dataclass", "enum", "slotted"} else kind[0])
+    if kind == "function" and rng.random() < 0.05 and (known := _names(program, module, "function")):
+        name = rng.choice(known).rpartition(".")[2]  # defined twice: the last one counts
     if kind == "import":
         if module == "a":
             return _statement("import", name, line=f"from os.path import join as {name}")
@@ -267,6 +282,14 @@ def _options(
             return {"of": lambda: rng.choice(sources), "form": lambda: rng.choice(FORMS)} if sources else {}
         case "display":
             return {"value": lambda: _literal(rng)}
+        case "table":
+            known = earlier("function", "made")
+            return {"value": lambda: _table(rng, known)} if known else {}
+        case "slotted":
+            return {
+                "slots": lambda: tuple(rng.sample(("p", "q", "r", "s"), rng.randrange(5))),
+                "returns": value,
+            }
         case "function":
             defaults = [a.replace("=1", f"={n}") for a in ARGUMENTS for n in earlier("constant", "derived")[:2]]
             tags = earlier("decorator")
@@ -312,6 +335,10 @@ def _options(
                 "returns": value,
             }
     return {}
+
+
+def _table(rng: random.Random, known: list[str]) -> str:
+    return "{" + ", ".join(f"{k!r}: {rng.choice(known)}" for k in rng.sample("klmn", rng.randrange(1, 4))) + "}"
 
 
 def _literal(rng: random.Random) -> str:
@@ -415,7 +442,10 @@ def _plain(value: Any) -> Any:
 def _instance_seen(value: Any, depth: int) -> Any:
     if isinstance(value, enum.Enum):
         return "member", value.name, repr(value.value)
-    state = sorted((k, describe(v, depth - 1)) for k, v in vars(value).items())
+    if depth <= 0:
+        return "instance", type(value).__qualname__
+    state = sorted((k, describe(v, depth - 1)) for k, v in getattr(value, "__dict__", {}).items())
+    state += [(k, describe(getattr(value, k, "unset"), 1)) for k in getattr(type(value), "__slots__", ())]
     calls = []
     for name in ("run", "look", "say", "size", "level", "colour", "rank", "total", "__call__", "__len__"):
         found = _called(lambda name=name: getattr(value, name), (), 1)

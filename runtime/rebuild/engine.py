@@ -568,8 +568,12 @@ def _publish(edit: Edit, wanted: Wanted, report: Report) -> None:
             sources.records[name].absent = True
     for name, changed in edit.changed:
         record = sources.records.get(name)  # type: ignore[assignment]  # may be gone
-        if record is not None and record.module is not None and "." not in changed:
-            record.note(record.module, [changed])
+        if record is not None and record.module is not None:
+            path, _, member = changed.rpartition(".")
+            if path:
+                record.note_member(path, member)
+            else:
+                record.note(record.module, [changed])
     for cls in [*edit.touched, *edit.noted]:
         record = sources.records.get(cls.__module__)  # type: ignore[assignment]  # may be gone
         if record is not None:

@@ -26,6 +26,11 @@ from .transaction import MISSING, Transaction
 
 _COMPOUND = (ast.If, ast.Try, ast.For, ast.While, ast.With, ast.Match, ast.AsyncFor, ast.AsyncWith, ast.Delete)
 _CAPTURE = "_midair_capture"
+_IMPLIED: dict[str, Callable[[Any], Any]] = {  # what a class statement makes of these by itself
+    "__new__": staticmethod,
+    "__init_subclass__": classmethod,
+    "__class_getitem__": classmethod,
+}
 
 
 @dataclass(eq=False)
@@ -252,7 +257,7 @@ class Scope:
         if isa(cell := caught.pop("__classcell__", None), types.CellType):
             cell.cell_contents = cls
         return {
-            n: v
+            n: _IMPLIED[n](v) if n in _IMPLIED and isa(v, FunctionType) else v
             for n, v in caught.items()
             if given.get(n, MISSING) is not v and n not in {"__module__", "__qualname__"}
         }

@@ -100,6 +100,16 @@ class Record:
             if isa(value, type) and type.__getattribute__(value, "__qualname__") == f"{path}.{name}":
                 self.note_class(value, f"{path}.{name}")
 
+    def note_member(self, path: str, name: str) -> None:
+        """One name in the body of a class has a new value."""
+        found: Any = self.module
+        for part in path.split("."):
+            found = vars(found).get(part)
+            if not isa(found, type):
+                return
+        if name in vars(found):
+            self.members.setdefault(path, {})[name] = id(vars(found)[name])
+
     def holds(self, name: str, value: object) -> bool:
         """Is this still what the body had bound to the name?"""
         return self.put.get(name) == id(value)

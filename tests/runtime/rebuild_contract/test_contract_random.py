@@ -66,20 +66,32 @@ def hold(modules: tuple[types.ModuleType, ...]) -> dict[str, dict[str, Any]]:
     for module in modules:
         own = {n: v for n, v in vars(module).items() if getattr(v, "__module__", None) == module.__name__}
         held[module.__name__] = {n: v for n, v in own.items() if isinstance(v, (type, types.FunctionType))}
+        held[module.__name__] |= {f"{n}()": v() for n, v in own.items() if type(v) is type}
     return held
 
 
 def _check_held(modules: tuple[types.ModuleType, ...], held: dict[str, dict[str, Any]]) -> None:
     for module in modules:
         for name, old in held[module.__name__].items():
-            new = vars(module).get(name)
-            if type(new) is not type(old):
+            new = vars(module).get(name.removesuffix("()"))
+            if name.endswith("()") and isinstance(new, type):
+                _check_instance(f"{module.__name__}.{name}", old, new)
+            if type(new) is not type(old) or name.startswith("m_"):  # what a factory made keeps its own cells
                 continue
             if isinstance(old, type):
                 if new is not old:
                     raise Difference(f"{module.__name__}.{name} is another class than the one that was held")
             elif lines := list(differences(describe(old), describe(new), f"held {module.__name__}.{name}")):
                 raise Difference("\n".join(lines[:5]))
+
+
+def _check_instance(name: str, old: Any, cls: type) -> None:
+    if not isinstance(old, cls):
+        raise Difference(f"{name}, held from before, is no instance of the class")
+    if type(cls) is type and "__dataclass_fields__" not in vars(cls) and "__slots__" not in vars(cls):
+        # Its state is its own; what it does is what a new one does.
+        if lines := list(differences(describe(old)[3], describe(cls())[3], f"held {name}")):
+            raise Difference("\n".join(lines[:5]))
 
 
 def _same(modules: tuple[types.ModuleType, ...], expected: dict[str, Any] | None, when: str) -> None:
