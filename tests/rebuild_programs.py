@@ -135,7 +135,9 @@ _RENDER: dict[str, Callable[[Statement], str]] = {
 }
 HEAD = "import dataclasses, enum, functools\n"
 FORMS = ("{0}", "({0}, 1)", "str({0})", "f'<{{{0}}}>'", "[{0}, 2][0]", "({0} if {0} else 'no')", "repr({0}).upper()")
-_KINDS = ("constant", "derived", "display", "function", "function", "class", "class", "dataclass", "enum", "slotted", "table")
+_VALUES = ("constant", "derived", "display")
+_DEFINITIONS = ("function", "class", "dataclass", "enum", "slotted")
+_KINDS = (*_VALUES, *_DEFINITIONS, "function", "class", "table")
 ARGUMENTS = ("x=1", "x, y=2", "x=3, *, k='kw'", "x=(), *rest, **named", "x=None, /, y=5", "x='d', y: int = 0")
 
 
@@ -163,8 +165,9 @@ class Program:
             act = rng.random()
             if act > 0.97:  # a name comes to mean something else
                 i = rng.randrange(len(statements))
-                if statements[i].kind not in {"import", "comment", "decorator", "factory", "made"}:
-                    other = _changed(rng, copy, module, _statement(rng.choice(_KINDS), statements[i].name), i)
+                kinds = next((kinds for kinds in (_DEFINITIONS, _VALUES) if statements[i].kind in kinds), ())
+                if kinds:
+                    other = _changed(rng, copy, module, _statement(rng.choice(kinds), statements[i].name), i)
                     statements[i] = other if other.choices else statements[i]
                 continue
             if act < 0.25 or len(statements) < 4:
@@ -283,7 +286,7 @@ def _options(
         case "display":
             return {"value": lambda: _literal(rng)}
         case "table":
-            known = earlier("function", "made")
+            known = earlier("function")
             return {"value": lambda: _table(rng, known)} if known else {}
         case "slotted":
             return {
@@ -420,8 +423,9 @@ def _class_seen(cls: type, depth: int) -> Any:
     own = {
         name: describe(_plain(value), depth - 1)
         for name, value in vars(cls).items()
-        if not name.startswith("_") or name in {"__annotations__", "__doc__", "__len__", "__call__"}
+        if not name.startswith("_") or name in {"__doc__", "__len__", "__call__"}
     }
+    own["__annotations__"] = repr(vars(cls).get("__annotations__") or None)  # an empty one comes of being asked for
     facts = [c.__qualname__ for c in cls.__mro__], [c.__qualname__ for c in cls.__bases__], type(cls).__name__
     if isinstance(cls, enum.EnumMeta):
         members = [(m.name, repr(m.value), _called(m.label, (), depth)) for m in cls]  # type: ignore[attr-defined]  # ours

@@ -1,8 +1,8 @@
 """Random programs, edited at random: after each edit the live process is what a fresh import would be."""
 
 import contextlib
-import os
 import random
+import time
 import types
 from typing import Any
 
@@ -12,7 +12,7 @@ from rebuild_programs import Program, describe, differences, freshly, made, obse
 
 from midair.runtime import rebuild
 
-LONG = bool(os.environ.get("MIDAIR_SOAK"))
+SHRINKING = 20.0  # seconds to spend on a smaller program that shows the same
 
 
 class Difference(AssertionError):
@@ -115,12 +115,14 @@ def smallest(before: Program, after: Program) -> str:
     """The pair of programs with as few statements as still show a difference, when one edit alone shows it."""
     if not _differs(before, after):
         return "One edit alone does not show it: replay the seed.\n" + _shown(before, after)
-    shrunk = True
+    shrunk, enough = True, time.monotonic() + SHRINKING
     while shrunk:
         shrunk = False
         for module in "ab":
             names = {(s.name, s.kind) for s in [*getattr(before, module), *getattr(after, module)]}
             for name, kind in sorted(names):
+                if time.monotonic() > enough:
+                    return _shown(before, after)
                 less, more = before.without(module, name, kind), after.without(module, name, kind)
                 if _imports(less) and _imports(more) == _imports(after) and _differs(less, more):
                     before, after, shrunk = less, more, True
