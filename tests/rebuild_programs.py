@@ -135,9 +135,9 @@ _RENDER: dict[str, Callable[[Statement], str]] = {
 }
 HEAD = "import dataclasses, enum, functools\n"
 FORMS = ("{0}", "({0}, 1)", "str({0})", "f'<{{{0}}}>'", "[{0}, 2][0]", "({0} if {0} else 'no')", "repr({0}).upper()")
-_VALUES = ("constant", "derived", "display")
+_VALUES = ("constant", "derived")
 _DEFINITIONS = ("function", "class", "dataclass", "enum", "slotted")
-_KINDS = (*_VALUES, *_DEFINITIONS, "function", "class", "table")
+_KINDS = (*_VALUES, *_DEFINITIONS, "display", "function", "class", "table")
 ARGUMENTS = ("x=1", "x, y=2", "x=3, *, k='kw'", "x=(), *rest, **named", "x=None, /, y=5", "x='d', y: int = 0")
 
 

@@ -281,6 +281,8 @@ def _take_all(edit: Edit, wanted: Wanted) -> None:
     for name in [*sources.records, *wanted.texts]:
         for each in _imports_first(name, pending, links, done):
             _take(edit, each, wanted)
+    if any(name == "__all__" for _, name in edit.changed):
+        edit.tx.flush()  # what a star takes is read from the list itself
     _reach_importers(edit, set(pending))
     for name, data in wanted.texts.items():
         if data is None:
@@ -566,13 +568,9 @@ def _publish(edit: Edit, wanted: Wanted, report: Report) -> None:
             sources.records[name].absent = True
     for name, changed in edit.changed:
         record = sources.records.get(name)  # type: ignore[assignment]  # may be gone
-        if record is not None and record.module is not None:
-            path, _, member = changed.rpartition(".")
-            if path:
-                record.note_member(path, member)
-            else:
-                record.note(record.module, [changed])
-    for cls in edit.touched:
+        if record is not None and record.module is not None and "." not in changed:
+            record.note(record.module, [changed])
+    for cls in [*edit.touched, *edit.noted]:
         record = sources.records.get(cls.__module__)  # type: ignore[assignment]  # may be gone
         if record is not None:
             record.note_class(cls, cls.__qualname__)

@@ -30,6 +30,7 @@ _SKIPPED = {
     "__qualname__",
     "_abc_impl",
     "__slots__",
+    "__slotnames__",
     "__annotations__",
     "__doc__",
 }
@@ -125,6 +126,7 @@ def own_ids(edit: Edit) -> set[int]:
         id(edit.swaps),
         id(edit.moved_classes),
         id(edit.touched),
+        id(edit.noted),
         id(edit.made),
         id(edit.before),
         id(edit.field_makers),

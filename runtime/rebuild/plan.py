@@ -284,7 +284,8 @@ def _follow_names(old: list[Statement], steps: list[Step]) -> None:
             for name in _binds(step):
                 binders[name].append(step)
     for name, several in binders.items():
-        if len(several) == 1:
+        before = [o for o in old if name in o.binds]
+        if len(several) == 1 and len(before) <= 1:
             continue
         plain = [s for s in several if not isinstance(s.node, (*outline.FUNCTIONS, ast.ClassDef))]
         augmented = any(isinstance(s.node, ast.AugAssign) for s in plain)
@@ -296,7 +297,6 @@ def _follow_names(old: list[Statement], steps: list[Step]) -> None:
             elif runs and step.kind in {"same", "body"} and (step in plain or builds_on(step.node, name)):
                 step.kind, step.again = "run", True
         last = several[-1]
-        before = [o for o in old if name in o.binds]
         if last.kind in {"same", "body"} and before and last.old is not before[-1]:
             last.kind, last.again = "run", True
         elif last.kind == "run" and before and last.old is not before[-1]:

@@ -70,6 +70,7 @@ class Edit:
         default_factory=list
     )  # new fields with defaults
     rehash: list[type] = field(default_factory=list)
+    noted: list[type] = field(default_factory=list)  # classes whose attributes were set
     scopes: list[Scope] = field(default_factory=list)
     globals_before: dict[str, dict[str, Any]] = field(default_factory=dict)
 
@@ -142,6 +143,7 @@ class Scope:
         old = self.get(name)
         if self.cls is not None:
             self.tx.set_attr(self.cls, self.stored(name), value)
+            self.edit.noted.append(self.cls)
         else:
             self.tx.set_item(self.space, name, value)
         if old is not value:

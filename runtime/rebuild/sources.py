@@ -100,16 +100,6 @@ class Record:
             if isa(value, type) and type.__getattribute__(value, "__qualname__") == f"{path}.{name}":
                 self.note_class(value, f"{path}.{name}")
 
-    def note_member(self, path: str, name: str) -> None:
-        """One name in the body of a class has a new value."""
-        found: Any = self.module
-        for part in path.split("."):
-            found = vars(found).get(part)
-            if not isa(found, type):
-                return
-        if name in vars(found):
-            self.members.setdefault(path, {})[name] = id(vars(found)[name])
-
     def holds(self, name: str, value: object) -> bool:
         """Is this still what the body had bound to the name?"""
         return self.put.get(name) == id(value)
@@ -308,7 +298,9 @@ def recover(name: str) -> Record:
         raise RebuildError(f"module {name!r} has no source file", stage="call")
     if not is_ours(path):
         folder = os.path.dirname(path)
-        raise RebuildError(f"module {name!r} is not recorded; call rebuild.record({folder!r}) first", file=path, stage="call")
+        raise RebuildError(
+            f"module {name!r} is not recorded; call rebuild.record({folder!r}) first", file=path, stage="call"
+        )
     return adopt(name, module, path)
 
 
