@@ -176,8 +176,10 @@ class Scope:
         return record.members.get(self.qualname, {}) if self.path else record.put
 
     def untouched(self, name: str) -> bool:
-        """Does the name still hold what its statement put there?"""
-        return self.put.get(self.stored(name)) == id(self.get(name))
+        """Does the name still hold what its statement put there, or what this edit made of that?"""
+        key = (self.plan.name, f"{self.qualname}.{name}" if self.path else name)
+        before, _ = self.edit.changed.get(key, (self.get(name), None))
+        return self.put.get(self.stored(name)) == id(before)
 
     # -- running ------------------------------------------------------------------------------------------------
 
