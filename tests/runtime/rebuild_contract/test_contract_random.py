@@ -1,6 +1,7 @@
 """Random programs, edited at random: after each edit the live process is what a fresh import would be."""
 
 import contextlib
+import enum
 import random
 import time
 import types
@@ -74,7 +75,7 @@ def _check_held(modules: tuple[types.ModuleType, ...], held: dict[str, dict[str,
     for module in modules:
         for name, old in held[module.__name__].items():
             new = vars(module).get(name.removesuffix("()"))
-            if name.endswith("()") and isinstance(new, type):
+            if name.endswith("()") and isinstance(new, type) and not isinstance(new, enum.EnumMeta):
                 _check_instance(f"{module.__name__}.{name}", old, new)
             if type(new) is not type(old) or name.startswith("m_"):  # what a factory made keeps its own cells
                 continue
