@@ -82,7 +82,9 @@ def _class(s: Statement) -> str:
     lines += [f"    {name} = {value}\n" for name, value in s.get("attributes", ())]
     lines.append("    def __init__(self, v=1):\n        self.v = v\n")
     for name, kind, expression, up in s.get("methods", ()):
-        head = {"static": "    @staticmethod\n", "class": "    @classmethod\n", "property": "    @property\n"}.get(kind, "")
+        head = {"static": "    @staticmethod\n", "class": "    @classmethod\n", "property": "    @property\n"}.get(
+            kind, ""
+        )
         first = {"static": "", "class": "cls"}.get(kind, "self")
         call = "super()" + (f".{name}" if kind == "property" else f".{name}()")
         rest = f", {call} if hasattr(super(), {name!r}) else 0" if up and kind != "static" else ""
@@ -243,11 +245,11 @@ def _attributes(rng: random.Random, program: Program, module: str, until: int | 
 
 def _new(rng: random.Random, program: Program, module: str) -> Statement:
     taken = {s.name for s in [*program.a, *program.b]}
-    fresh = next(n for n in (f"{{}}_{rng.randrange(100)}" for _ in range(1000)) if not any(t.endswith(n[2:]) for t in taken))
+    fresh = next(
+        n for n in (f"{{}}_{rng.randrange(100)}" for _ in range(1000)) if not any(t.endswith(n[2:]) for t in taken)
+    )
     kind = rng.choice((*_KINDS, *_KINDS, "decorator", "factory", "made", "import", "comment"))
     name = fresh.format("C" if kind in {"class", "dataclass", "enum", "slotted"} else kind[0])
-    if kind == "function" and rng.random() < 0.05 and (known := _names(program, module, "function")):
-        name = rng.choice(known).rpartition(".")[2]  # defined twice: the last one counts
     if kind == "import":
         if module == "a":
             return _statement("import", name, line=f"from os.path import join as {name}")
@@ -306,7 +308,10 @@ def _options(
                 "arrow": lambda: rng.choice(("", "", " -> int", " -> 'Later'")),
             }
         case "decorator":
-            return {"tag": lambda: repr(f"t{rng.randrange(9)}"), **({} if old.choices else {"wraps": lambda: rng.random() < 0.7})}
+            return {
+                "tag": lambda: repr(f"t{rng.randrange(9)}"),
+                **({} if old.choices else {"wraps": lambda: rng.random() < 0.7}),
+            }
         case "factory":
             return {"returns": value}
         case "made":

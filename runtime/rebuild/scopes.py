@@ -285,11 +285,11 @@ class Scope:
         elif step.kind == "same":
             self.depend(step)
 
-    def _rename(self, step: Step, new: str) -> None:
-        """The object of a definition goes on under its new name."""
+    def _rename(self, step: Step, new: str) -> bool:
+        """The object of a definition goes on under its new name, if it is still what the definition made."""
         live = self.get(step.was)
         if live is MISSING or not isa(live, (type, FunctionType)) or live.__name__ != step.was:
-            return
+            return False
         tx = self.tx
         self.bind(new, live)
         self.delete(step.was)
@@ -298,7 +298,7 @@ class Scope:
         if isa(live, FunctionType):
             tx.stage((native.SET_NAME, live, new), (native.SET_NAME, live, live.__name__))
             functions.set_qualname(tx, live, qualname)
-            return
+            return True
         kind = vars(type)
         tx.stage((kind["__name__"].__set__, live, new), (kind["__name__"].__set__, live, live.__name__))
         before = live.__qualname__
@@ -307,11 +307,12 @@ class Scope:
         for function in functions.reach(live, 2):
             if function.__qualname__.startswith(before + "."):
                 functions.set_qualname(tx, function, qualname + function.__qualname__[len(before) :])
+        return True
 
     def _run(self, step: Step) -> None:
         node = step.node
-        if step.was:
-            self._rename(step, node.name)  # type: ignore[attr-defined]  # a definition
+        if step.was and not self._rename(step, node.name):  # type: ignore[attr-defined]  # a definition
+            step.was = ""
         if outline.is_main_block(node):
             self.exchange(step)
         elif isa(node, outline.FUNCTIONS):

@@ -287,7 +287,9 @@ def test_a_method_newly_names_its_class_cell(live):
 
 
 def test_a_method_no_longer_uses_super(live):
-    live.start("class B:\n    def f(self):\n        return 1\nclass C(B):\n    def f(self):\n        return super().f()\n")
+    live.start(
+        "class B:\n    def f(self):\n        return 1\nclass C(B):\n    def f(self):\n        return super().f()\n"
+    )
     from m import C
 
     c = C()

@@ -268,10 +268,14 @@ def test_recording_leaves_the_root_logger_and_the_path_alone(live):
 
 
 def test_a_report_tells_number_time_files_and_changes(live):
-    live.start("N = 1\ndef f():\n    return 'v1'\nclass C:\n    def g(self):\n        return 'v1'\ndef gone():\n    pass\n")
+    live.start(
+        "N = 1\ndef f():\n    return 'v1'\nclass C:\n    def g(self):\n        return 'v1'\ndef gone():\n    pass\n"
+    )
     import m  # noqa: F401 - it is edited below
 
-    report = live.become("N = 2\ndef f():\n    return 'v2'\nclass C:\n    def g(self):\n        return 'v2'\ndef new():\n    pass\n")
+    report = live.become(
+        "N = 2\ndef f():\n    return 'v2'\nclass C:\n    def g(self):\n        return 'v2'\ndef new():\n    pass\n"
+    )
     assert report.number == 1
     assert report.error is None
     assert report.pause_ms >= 0
@@ -341,7 +345,9 @@ def test_upgraded_instances_are_counted(live):
     from m import U
 
     users = [U() for _ in range(7)]
-    report = live.become("class U:\n    __schema__ = 1\n    def __upgrade__(self, schema, state):\n        self.n = 1\n")
+    report = live.become(
+        "class U:\n    __schema__ = 1\n    def __upgrade__(self, schema, state):\n        self.n = 1\n"
+    )
     assert users[0].n == 1
     assert "7" in str(report)
 

@@ -1,6 +1,7 @@
 """Random programs, edited at random: after each edit the live process is what a fresh import would be."""
 
 import contextlib
+import dataclasses
 import enum
 import random
 import time
@@ -89,7 +90,7 @@ def _check_held(modules: tuple[types.ModuleType, ...], held: dict[str, dict[str,
 def _check_instance(name: str, old: Any, cls: type) -> None:
     if not isinstance(old, cls):
         raise Difference(f"{name}, held from before, is no instance of the class")
-    if type(cls) is type and "__dataclass_fields__" not in vars(cls) and "__slots__" not in vars(cls):
+    if type(cls) is type and not dataclasses.is_dataclass(cls) and "__slots__" not in vars(cls):
         # Its state is its own; what it does is what a new one does.
         if lines := list(differences(describe(old)[3], describe(cls())[3], f"held {name}")):
             raise Difference("\n".join(lines[:5]))
