@@ -366,7 +366,7 @@ def _literal(rng: random.Random) -> str:
 def observe(module: types.ModuleType) -> dict[str, Any]:
     """Everything public that the module offers, as plain data that two processes' modules can be compared by."""
     seen = {name: describe(value) for name, value in vars(module).items() if not name.startswith("__")}
-    return {**seen, "__annotations__": repr(module.__dict__.get("__annotations__")), "__doc__": module.__doc__}
+    return {**seen, "__annotations__": repr(vars(module).get("__annotations__")), "__doc__": module.__doc__}
 
 
 def describe(value: Any, depth: int = 3) -> Any:

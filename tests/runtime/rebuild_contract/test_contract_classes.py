@@ -808,7 +808,7 @@ def test_a_class_used_as_dict_key_and_in_type_checks(live):
 
     assert table[m.A] == "a"
     assert table[type(b)] == "b"
-    assert type(b) == m.B
+    assert type(b) is m.B
     assert m.A.__subclasses__() == [m.B]
 
 

@@ -90,7 +90,7 @@ def test_two_members_trade_values(live):
 
     on, off = m.Mode.ON, m.Mode.OFF
     live.become("import enum\nclass Mode(enum.Enum):\n    ON = 0\n    OFF = 1\n")
-    assert (m.Mode.ON, m.Mode.OFF) == (on, off)
+    assert (on, off) == (m.Mode.ON, m.Mode.OFF)
     assert m.Mode(0) is on
     assert m.Mode(1) is off
     assert on.value == 0
@@ -181,7 +181,7 @@ def test_flags(live):
     r, rw = m.P.R, m.P.R | m.P.W
     live.edit("W = 2", "W = 2\n    X = 4\n    ALL = 7")
     assert m.P.R is r
-    assert m.P.R | m.P.W == rw
+    assert rw == m.P.R | m.P.W
     assert m.P.R | m.P.W is rw
     assert m.P.X in (m.P.X | r)
     assert m.P.ALL == m.P.R | m.P.W | m.P.X

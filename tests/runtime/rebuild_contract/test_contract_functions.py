@@ -733,8 +733,9 @@ def test_a_copy_of_a_function_made_with_its_code_follows(live):
 
 
 def test_a_function_put_into_builtins_and_into_main_follows(live):
-    import __main__
     import builtins
+
+    import __main__
 
     live.start("def f():\n    return 'v1'\n")
     import m

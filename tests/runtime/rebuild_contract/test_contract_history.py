@@ -1,7 +1,7 @@
 """Undo, history, held text, sources from memory, reports, checks, and watching a folder."""
 
 import asyncio
-import datetime
+import datetime as dt
 import json
 import os
 import sys
@@ -319,7 +319,7 @@ def test_the_history_holds_number_time_files_diff_and_changes(live):
     assert entry.number == 1
     assert "-    return 'v1'" in entry.diff
     assert "+    return 'v2'" in entry.diff
-    assert isinstance(entry.time, (float, datetime.datetime))
+    assert isinstance(entry.time, (float, dt.datetime))
 
 
 def test_the_history_keeps_the_last_hundred(live):

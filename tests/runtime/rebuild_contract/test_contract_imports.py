@@ -449,7 +449,7 @@ def test_the_module_dunders_are_right(live):
     import pkg.a
 
     live.become({"pkg/a.py": "X = (__name__, __package__, __spec__.name, __file__, __doc__)\n"})
-    assert pkg.a.X == ("pkg.a", "pkg", "pkg.a", str(live.root / "pkg/a.py"), None)
+    assert ("pkg.a", "pkg", "pkg.a", str(live.root / "pkg/a.py"), None) == pkg.a.X
 
 
 def test_modules_outside_the_recorded_folder_are_left_alone(live):
