@@ -503,7 +503,7 @@ def _finish_objects(edit: Edit, waiting: guards.Waiting | None) -> tuple[int, in
     """Move and upgrade instances; returns (upgraded, moved, those that stay on an old layout)."""
     moved_count = 0
     left: list[Straggler] = []
-    moved: list[tuple[Any, Any, dict[str, Any]]] = []
+    moved: list[tuple[Any, Any]] = []
     if edit.moved_classes:
         moved_count, left, moved = layout.finish(edit)
         for old, new in edit.moved_classes:
