@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from .scopes import Edit, Scope
 
 _SKIPPED = {
-    "__slotnames__",  # what copyreg remembers of the old layout
     "__dict__",
     "__weakref__",
     "__module__",
