@@ -73,6 +73,9 @@ class Site:
 
     __transient__ = ("_fixed", "service")
 
+    #: The web server that runs it, while one does.
+    service: Web | None = None
+
     def __init__(self, root: Resource) -> None:
         self.root = root
         self.sessions = Sessions()
@@ -80,7 +83,6 @@ class Site:
         self.headers: dict[str, str] = dict(SAFE_HEADERS)
         self.show_errors = "local"
         self.operator: Operator | None = None
-        self.service: Web | None = None
 
     def headers_of(self, request: Request) -> RawHeaders:  # noqa: ARG002 - a site of yours may look at it
         """The headers that each answer gets, as bytes."""
