@@ -155,6 +155,20 @@ def test_private_talk_is_kept_for_those_with_accounts():
     assert [m.params[1] for m in got[1:-1]] == ["bob", "eve"]
 
 
+def test_who_takes_a_name_later_does_not_read_what_was_said_before():
+    net = network()
+    ann, eve = person(net, "ann", CAPS), person(net, "eve", CAPS)
+    ann.client.account = "ann"
+    ann.say("PRIVMSG eve :a secret")
+    eve.say("PRIVMSG ann :noted", "REGISTER * * sesame")
+    eve.read()
+    assert inner(eve.say("CHATHISTORY LATEST ann * 10"), "ann") == []
+    ann.read()
+    assert [m.params[1] for m in inner(ann.say("CHATHISTORY LATEST eve * 10"), "eve")] == ["a secret", "noted"]
+    eve.say("PRIVMSG ann :now with an account")
+    assert [m.params[1] for m in inner(eve.say("CHATHISTORY LATEST ann * 10"), "ann")] == ["now with an account"]
+
+
 # --- read markers
 
 
