@@ -13,6 +13,7 @@ import secrets
 import traceback
 from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from . import rules
 from .asgi import RawHeaders, Receive, Scope, Send
@@ -32,6 +33,7 @@ SAFE_HEADERS = {
     "X-Frame-Options": "SAMEORIGIN",
     "Referrer-Policy": "strict-origin-when-cross-origin",
 }
+_PROXIED = frozenset((b"x-forwarded-for", b"forwarded", b"via", b"x-real-ip"))
 _FRAMING = frozenset((b"host", b"content-length", b"transfer-encoding"))
 
 PAGE = """<!DOCTYPE html>
@@ -73,6 +75,9 @@ class Site:
 
     __transient__ = ("_fixed", "service")
 
+    #: The web server that runs it, while one does.
+    service: Web | None = None
+
     def __init__(self, root: Resource) -> None:
         self.root = root
         self.sessions = Sessions()
@@ -80,7 +85,6 @@ class Site:
         self.headers: dict[str, str] = dict(SAFE_HEADERS)
         self.show_errors = "local"
         self.operator: Operator | None = None
-        self.service: Web | None = None
 
     def headers_of(self, request: Request) -> RawHeaders:  # noqa: ARG002 - a site of yours may look at it
         """The headers that each answer gets, as bytes."""
@@ -207,16 +211,35 @@ class Site:
         try:
             raw_path: bytes = scope.get("raw_path") or scope["path"].encode()
             request.postpath = rules.segments(rules.path_of_target(raw_path))
+            self._same_machine(request)
             node = await self.find(self.root, request)
             await node.respond_websocket(request)
         except (WebError, rules.BadPath):
             await send({"type": "websocket.close", "code": 1000})
 
+    @staticmethod
+    def _same_machine(request: Request) -> None:
+        """Refuse a page of the network that opens a websocket to a server of this machine: browsers would let it."""
+        origin = urlsplit(request.headers.get(b"origin", b"").decode("latin-1")).hostname
+        near = request.host == "localhost" or _loopback(request.host)
+        # A proxy may ask under our own name for whoever asks it; no browser can be made to say that it is one.
+        if (
+            near
+            and _PROXIED.isdisjoint(request.headers)
+            and origin is not None
+            and origin != "localhost"
+            and not _loopback(origin)
+        ):
+            raise WebError(403, "a page of another machine may not open a websocket here")
+
     def is_local(self, request: Request) -> bool:
         """Whether the client is a browser on this machine: not behind a proxy, not lured here by a foreign name."""
         headers = request.headers
-        proxied = not headers.keys().isdisjoint((b"x-forwarded-for", b"forwarded", b"via", b"x-real-ip"))
-        return not proxied and _loopback(request.client) and (request.host == "localhost" or _loopback(request.host))
+        return (
+            _PROXIED.isdisjoint(headers)
+            and _loopback(request.client)
+            and (request.host == "localhost" or _loopback(request.host))
+        )
 
     async def _refuse(self, request: Request, error: WebError) -> None:
         if request.started:
