@@ -54,11 +54,8 @@ def midair_site(root: str) -> Any:
             request.setHeader("Content-Type", "text/plain")
             return HELLO
 
-    class Root(Resource):
-        def getChild(self, name: str, request: Request) -> Resource | None:  # noqa: N802, ARG002 - as resources have it
-            return Hello() if not name else None
-
-    site = Root()
+    site = Resource()
+    site.putChild("", Hello())
     site.putChild("files", Static(root))
     return site
 

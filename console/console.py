@@ -158,8 +158,8 @@ class Console:
         if self.telnet:
             self._refuse_cleartext(self.telnet[0])
         self._base = server.path.with_name(server.path.name.removesuffix(".spl")) if server.path else None
-        self.audit = Audit(self._beside(".audit"))
-        self.users = self.users or Users(self._beside(".users") or self.socket_path.with_suffix(".users"))
+        self.audit = Audit(self.beside(".audit"))
+        self.users = self.users or Users(self.beside(".users") or self.socket_path.with_suffix(".users"))
         self.door = Doorkeeper(self.users)
         self._put_back.callback(self.door.close)
         self.commands = table()
@@ -201,7 +201,8 @@ class Console:
             f"first user for telnet: admin, password {password} (shown once; 'midair user passwd admin' changes it)"
         )
 
-    def _beside(self, suffix: str) -> Path | None:
+    def beside(self, suffix: str) -> Path | None:
+        """The file or folder `NAME<suffix>` beside the space; None where the server keeps no files."""
         return self._base.with_name(self._base.name + suffix) if self._base else None
 
     def _breakpoint(self, *args: Any, **kwargs: Any) -> Any:
@@ -246,7 +247,7 @@ class Console:
             self.telnet_address = (await self._open_telnet(*self.telnet))[1]
         if self.ssh:
             await self._open_ssh(*self.ssh)
-        if self.pty and (link := self._beside(".tty")):
+        if self.pty and (link := self.beside(".tty")):
             self._keep(keep_terminal(self, link))
         if self.stdin:
             self._keep(TerminalWire(self, 0, 1, "where the server was started").serve())
@@ -352,7 +353,7 @@ class Console:
             await asyncio.wait({self._warm})
         from .editor import Editor
 
-        folder = self._beside(".history")
+        folder = self.beside(".history")
         return Editor(session, folder / session.user if folder else None)
 
     async def start_up(self, session: Session) -> None:
@@ -371,9 +372,9 @@ class Console:
             session.print(f"{path.name}: {error}", "err")
             session._flush()
 
-    def greet(self, session: Session) -> None:
+    async def greet(self, session: Session) -> None:
         """Say what somebody who logs in must know."""
-        session.print(notices(self, session))
+        session.print(await notices(self, session))
         session._flush()  # before the prompt, not above it
 
     def entered(self, session: Session) -> None:

@@ -13,6 +13,7 @@ import contextvars
 import inspect
 import linecache
 import sys
+import threading
 import time
 import traceback
 import types
@@ -76,6 +77,8 @@ class Statement:
     ended: bool = False
     aside: bool = False
     task: asyncio.Task[None] | None = None
+    claim: threading.Lock = field(default_factory=threading.Lock)
+    """Taken once: by the server, which begins it, or by the person, who gives it up before."""
     started: float = field(default_factory=time.perf_counter)
     done: asyncio.Future[Outcome] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
@@ -96,7 +99,7 @@ class Statement:
             if self.task is not None:
                 self.task.cancel()
             return
-        if not self.begun:
+        if self.claim.acquire(blocking=False):
             self.ended = True
             self.finish(Outcome(self.number, "interrupted", error="KeyboardInterrupt: given up before it began\n"))
             return
@@ -202,11 +205,12 @@ class Runner:
             return
         if aside:
             statement.aside = statement.begun = True
+            statement.claim.acquire()
             statement.task = asyncio.get_running_loop().create_task(self._run_aside(statement, work), context=context)
             return
 
         def begin() -> None:
-            if not statement.ended:
+            if statement.claim.acquire(blocking=False):
                 statement.begun = True
                 self.console.server.touch()
                 loop = self.console.server.loop

@@ -24,7 +24,7 @@ from midair.runtime.files import write_private
 from midair.runtime.space import Space
 
 PASSWORD = "correct horse"
-PATIENCE = 20.0
+PATIENCE = 60.0
 """Seconds a client waits before a test fails: long, because the machine may be busy. Nothing is measured with it."""
 
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07]*\x07")
@@ -313,6 +313,7 @@ def converse(
     scenario: Callable[[At], None],
     *,
     prepare: Callable[[SmallServer, Console], None] = lambda _server, _console: None,
+    loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None,
     **options: Any,
 ) -> None:
     """Run a scenario in a thread beside a server with a console; its users are anna (admin), otto (operator), vera (viewer)."""
@@ -331,4 +332,5 @@ def converse(
                 one.close()
             await console.stop(server)
 
-    asyncio.run(main())
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        runner.run(main())

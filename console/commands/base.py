@@ -21,7 +21,7 @@ from ...runtime.space import Space
 from ..display import Text
 from ..users import Role
 
-SUBJECTS = ("world", "objects", "code", "state", "run", "people")
+SUBJECTS = ("world", "objects", "code", "state", "run", "recordings", "people")
 
 
 class Pending:
@@ -76,8 +76,12 @@ class Command:
 
     def usage(self) -> Text:
         """How it is called, and what it does."""
-        parameters = [str(p.replace(annotation=p.empty)) for p in self.signature.parameters.values()]
-        return Text(f"{self.name}({', '.join(parameters)})\n{inspect.cleandoc(self.__doc__ or '')}")
+        return Text(f"{self._call()}\n{inspect.cleandoc(self.__doc__ or '')}")
+
+    def _call(self) -> str:
+        """How it is written: `undo(number=None, *, write=False)`."""
+        bare = [p.replace(annotation=p.empty) for p in self.signature.parameters.values()]
+        return self.name + str(self.signature.replace(parameters=bare, return_annotation=inspect.Signature.empty))
 
     def describe(self) -> dict[str, Any]:
         """The same for a program."""
@@ -144,8 +148,7 @@ class Command:
         return word
 
     def _misused(self, why: str) -> ConsoleError:
-        parameters = ", ".join(str(p.replace(annotation=p.empty)) for p in self.signature.parameters.values())
-        return ConsoleError(f"{self.name}: {why}; usage: {self.name}({parameters})")
+        return ConsoleError(f"{self.name}: {why}; usage: {self._call()}")
 
 
 _commands: dict[str, Command] = {}

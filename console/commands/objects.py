@@ -99,8 +99,10 @@ def _as(holder: object, obj: object) -> str:
 
 @command(role=Role.ADMIN)
 def trace(fn: Callable[..., Any] | None = None, *, times: int = 20) -> Text | Table:
-    """Show the next calls of a function or method, with arguments and results, wherever they come from; trace() lists and
-    trace(fn, times=0) ends it."""
+    """Show the next calls of a function or method, with arguments and results, whoever makes them.
+
+    trace() lists what is traced, trace(fn, times=0) ends it. An edit of the function ends it too.
+    """
     session = current()
     if fn is None:
         rows = [(one.name, one.left) for one in traces.values()]

@@ -211,9 +211,10 @@ class _Channel(asyncssh.SSHServerSession[bytes]):
         else:
             frontend = await self.console.editor(session)
         session.frontend = frontend
-        self.session = session
         if not isinstance(frontend, Script):
-            self.console.greet(session)
+            await self.console.greet(session)
+        self.session = session
+        session.resize(*self.size)
         early, self._early = bytes(self._early), bytearray()
         if early and self.command is None:
             session.feed(early)

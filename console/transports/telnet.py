@@ -211,8 +211,9 @@ class TelnetConnection(Connection):
         else:
             frontend = self._plain = Plain(session)
         session.frontend = frontend
+        await self.console.greet(session)
         self.session = session
-        self.console.greet(session)
+        session.resize(*self.size)
         early, self._early = bytes(self._early), bytearray()
         if early:
             session.feed(early)

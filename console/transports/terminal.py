@@ -56,7 +56,7 @@ class TerminalWire:
         try:
             os.set_blocking(self.keys, False)
             os.set_blocking(self.screen, False)
-            self.console.greet(session)
+            await self.console.greet(session)
             loop.add_reader(self.keys, self._read)
             sizes = loop.create_task(self._follow_size())
             try:

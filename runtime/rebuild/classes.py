@@ -7,10 +7,10 @@ came out. Only another memory layout needs another class: that is `layout.py`.
 
 from __future__ import annotations
 
-import _abc
 import abc
 import ast
 import enum
+import importlib
 import sys
 import types
 from typing import TYPE_CHECKING, Any, cast
@@ -184,9 +184,12 @@ def settle(tx: Any, classes: list[type]) -> None:
                 abc.update_abstractmethods(cast("type[Any]", each))
                 if each.__abstractmethods__ != before:
                     tx.did(_set_abstract, each, before)
-                _abc._reset_caches(each)  # type: ignore[attr-defined]  # what abc.ABC._dump_registry's neighbour calls
+                _reset_caches(each)
     if seen:
         _Answers.register(type("_Answer", (), {}))  # any registration makes all negative answers be asked again
+
+
+_reset_caches: Any = importlib.import_module("_abc")._reset_caches  # what abc itself uses; it has no public name
 
 
 class _Answers(abc.ABC):  # noqa: B024 -- only registered with

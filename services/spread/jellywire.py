@@ -13,7 +13,7 @@ from . import banana
 from .errors import BadMessage, lineage
 from .flavors import wire_name
 from .jelly import Jellier
-from .limits import Limits
+from .limits import Limits, message_too_long
 
 if TYPE_CHECKING:
     from .broker import Broker
@@ -101,7 +101,10 @@ class JellyWire:
         raise NotImplementedError(f"call {number}: this encoding has no calls on promises")
 
     def _encode(self, expression: list[Any]) -> bytes:
-        return banana.encode(expression, vocabulary=self._vocabulary)
+        data = banana.encode(expression, vocabulary=self._vocabulary)
+        if len(data) > self._broker.limits.message:
+            raise message_too_long(len(data), self._broker.limits)
+        return data
 
     # --- what the peer says
 

@@ -11,6 +11,7 @@ import ipaddress
 import logging
 import secrets
 import traceback
+from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Any
 
 from . import rules
@@ -43,6 +44,10 @@ pre{{background:#111}}}}</style></head>
 {body}
 </body></html>
 """
+
+
+async def _raising(error: Exception) -> None:
+    raise error
 
 
 def _loopback(address: str) -> bool:
@@ -93,23 +98,38 @@ class Site:
         return fixed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] not in {"http", "websocket"}:
-            raise ValueError(f"a site answers http and websocket, not {scope['type']}")
+        rest = self.begin(scope, receive, send)
+        if rest is not None:
+            await rest
+
+    def begin(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None] | None:
+        """Begin to answer: what has still to be awaited, or None when the answer is out."""
         if scope["type"] == "websocket":
-            await self._websocket(scope, receive, send)
-            return
+            return self._websocket(scope, receive, send)
+        if scope["type"] != "http":
+            raise ValueError(f"a site answers http and websocket, not {scope['type']}")
         request = Request(scope, receive, send, self, [])
         try:
             self._admit(scope)
             target: bytes = scope["raw_path"]
             request.postpath = rules.segments(target if target[:1] == b"/" else rules.path_of_target(target))
-            root: Resource = self.root
+            node: Any = self.root
             if self.operator is not None and request.postpath[0] == "-":
                 request.prepath.append(request.postpath.pop(0))
-                root = self.operator
-            if not root.isLeaf:
-                root = await self.find(root, request)
-            await root.respond(request)
+                node = self.operator
+            while request.postpath and not node.isLeaf:
+                node = self._step(node, request)
+                if hasattr(node, "__await__"):
+                    return self._complete(request, self._walk_on(node, request))
+            rest = node.respond_now(request)
+        except Exception as error:  # noqa: BLE001 - answered as any other, when it can be awaited
+            return self._complete(request, _raising(error))
+        return None if rest is None else self._complete(request, rest)
+
+    async def _complete(self, request: Request, rest: Awaitable[None]) -> None:
+        """Await the rest of an answer; whatever it raises becomes one."""
+        try:
+            await rest
         except Disconnected:
             if request.started:
                 raise  # the answer cannot be completed: the engine closes the connection, so that it is seen to be cut
@@ -122,6 +142,25 @@ class Site:
         finally:
             request.release()
 
+    def _step(self, node: Resource, request: Request) -> Any:
+        """One part of the path: the child of its name, or an awaitable of one.
+
+        Raises:
+            NotFound: there is none.
+        """
+        name = request.postpath.pop(0)
+        child = node.getChildWithDefault(name, request)
+        request.prepath.append(name)
+        if child is None:
+            raise NotFound
+        return child
+
+    async def _walk_on(self, child: Awaitable[Resource | None], request: Request) -> None:
+        node = await child
+        if node is None:
+            raise NotFound
+        await self.serve(node, request)
+
     async def serve(self, node: Resource, request: Request) -> None:
         """Walk from this resource along what is left of the path, and answer by the one where it ends."""
         await (await self.find(node, request)).respond(request)
@@ -132,15 +171,12 @@ class Site:
         Raises:
             NotFound: a part has no child of its name.
         """
-        postpath = request.postpath
-        while postpath and not node.isLeaf:
-            name = postpath.pop(0)
-            child: Any = node.getChildWithDefault(name, request)
-            request.prepath.append(name)
+        while request.postpath and not node.isLeaf:
+            child = self._step(node, request)
             if hasattr(child, "__await__"):
                 child = await child
-            if child is None:
-                raise NotFound
+                if child is None:
+                    raise NotFound
             node = child
         return node
 

@@ -4,7 +4,9 @@ What Twisted's own tests of pb, banana and jelly check is a subset of what stand
 test_broker. Left out, and why: Python 2 and old-style classes, `instance`, `class`, `function`, `module`, `method` and
 persistent-id expressions and SecurityOptions (we refuse them all; see test_jelly), `publish` (obsolete), paging from
 files (a page is bytes), failures thrown into generators, printed or jellied twice (Twisted's Failure class), pbcallback
-keywords, `callRemote` on a local object, and the reactor's own ways to fail to connect (see test_spread_client).
+keywords, factories for copies and copies with slots (a registered class's own `__new__` and `set_copy_state` do that),
+avatars and roots that only adapt to their interface, several checkers behind one portal, `callRemote` on a local object,
+and the reactor's own ways to fail to connect (see test_spread_client).
 """
 
 import asyncio
@@ -233,6 +235,9 @@ class TheirRoot(pb.Root):
 
     def remote_pages(self, collector):
         StringPager(collector, bytes(range(256)) * 100, 1000)
+
+    def remote_much(self):
+        return [b"x" * 1000] * 100
 
     def remote_wait(self):
         return self.waiting
@@ -610,7 +615,7 @@ async def test_a_lost_twisted_server_breaks_the_promises():
 
 async def test_a_twisted_server_that_sends_too_much_is_dropped():
     pair = their_server(limits=Limits(message=50_000))
-    waiting = pair.root.echo([b"x" * 1000] * 100)
+    waiting = pair.root.much()
     with pytest.raises((DeadReference, LimitExceeded)):
         await pair.wait(waiting)
     assert isinstance(pair.link.why, LimitExceeded)
