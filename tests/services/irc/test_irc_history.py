@@ -49,6 +49,16 @@ def test_only_so_much_is_kept():
     assert history.last_time == 4.0
 
 
+def test_a_door_that_swings_pushes_no_word_out():
+    history = History(kept=8)
+    for n in range(40):
+        history.add(Item(f"m{n}", float(n), "", "", "JOIN" if n % 10 else "PRIVMSG", "#c"))
+    assert ids(history.latest(99)) == [0, 10, 20, 30]
+    assert ids(history.latest(99, events=True)) == [0, 10, 20, 30, 38, 39]
+    assert ids(history.before(Point(msgid="m38"), 2)) == [20, 30]
+    assert ids(history.after(Point(msgid="gone"), 2)) == [0, 10]
+
+
 def test_moments_are_written_and_read():
     assert timestamp(0.0) == "1970-01-01T00:00:00.000Z"
     assert parse_timestamp("1970-01-01T00:00:01.500Z") == 1.5
