@@ -459,6 +459,7 @@ async def test_twisted_refuses_a_class_of_ours_that_it_did_not_register_and_goes
         [b"decref", 99],
         [b"decref", b"x"],
         [b"uncache", [b"list"]],
+        [b"answer", [b"list"], 1],
         [[b"list"]],
         [],
     ],
@@ -470,6 +471,25 @@ async def test_a_message_that_is_no_message_ends_the_connection(expression):
     pair.link.data_received(encode(expression, vocabulary=True))
     assert pair.link.is_closing
     assert isinstance(pair.link.why, BadMessage)
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        [b"twisted.spread.pb.CopyableFailure"],
+        [b"twisted.spread.pb.CopyableFailure", [b"list"]],
+        [b"twisted.spread.pb.CopyableFailure", [b"dictionary"], 5],
+        [b"os.system", b"true"],
+    ],
+    ids=repr,
+)
+async def test_a_failure_that_cannot_be_read_fails_that_call_alone(failure):
+    pair = their_server()
+    waiting = pair.root.wait()
+    pair.link.data_received(encode([b"error", pair.broker._last, failure], vocabulary=True))
+    with pytest.raises(BadMessage):
+        await waiting
+    assert await pair.wait(pair.root.echo(1)) == 1
 
 
 @pytest.mark.parametrize(
