@@ -341,10 +341,14 @@ def summary(value: object) -> str:
     return f"{kind.__module__}.{kind.__qualname__}" if kind.__module__ != "builtins" else kind.__qualname__
 
 
+_HARMLESS = bytes([9, 10, 13, *range(32, 127)])
 _CONTROL = re.compile(r"\x1b\[[0-9;]*m|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x80-\x9f]")
 
 
 def safe(text: str) -> str:
     """The text with colours kept and every other control sequence made visible, so that printing what a stranger sent cannot act
     on the terminal it is printed to."""
+    # Most text is plain, and a megabyte of it should not keep Python's lock for the time of a search.
+    if text.isascii() and not text.encode("ascii").translate(None, _HARMLESS):
+        return text
     return _CONTROL.sub(lambda found: found[0] if len(found[0]) > 1 else f"\\x{ord(found[0]):02x}", text)
