@@ -10,6 +10,10 @@ Each tool runs in a process of its own. A tool without a watcher of its own is c
 changed, which is the least that it can cost there.
 """
 
+# mypy: allow-untyped-defs, allow-untyped-calls
+# mypy: disable-error-code="misc, import-untyped, import-not-found, attr-defined, var-annotated, assignment"
+# The peers measured here are not typed, or not as they are used.
+
 import argparse
 import asyncio
 import gc
@@ -64,7 +68,7 @@ class Midair(Tool):
         self.task = self.loop.create_task(self.rebuild.apply())
         self.task.add_done_callback(lambda task: self.done.set() if task.result().number else None)
 
-    async def apply(self, module):
+    async def apply(self, _module):
         await self.done.wait()
         self.done.clear()
 
@@ -89,7 +93,7 @@ class Twisted(Tool):
 
 
 class Superreload(Tool):
-    def before(self, folder):
+    def before(self, _folder):
         self.old = {}
 
     def call(self, module):
@@ -206,8 +210,8 @@ def scans(objects):
     from midair.runtime import rebuild
 
     sys.dont_write_bytecode = True
-    with tempfile.TemporaryDirectory() as folder:
-        folder = str(pathlib.Path(folder).resolve())
+    with tempfile.TemporaryDirectory() as place:
+        folder = str(pathlib.Path(place).resolve())
         path = pathlib.Path(folder) / "measured.py"
         text = "def outer():\n    def inner(): return {}\n    return inner\nclass P:\n    __slots__ = ({})\n"
         path.write_text(text.format(1, "'x',"))
@@ -242,8 +246,8 @@ def leak(edits):
     from midair.runtime import rebuild
 
     sys.dont_write_bytecode = True
-    with tempfile.TemporaryDirectory() as folder:
-        folder = str(pathlib.Path(folder).resolve())
+    with tempfile.TemporaryDirectory() as place:
+        folder = str(pathlib.Path(place).resolve())
         path = pathlib.Path(folder) / "measured.py"
         path.write_text("def f(x):\n    return x\n\n\nclass C:\n    def g(self):\n        return 0\n")
         sys.path.insert(0, folder)
