@@ -459,7 +459,6 @@ async def test_twisted_refuses_a_class_of_ours_that_it_did_not_register_and_goes
         [b"decref", 99],
         [b"decref", b"x"],
         [b"uncache", [b"list"]],
-        [b"answer", [b"list"], 1],
         [[b"list"]],
         [],
     ],
