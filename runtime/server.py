@@ -403,6 +403,9 @@ class Server:
         if report.refused:
             return
         self.touch()
+        healed = snapshot.heal(self.space).healed
+        if healed:
+            _snapshot_log.info("edit %d: %d objects that waited for this code have it", report.number, healed)
         for service in self._running:
             for job in service.jobs:
                 if job.task and rebuild.is_stale_task(job.task):

@@ -10,7 +10,20 @@ from typing import Any, BinaryIO
 
 from midair.runtime.disk import Disk, Status
 
-OPERATIONS = ("create", "write", "sync", "sync_data", "close", "rename", "link", "remove", "sync_folder", "names", "open", "empty")
+OPERATIONS = (
+    "create",
+    "write",
+    "sync",
+    "sync_data",
+    "close",
+    "rename",
+    "link",
+    "remove",
+    "sync_folder",
+    "names",
+    "open",
+    "empty",
+)
 
 
 class FaultyDisk(Disk):

@@ -82,7 +82,9 @@ def _class(s: Statement) -> str:
     lines += [f"    {name} = {value}\n" for name, value in s.get("attributes", ())]
     lines.append("    def __init__(self, v=1):\n        self.v = v\n")
     for name, kind, expression, up in s.get("methods", ()):
-        head = {"static": "    @staticmethod\n", "class": "    @classmethod\n", "property": "    @property\n"}.get(kind, "")
+        head = {"static": "    @staticmethod\n", "class": "    @classmethod\n", "property": "    @property\n"}.get(
+            kind, ""
+        )
         first = {"static": "", "class": "cls"}.get(kind, "self")
         call = "super()" + (f".{name}" if kind == "property" else f".{name}()")
         rest = f", {call} if hasattr(super(), {name!r}) else 0" if up and kind != "static" else ""
@@ -135,7 +137,9 @@ _RENDER: dict[str, Callable[[Statement], str]] = {
 }
 HEAD = "import dataclasses, enum, functools\n"
 FORMS = ("{0}", "({0}, 1)", "str({0})", "f'<{{{0}}}>'", "[{0}, 2][0]", "({0} if {0} else 'no')", "repr({0}).upper()")
-_KINDS = ("constant", "derived", "display", "function", "function", "class", "class", "dataclass", "enum", "slotted", "table")
+_VALUES = ("constant", "derived")
+_DEFINITIONS = ("function", "class", "dataclass", "enum", "slotted")
+_KINDS = (*_VALUES, *_DEFINITIONS, "display", "function", "class", "table")
 ARGUMENTS = ("x=1", "x, y=2", "x=3, *, k='kw'", "x=(), *rest, **named", "x=None, /, y=5", "x='d', y: int = 0")
 
 
@@ -163,8 +167,9 @@ class Program:
             act = rng.random()
             if act > 0.97:  # a name comes to mean something else
                 i = rng.randrange(len(statements))
-                if statements[i].kind not in {"import", "comment", "decorator", "factory", "made"}:
-                    other = _changed(rng, copy, module, _statement(rng.choice(_KINDS), statements[i].name), i)
+                kinds = next((kinds for kinds in (_DEFINITIONS, _VALUES) if statements[i].kind in kinds), ())
+                if kinds:
+                    other = _changed(rng, copy, module, _statement(rng.choice(kinds), statements[i].name), i)
                     statements[i] = other if other.choices else statements[i]
                 continue
             if act < 0.25 or len(statements) < 4:
@@ -240,11 +245,11 @@ def _attributes(rng: random.Random, program: Program, module: str, until: int | 
 
 def _new(rng: random.Random, program: Program, module: str) -> Statement:
     taken = {s.name for s in [*program.a, *program.b]}
-    fresh = next(n for n in (f"{{}}_{rng.randrange(100)}" for _ in range(1000)) if not any(t.endswith(n[2:]) for t in taken))
+    fresh = next(
+        n for n in (f"{{}}_{rng.randrange(100)}" for _ in range(1000)) if not any(t.endswith(n[2:]) for t in taken)
+    )
     kind = rng.choice((*_KINDS, *_KINDS, "decorator", "factory", "made", "import", "comment"))
     name = fresh.format("C" if kind in {"class", "dataclass", "enum", "slotted"} else kind[0])
-    if kind == "function" and rng.random() < 0.05 and (known := _names(program, module, "function")):
-        name = rng.choice(known).rpartition(".")[2]  # defined twice: the last one counts
     if kind == "import":
         if module == "a":
             return _statement("import", name, line=f"from os.path import join as {name}")
@@ -283,7 +288,7 @@ def _options(
         case "display":
             return {"value": lambda: _literal(rng)}
         case "table":
-            known = earlier("function", "made")
+            known = earlier("function")
             return {"value": lambda: _table(rng, known)} if known else {}
         case "slotted":
             return {
@@ -303,7 +308,10 @@ def _options(
                 "arrow": lambda: rng.choice(("", "", " -> int", " -> 'Later'")),
             }
         case "decorator":
-            return {"tag": lambda: repr(f"t{rng.randrange(9)}"), **({} if old.choices else {"wraps": lambda: rng.random() < 0.7})}
+            return {
+                "tag": lambda: repr(f"t{rng.randrange(9)}"),
+                **({} if old.choices else {"wraps": lambda: rng.random() < 0.7}),
+            }
         case "factory":
             return {"returns": value}
         case "made":
@@ -358,7 +366,7 @@ def _literal(rng: random.Random) -> str:
 def observe(module: types.ModuleType) -> dict[str, Any]:
     """Everything public that the module offers, as plain data that two processes' modules can be compared by."""
     seen = {name: describe(value) for name, value in vars(module).items() if not name.startswith("__")}
-    return {**seen, "__annotations__": repr(module.__dict__.get("__annotations__")), "__doc__": module.__doc__}
+    return {**seen, "__annotations__": repr(vars(module).get("__annotations__")), "__doc__": module.__doc__}
 
 
 def describe(value: Any, depth: int = 3) -> Any:
@@ -420,8 +428,9 @@ def _class_seen(cls: type, depth: int) -> Any:
     own = {
         name: describe(_plain(value), depth - 1)
         for name, value in vars(cls).items()
-        if not name.startswith("_") or name in {"__annotations__", "__doc__", "__len__", "__call__"}
+        if not name.startswith("_") or name in {"__doc__", "__len__", "__call__"}
     }
+    own["__annotations__"] = repr(vars(cls).get("__annotations__") or None)  # an empty one comes of being asked for
     facts = [c.__qualname__ for c in cls.__mro__], [c.__qualname__ for c in cls.__bases__], type(cls).__name__
     if isinstance(cls, enum.EnumMeta):
         members = [(m.name, repr(m.value), _called(m.label, (), depth)) for m in cls]  # type: ignore[attr-defined]  # ours

@@ -84,12 +84,12 @@ class Program:
         if is_module:
             self.name = named.rpartition(".")[2] if not named.endswith("__main__") else named.split(".")[-2]
             self.path, self.folder = "", os.getcwd()
-        elif os.path.isfile(named):
+        elif named.endswith(".py") and os.path.isfile(named):
             self.path = os.path.abspath(named)
             self.name, self.folder = Path(named).stem, os.path.dirname(self.path)
         else:
             self.path = _command(named)
-            self.name, self.folder = named, os.getcwd()
+            self.name, self.folder = Path(named).name, os.getcwd()
 
     def run(self) -> None:
         """Run it as `__main__`, in this thread, until it ends."""

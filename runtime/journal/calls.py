@@ -9,7 +9,6 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 
 _P = ParamSpec("_P")
@@ -17,12 +16,16 @@ _T = TypeVar("_T")
 _S = TypeVar("_S")
 
 
-@dataclass
 class Moment:
     """What a journaled call may know of the world: the same when it is replayed."""
 
-    time: float
-    dice: random.Random
+    def __init__(self, when: float, seed: int) -> None:
+        self.time, self._seed = when, seed
+
+    @functools.cached_property
+    def dice(self) -> random.Random:
+        """Made when it is asked for: most calls need none, and seeding takes longer than they do."""
+        return random.Random(self._seed)
 
 
 _moment: Moment | None = None
@@ -45,7 +48,7 @@ _WORLD = random.Random()
 def at_moment(when: float, seed: int) -> Generator[None]:
     """Run a call at this moment."""
     global _moment
-    before, _moment = _moment, Moment(when, random.Random(seed))
+    before, _moment = _moment, Moment(when, seed)
     try:
         yield
     finally:

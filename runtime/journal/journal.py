@@ -301,6 +301,9 @@ def _cut(file: Path, data: bytes, end: int, disk: Disk, done: Replayed | None) -
     """Take the end of a write away that a crash cut off; it is kept beside the journal."""
     if done is None:
         return
+    if not data:
+        disk.remove(file)
+        return
     done.cut = len(data) - end
     log.warning(
         "the last %d bytes of %s were cut off by a crash; nobody had been told that they were done", done.cut, file.name

@@ -134,8 +134,8 @@ def pack(value: Any) -> bytes:
     Raises:
         TypeError: there is something else in it.
     """
-    data: bytes = msgpack.packb(value, default=_extend, strict_types=True, unicode_errors="surrogatepass")
-    return data
+    data: Any = msgpack.packb(value, default=_extend, strict_types=True, unicode_errors="surrogatepass")
+    return bytes(data)
 
 
 def unpack(data: bytes) -> Any:

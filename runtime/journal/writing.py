@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from ..disk import Disk, write_all
 from .records import JournalError, file_header, pack_record
 
 
-@dataclass
-class _Waiting:
+class _Waiting(NamedTuple):
     number: int
     payload: bytes
     done: Callable[[JournalError | None], None]
@@ -35,7 +35,9 @@ class Writer:
         self.last = self.confirmed = first - 1
         #: Why nothing is taken any more; empty while all is well.
         self.failed = ""
-        self._waiting: list[_Waiting] = []
+        # Filled by the loop and emptied by the thread, each from its end: no lock is needed for that.
+        self._waiting: deque[_Waiting] = deque()
+        self._called = False
         self._descriptor = -1
         self._new_file = True
         self._wake = threading.Condition()
@@ -45,11 +47,18 @@ class Writer:
 
     def append(self, payload: bytes, done: Callable[[JournalError | None], None]) -> int:
         """Write a record soon; its number. `done` is called on the loop once it is on disk, or with what went wrong."""
-        with self._wake:
-            self.last += 1
-            self._waiting.append(_Waiting(self.last, payload, done))
-            self._wake.notify()
+        self.last += 1
+        self._waiting.append(_Waiting(self.last, payload, done))
+        if not self._called:
+            # After this turn of the loop, so that all who call in it share one sync.
+            self._called = True
+            self._loop.call_soon(self._call)
         return self.last
+
+    def _call(self) -> None:
+        self._called = False
+        with self._wake:
+            self._wake.notify()
 
     def rotate(self, held: int) -> None:
         """Go on in a new file: a snapshot holds everything up to this number.
@@ -77,7 +86,7 @@ class Writer:
             with self._wake:
                 while not self._waiting and not self._stopping:
                     self._wake.wait()
-                batch, self._waiting = self._waiting, []
+                batch = self._taken()
                 fresh, self._new_file = self._new_file and bool(batch), self._new_file and not batch
             if not batch:
                 return
@@ -86,11 +95,12 @@ class Writer:
                 self.confirmed = batch[-1].number
             else:
                 self.failed = str(error)
-                with self._wake:
-                    # Those that came meanwhile took effect under the belief that all was well; they are not on disk.
-                    batch += self._waiting
-                    self._waiting = []
+                # Those that came meanwhile took effect under the belief that all was well; they are not on disk.
+                batch += self._taken()
             self._loop.call_soon_threadsafe(_confirm, batch, error)
+
+    def _taken(self) -> list[_Waiting]:
+        return [self._waiting.popleft() for _ in range(len(self._waiting))]
 
     def _write(self, batch: list[_Waiting], *, fresh: bool) -> JournalError | None:
         if self.failed:

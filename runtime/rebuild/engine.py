@@ -29,6 +29,7 @@ from . import (
     plan,
     rehash,
     sources,
+    unify,
 )
 from .errors import RebuildError, wrap
 from .plan import ModulePlan, Step
@@ -265,6 +266,10 @@ def _find_holders(edit: Edit) -> list[types.CodeType]:
                 pairs += plan.step_codes(step)
                 roots += [vars(module)[name] for name in step.old.binds if name in vars(module)]
         roots += [found for kept in each.record.gone.values() if (found := kept()) is not None]
+        for step in each.steps:
+            if found := unify.codes_of_returned(step, each.record.gone_codes):
+                pairs += found
+                edit.returned[id(step)] = found
     if pairs:
         edit.holders = functions.find(pairs, roots, edit.scan)
     replaced = [old for old, new in pairs if not plan.same_code(old, new)]
@@ -498,7 +503,7 @@ def _finish_objects(edit: Edit, waiting: guards.Waiting | None) -> tuple[int, in
     """Move and upgrade instances; returns (upgraded, moved, those that stay on an old layout)."""
     moved_count = 0
     left: list[Straggler] = []
-    moved: list[tuple[Any, Any, dict[str, Any]]] = []
+    moved: list[tuple[Any, Any]] = []
     if edit.moved_classes:
         moved_count, left, moved = layout.finish(edit)
         for old, new in edit.moved_classes:
@@ -568,12 +573,8 @@ def _publish(edit: Edit, wanted: Wanted, report: Report) -> None:
             sources.records[name].absent = True
     for name, changed in edit.changed:
         record = sources.records.get(name)  # type: ignore[assignment]  # may be gone
-        if record is not None and record.module is not None:
-            path, _, member = changed.rpartition(".")
-            if path:
-                record.note_member(path, member)
-            else:
-                record.note(record.module, [changed])
+        if record is not None and record.module is not None and "." not in changed:
+            record.note(record.module, [changed])
     for cls in [*edit.touched, *edit.noted]:
         record = sources.records.get(cls.__module__)  # type: ignore[assignment]  # may be gone
         if record is not None:

@@ -55,8 +55,8 @@ class Swap:
         self.left: list[Any] = []
         self.tuples: list[Callable[[], Any]] = []
 
-    def run(self, books: set[int], why: str) -> None:
-        """Look, decide, write. What our own books refer to counts, and stays."""
+    def run(self, books: set[int], why: str, passed_over: set[int] | None = None) -> None:
+        """Look, decide, write. What our own books refer to counts, and stays; what is passed over is not looked at."""
         things = self.scan.heap(why)
         began = time.perf_counter()
         own: set[int] = set()
@@ -67,6 +67,9 @@ class Swap:
         if not self.strict and len(self.mapping) <= 4:
             things = gc.get_referrers(*(old for old, _ in self.mapping.values()))
             own.add(id(things))
+        hidden = own | passed_over if passed_over else own
+        things = [thing for thing in things if id(thing) not in hidden]  # so that a chunk with a hit is worth a look
+        own.add(id(things))
         for holder, referents in holders((old for old, _ in self.mapping.values()), things, own):
             if id(holder) in books:
                 self.found.update(id(r) for r in referents if id(r) in self.mapping)
@@ -258,13 +261,15 @@ def _refill(holder: dict[Any, Any], items: list[tuple[Any, Any]]) -> None:
 
 def _write_list(tx: Transaction, holder: list[Any], chosen: Mapping) -> None:
     before = list(holder)
-    new = {id(n) for _, n in chosen.values()}
+    present = set(map(id, before))
     after: list[Any] = []
     for value in before:
-        put = chosen[id(value)][1] if id(value) in chosen else value
-        if id(value) in chosen and id(put) in new and any(put is other for other in before):
-            continue  # the earlier entry stands for it
-        after.append(put)
+        if id(value) in chosen:
+            put = chosen[id(value)][1]
+            if id(put) not in present:  # else the earlier entry stands for it
+                after.append(put)
+        else:
+            after.append(value)
     list.__setitem__(holder, slice(None), after)
     tx.did(list.__setitem__, holder, slice(None), before)
 

@@ -124,6 +124,9 @@ def _fields(cls: type) -> dict[str, Callable[[], Any] | None]:
             found[name] = None
     for attribute in vars(cls).get("__attrs_attrs__") or ():
         found[attribute.name] = _attrs_maker(attribute.default)
+    for name, info in (vars(cls).get("__pydantic_fields__") or {}).items():
+        required = info.is_required()
+        found[name] = None if required else functools.partial(info.get_default, call_default_factory=True)
     return found
 
 
@@ -172,19 +175,21 @@ def find(edit: Edit, upgrades: Upgrades) -> list[Any]:
     return of_types(edit.scan.heap(f"instances of {first.__qualname__}"), wanted)
 
 
-def run(edit: Edit, upgrades: Upgrades, moved: list[tuple[Any, Any, dict[str, Any]]], waiting: Waiting | None) -> int:
+def run(edit: Edit, upgrades: Upgrades, moved: list[tuple[Any, Any]], waiting: Waiting | None) -> int:
     """Upgrade every instance, or raise and leave none upgraded.
 
     Args:
-        moved: (old object, new object, state before) of instances whose layout changed.
+        moved: (old object, new object) of instances whose layout changed.
         waiting: where given, takes the instances whose upgrade can wait until they are used.
 
     Returns:
         How many went through a hook or got a field.
     """
-    states = {id(new): values for _, new, values in moved}
     wanted = upgrades.classes()
-    everyone = {id(t): t for t in (*find(edit, upgrades), *(new for _, new, _ in moved if type(new) in wanted))}
+    concerned = of_types((new for _, new in moved), wanted)
+    ids = set(map(id, concerned))
+    states = {id(new): layout.state(old) for old, new in moved if id(new) in ids}
+    everyone = {id(t): t for t in (*find(edit, upgrades), *concerned)}
     if waiting is not None:
         later = {key: thing for key, thing in everyone.items() if native.layout(type(thing))[0] is object}
         edit.tx.on_commit(lambda: waiting.add(upgrades, list(later.values()), states))

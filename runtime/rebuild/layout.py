@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from .scopes import Edit, Scope
 
 _SKIPPED = {
-    "__slotnames__",  # what copyreg remembers of the old layout
     "__dict__",
     "__weakref__",
     "__module__",
@@ -57,11 +56,11 @@ def take_over(scope: Scope, cls: type, made: type, kept: set[str]) -> type:
     return made
 
 
-def finish(edit: Edit) -> tuple[int, list[Straggler], list[tuple[Any, Any, dict[str, Any]]]]:
+def finish(edit: Edit) -> tuple[int, list[Straggler], list[tuple[Any, Any]]]:
     """Move subclasses, instances and references to the classes that took over.
 
     Returns:
-        (how many instances moved, those that stayed, (old, new, old state) of those that moved)
+        (how many instances moved, those that stayed, (old, new) of those that moved)
     """
     classes = dict(edit.moved_classes)
     for cls in list(classes):
@@ -70,21 +69,21 @@ def finish(edit: Edit) -> tuple[int, list[Straggler], list[tuple[Any, Any, dict[
     instances = of_types(things, classes)
     del things
     mapping: heap.Mapping = {}
-    upgraded: list[tuple[Any, Any, dict[str, Any]]] = []
+    moved: list[tuple[Any, Any]] = []
     stay: list[Any] = []
-    moved = 0
+    same = {cls: native.layout(cls) == native.layout(new) for cls, new in classes.items()}
+    solids = {cls: (native.layout(cls)[0], native.layout(new)[0]) for cls, new in classes.items()}
+    members = {cls: _members(cls) for pair in classes.items() for cls in pair}
     while instances:
         old = instances.pop()
         cls = type(old)
         new = classes[cls]
-        values = state(old)
-        if native.layout(cls) == native.layout(new):
+        if same[cls]:
             native.set_type(old, new)
             edit.tx.did(native.set_type, old, cls)
-            upgraded.append((old, old, values))
-            moved += 1
+            moved.append((old, old))
             continue
-        copy = remake(old, new, values)
+        copy = remake(old, new, state(old, members[cls]), members[new], solids[cls])
         if copy is None:
             stay.append(old)
         else:
@@ -93,23 +92,33 @@ def finish(edit: Edit) -> tuple[int, list[Straggler], list[tuple[Any, Any, dict[
     swap = heap.Swap(edit.tx, mapping, edit.scan, all_or_none=True)
     references(edit, swap, mapping)
     stay += swap.left
-    for key, (_, copy) in mapping.items():
-        if key not in swap.mapping and getattr(type(copy), "__del__", None) is not None:
-            native.mark_finalized(copy)  # it never came to be
-    for old, new in swap.mapping.values():
-        _move_weak_references(edit, old, new)
-        if getattr(type(old), "__del__", None) is not None:
-            edit.tx.on_commit(functools.partial(native.mark_finalized, old))
-            edit.tx.did(native.mark_finalized, new)
-        upgraded.append((old, new, state(old)))
+    _settle_copies(edit, mapping, swap.mapping)
+    moved += swap.mapping.values()
     edit.moved_classes[:] = classes.items()
     del classes
     pairs: heap.Mapping = {id(cls): (cls, new) for cls, new in edit.moved_classes}
     again = heap.Swap(edit.tx, pairs, edit.scan, all_or_none=False)
-    again.run(own_ids(edit), "references to the class")
+    again.run(own_ids(edit), "references to the class", passed_over={id(old) for old, _ in moved})
     for cls, new in edit.moved_classes:
         _lend(edit, cls, new)
-    return moved + len(swap.mapping), [_left(o) for o in stay], upgraded
+    return len(moved), [_left(o) for o in stay], moved
+
+
+def _settle_copies(edit: Edit, mapping: heap.Mapping, chosen: heap.Mapping) -> None:
+    """Weak references go with those that moved; nobody's `__del__` runs for what is not really gone."""
+    finalized: dict[int, bool] = {}
+    for key, (old, new) in mapping.items():
+        kind = type(old)
+        dies = finalized.get(id(kind))
+        if dies is None:
+            dies = finalized[id(kind)] = any(getattr(type(o), "__del__", None) is not None for o in (old, new))
+        if key in chosen:
+            _move_weak_references(edit, old, new)
+            if dies:
+                edit.tx.on_commit(functools.partial(native.mark_finalized, old))
+                edit.tx.did(native.mark_finalized, new)
+        elif dies:
+            native.mark_finalized(new)  # it never came to be
 
 
 def references(edit: Edit, swap: heap.Swap, mapping: heap.Mapping) -> None:
@@ -166,17 +175,28 @@ def own_ids(edit: Edit) -> set[int]:
     return ids
 
 
-def state(thing: Any) -> dict[str, Any]:
+Members = dict[str, types.MemberDescriptorType]
+
+
+def _members(cls: type) -> Members:
+    """The slots of a class and those above it, by name."""
+    found: Members = {}
+    for each in cls.__mro__:
+        if each.__flags__ & (1 << 9):
+            for name, member in vars(each).items():
+                if isa(member, types.MemberDescriptorType):
+                    found.setdefault(name, member)
+    return found
+
+
+def state(thing: Any, members: Members | None = None) -> dict[str, Any]:
     """A shallow copy of all that an instance holds by name, slots included."""
     found: dict[str, Any] = {}
-    for cls in type(thing).__mro__:
-        if cls.__flags__ & (1 << 9):
-            for name, member in vars(cls).items():
-                if isa(member, types.MemberDescriptorType) and name not in found:
-                    try:
-                        found[name] = member.__get__(thing, type(thing))
-                    except AttributeError:
-                        continue
+    for name, member in (_members(type(thing)) if members is None else members).items():
+        try:
+            found[name] = member.__get__(thing)
+        except AttributeError:
+            continue
     found.update(functions._attributes(thing) or {})
     return found
 
@@ -184,10 +204,9 @@ def state(thing: Any) -> dict[str, Any]:
 _EXTEND: dict[Any, Any] = {list: list.extend, set: set.update, dict: dict.update, bytearray: bytearray.extend}
 
 
-def remake(old: Any, cls: type, values: dict[str, Any]) -> Any:
+def remake(old: Any, cls: type, values: dict[str, Any], members: Members, solids: tuple[Any, Any]) -> Any:
     """An instance of cls with the contents of another; None where its kind cannot be made again."""
-    solid = native.layout(cls)[0]
-    source = native.layout(type(old))[0]
+    source, solid = solids
     try:
         if solid is object or (solid not in type(old).__mro__ and not issubclass(solid, BaseException)):
             new = solid.__new__(cls)
@@ -209,7 +228,7 @@ def remake(old: Any, cls: type, values: dict[str, Any]) -> Any:
         return None
     if solid is object and source is not object:
         return None  # what the built-in base held would be lost
-    fill(new, values)
+    fill(new, values, members)
     return new
 
 
@@ -222,14 +241,9 @@ def _plain(old: Any, solid: Any) -> Any:
     return bytes.__getitem__(old, slice(None)) if solid is bytes else plain[solid](old)
 
 
-def fill(new: Any, values: dict[str, Any]) -> None:
+def fill(new: Any, values: dict[str, Any], members: Members | None = None) -> None:
     """Put values into slots of their names, and the rest into the `__dict__` where there is one."""
-    members: dict[str, Any] = {}
-    for cls in type(new).__mro__:
-        if cls.__flags__ & (1 << 9):
-            for name, member in vars(cls).items():
-                if isa(member, types.MemberDescriptorType):
-                    members.setdefault(name, member)
+    members = _members(type(new)) if members is None else members
     inside = functions._attributes(new)
     for name, value in values.items():
         if name in members:

@@ -233,7 +233,7 @@ def _find_table() -> tuple[int, int]:
     probe = frozenset([1, 2])
     inside = words(probe, frozenset.__basicsize__)
     found = [(i, (w - id(probe)) // _WORD) for i, w in enumerate(inside) if 0 < w - id(probe) < frozenset.__basicsize__]
-    return found[_only([i for i in range(len(found))], "the table of a set")]
+    return found[_only(list(range(len(found))), "the table of a set")]
 
 
 _TABLE, _SMALL = _find_table()

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import frames
 from .functions import suspended_code
-from .kinds import exactly
-from .kinds import isa
+from .kinds import exactly, isa
 from .report import Straggler
 
 if TYPE_CHECKING:

@@ -136,7 +136,8 @@ def _entry(item: Note | Straggler, width: int) -> str:
     """Name, then file and line at the right edge, shortened from the left."""
     where = f"{item.file}:{item.line}"
     if isinstance(item, Note):
-        what = f"{item.kind} {item.name}" + (f": {item.why}" if item.why else "")
+        kind = "" if item.kind == "kept" else f"{item.kind} "
+        what = f"{kind}{item.name}" + (f": {item.why}" if item.why else "")
     else:
         what = f"{item.kind} {item.owner}: {item.name}"
     room = width - len(what) - 2

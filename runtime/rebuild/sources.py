@@ -73,6 +73,7 @@ class Record:
     members: dict[str, dict[str, int]] = field(default_factory=dict)  # the same for the classes in it, by path
     absent: bool = False  # its file is gone, and it stays because somebody imports it
     gone: dict[tuple[str, str], Any] = field(default_factory=dict)  # weak references to definitions removed
+    gone_codes: dict[tuple[str, str], list[types.CodeType]] = field(default_factory=dict)  # and what they ran
 
     @property
     def module(self) -> types.ModuleType | None:
@@ -99,16 +100,6 @@ class Record:
         for name, value in list(inside.items()):
             if isa(value, type) and type.__getattribute__(value, "__qualname__") == f"{path}.{name}":
                 self.note_class(value, f"{path}.{name}")
-
-    def note_member(self, path: str, name: str) -> None:
-        """One name in the body of a class has a new value."""
-        found: Any = self.module
-        for part in path.split("."):
-            found = vars(found).get(part)
-            if not isa(found, type):
-                return
-        if name in vars(found):
-            self.members.setdefault(path, {})[name] = id(vars(found)[name])
 
     def holds(self, name: str, value: object) -> bool:
         """Is this still what the body had bound to the name?"""

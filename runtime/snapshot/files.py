@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +25,12 @@ if TYPE_CHECKING:
     from ..space import Space
 
 log = logging.getLogger("midair.snapshot")
+
+
+# Spaces that somebody took back, or forward, to a generation by its number.
+_chosen: weakref.WeakSet[Any] = weakref.WeakSet()
+# The manifest of the generation that each space continues.
+_held: weakref.WeakKeyDictionary[Any, Mapping[str, Any]] = weakref.WeakKeyDictionary()
 
 
 def save(
@@ -121,6 +128,7 @@ def write(
 def adopt(space: Space, store: Store, manifest: Mapping[str, Any]) -> None:
     """The space belongs to this generation of this file from now on."""
     space.path, space.generation = store.newest, manifest["generation"]
+    _held[space] = manifest
     journal.snapshotted(space, manifest.get("journal", 0))
 
 
@@ -180,6 +188,8 @@ def resume(path: str | Path, generation: int | None = None, *, lenient: bool = F
             first = first or error
             continue
         loaded.set_aside = set_aside
+        if generation is not None:
+            _chosen.add(loaded.space)
         return loaded
     if first is not None:
         raise first
@@ -260,7 +270,8 @@ def open_journal(
 ) -> journal.Replayed:
     """Replay what was confirmed since the generation that this space came from, and journal its calls from here on.
 
-    A space without a generation gets its first one: a journal says what came after a snapshot. A space that was taken back to an older generation leaves the journal behind: the files are set aside.
+    A space without a generation gets its first one: a journal says what came after a snapshot. A space
+    that was taken back to an older generation by its number leaves the journal behind: the files are set aside.
 
     Raises:
         JournalCorrupt, JournalError: see there.
@@ -268,9 +279,9 @@ def open_journal(
     store = Store(path)
     if not space.generation:
         save(space, path, application=application, sources=sources)
-    known = store.manifest(store.of(space.generation)) or {}
-    if known is not None and any(
-        one.number > space.generation and one.uuid == space.uuid for one in store.generations()
-    ):
+    known = _held[space]
+    newer = any(one.number > space.generation and one.uuid == space.uuid for one in store.generations())
+    # A newer generation alone says nothing: a crash can come between its two names.
+    if newer and space in _chosen:
         journal.set_aside(store.newest)
     return journal.open_journal(space, store.newest, known.get("journal", 0), sources=known.get("sources") or None)

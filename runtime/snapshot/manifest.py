@@ -43,6 +43,7 @@ def describe(root: object, contents: Contents, about: Mapping[str, Any]) -> dict
         "functions": sorted(contents.functions),
         "modules": sorted(contents.modules),
         "dropped": contents.dropped,
+        "notes": contents.notes,
         **about,
     }
 

@@ -63,8 +63,10 @@ class Contents:
     hashed: set[str] = field(default_factory=set)
     functions: set[str] = field(default_factory=set)
     modules: set[str] = field(default_factory=set)
-    #: What came back empty or not at all: (path, kind, why).
+    #: What has None in its place: (path, kind, why).
     dropped: list[tuple[str, str, str]] = field(default_factory=list)
+    #: What comes back, but not with all that it held, in the same form.
+    notes: list[tuple[str, str, str]] = field(default_factory=list)
 
 
 class _Again(Exception):
@@ -110,6 +112,9 @@ def dump(
             except Offender as offender:
                 raise _named(root, offender, name) from offender.__cause__
             contents.dropped = _told(root, [*known.omitted.values(), *known.dropped], name)
+            # Where they are takes a walk through everything; that is for who asked what is amiss.
+            notes = known.notes
+            contents.notes = _told(root, notes, name) if leave_out else [("", one.kind, one.reason) for one in notes]
             return contents
     finally:
         if collecting:
@@ -138,6 +143,7 @@ class _Known:
     #: Classes whose own reduction runs in a circle: their arguments are not completed first.
     circular: set[type] = field(default_factory=set)
     dropped: list[Offender] = field(default_factory=list)
+    notes: list[Offender] = field(default_factory=list)
 
 
 class Dumper:
@@ -149,6 +155,7 @@ class Dumper:
     def __init__(self, sink: Callable[[bytes], object], known: _Known, progress: Callable[[int], object]) -> None:
         self.known = known
         known.dropped.clear()
+        known.notes.clear()
         self._sink, self._progress = sink, progress
         self.contents = Contents()
         self._pickler = self._new_pickler()
@@ -297,7 +304,7 @@ class Dumper:
 
     def drop(self, obj: object, reason: str) -> None:
         """Note that something of this object does not come back."""
-        self.known.dropped.append(Offender(obj, _kind(obj), reason))
+        self.known.notes.append(Offender(obj, _kind(obj), reason))
 
     def late(self, obj: object) -> None:
         """Write this weak collection after everything that is held strongly."""

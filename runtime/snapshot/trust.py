@@ -21,9 +21,10 @@ _SHORTEST_KEY = 16
 
 
 def key_file() -> Path:
-    """Where the user's key is: `$MIDAIR_KEY_FILE`, or `~/.config/midair/key`."""
-    chosen = os.environ.get("MIDAIR_KEY_FILE")
-    return Path(chosen) if chosen else Path.home() / ".config" / "midair" / "key"
+    """Where the user's key is: `$MIDAIR_KEY_FILE`, or `midair/key` in `$XDG_CONFIG_HOME`, which is `~/.config` unless set."""
+    if chosen := os.environ.get("MIDAIR_KEY_FILE"):
+        return Path(chosen)
+    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "midair" / "key"
 
 
 def signing_key() -> bytes | None:

@@ -87,7 +87,8 @@ def _of_set(members: Iterable[Any]) -> Iterator[Child]:
 
 
 def _of_lost(obj: Lost) -> Iterator[Child]:
-    state, items, pairs = obj._lost_state or (None, None, None)
+    state, items, pairs = obj._lost_state or (None, (), ())
+    pairs = pairs or ()
     attributes = {**obj.kept(), **(state if isinstance(state, dict) else {})}
     if obj.__lost__ == _SPACE:
         yield from ((f"[{name!r}]", value) for name, value in attributes["_objects"].items())
@@ -101,7 +102,7 @@ def _of_lost(obj: Lost) -> Iterator[Child]:
         yield f".<argument {number}>", value
     for number, value in enumerate(items or ()):
         yield f"[{number}]", value
-    for at in range(0, len(pairs or ()), 2):
+    for at in range(0, len(pairs), 2):
         yield from _of_pair(pairs[at], pairs[at + 1])
 
 

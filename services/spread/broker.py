@@ -360,6 +360,9 @@ class Broker:
     ) -> None:
         try:
             result = method(*args, **kw)
+        except asyncio.CancelledError:
+            self._answer_cancelled(number)
+            return
         except Exception as error:  # noqa: BLE001 - the method is users' code; what it raises is the answer
             self._answer_error(number, error, perspective)
             return
@@ -391,9 +394,8 @@ class Broker:
         try:
             result = running.result()
         except asyncio.CancelledError:
-            if number and not running.unwanted and self.gone is None:
-                name = dotted(asyncio.CancelledError)
-                self.say(self.wire.error(number, name, "the call was cancelled by the peer", (name,), ""))
+            if not running.unwanted:
+                self._answer_cancelled(number)
         except Exception as error:  # noqa: BLE001 - as in `_run`
             self._answer_error(number, error, running.perspective)
         else:
@@ -413,6 +415,11 @@ class Broker:
                 del self._results[next(iter(self._results))]
         self.answering += len(data)
         self.say(data, alone=not self._running)
+
+    def _answer_cancelled(self, number: int) -> None:
+        if number and self.gone is None:
+            name = dotted(asyncio.CancelledError)
+            self.say(self.wire.error(number, name, "the call was cancelled by the peer", (name,), ""))
 
     def _answer_error(self, number: int, error: Exception, perspective: Any = None) -> None:
         if not isinstance(error, SpreadError | ProtocolError | Copyable | TimeoutError):

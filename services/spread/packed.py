@@ -27,7 +27,7 @@ from .banana import LISTS_PER_LEVEL
 from .errors import BadMessage, NotSendable, SpreadError
 from .flavors import Referenceable
 from .jelly import MAX_DEPTH
-from .limits import Limits, exceeded
+from .limits import Limits, exceeded, message_too_long
 from .references import RemoteReference
 
 if TYPE_CHECKING:
@@ -111,9 +111,7 @@ class PackedWire:
                 raise
             raise NotSendable(f"a value cannot be sent: {error}") from error
         if len(body) > self._broker.limits.message:
-            raise NotSendable(
-                f"a message of {len(body)} bytes is over the limit of {self._broker.limits.message}; stream it instead"
-            )
+            raise message_too_long(len(body), self._broker.limits)
         return _length.pack(len(body)) + body  # type: ignore[no-any-return] # bytes, from a library without types
 
     def _args(self, args: tuple[Any, ...]) -> Any:

@@ -70,6 +70,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "-i", "--index", action="append", metavar="NAME", help="file that stands for its folder (default index.html)"
     )
     more.add_argument("--no-listing", action="store_true", help="do not list folders without one")
+    more.add_argument(
+        "--cache",
+        action="append",
+        default=[],
+        metavar="PATTERN=VALUE",
+        help="Cache-Control of files, such as *.css=max-age=60",
+    )
     more.add_argument("--scripts", action="store_true", help="run .epy, .cgi and template files, as the server's user")
 
     operate = parser.add_argument_group("operating it")
@@ -152,7 +159,8 @@ def static_of(path: str, options: argparse.Namespace) -> Static:
     if not os.path.exists(path):
         raise ServiceError(f"there is no file or folder {path}; nothing is served")
     index = options.index or ["index.html", "index.htm", *(["index.epy"] if options.scripts else ())]
-    static = Static(path, index=index, listing=not options.no_listing)
+    cache = [_pair(text, "--cache PATTERN=VALUE") for text in options.cache]
+    static = Static(path, index=index, listing=not options.no_listing, cache=cache)
     if options.scripts:
         static.processors = {".epy": Scripts(), ".cgi": CGI(), **dict.fromkeys(engines(), Templates())}
     return static

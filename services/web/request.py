@@ -295,18 +295,22 @@ class Request:
         if self._written:
             self._written.append(result)
             result, self._written = b"".join(self._written), []
-        self.finished = True
-        if not self.started:
-            whole = self.scope.get("midair.whole")
-            if whole is not None:
-                self.started = True
-                if not self._type_given and result:
-                    self._out.append(HTML)
-                if whole(self.code, rules.lines(self._out) + self.site.lines_of(self), result):
-                    return
-                self._type_given = True
-            await self._start(len(result))
-        await self.send({"type": "http.response.body", "body": result})
+        if not self.finish_now(result):
+            if not self.started:
+                await self._start(len(result))
+            self.finished = True
+            await self.send({"type": "http.response.body", "body": result})
+
+    def finish_now(self, body: bytes) -> bool:
+        """Send a whole answer without waiting for anything; False when that cannot be done, and nothing was."""
+        whole = self.scope.get("midair.whole")
+        if whole is None or self.started or self._written:
+            return False
+        out = self._out if self._type_given or not body else [*self._out, HTML]
+        if not whole(self.code, rules.lines(out) + self.site.lines_of(self), body):
+            return False
+        self.started = self.finished = True
+        return True
 
     def release(self) -> None:
         """Give back what the request holds on disk. The site calls it when the answer is out."""

@@ -161,8 +161,8 @@ class Web(Service):
 
     # --- requests
 
-    def answer(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        """What the engine calls for each request; the site is looked up here, each time."""
+    def answer(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None] | None:
+        """What the engine calls for each request; the site is looked up here, each time. None: it is answered."""
         if scope.get("client") is None:
             _believe(scope)
         rate = self.settings.rate
@@ -171,7 +171,7 @@ class Web(Service):
             wait = rate.wait(network_of(peer[0])) if peer else 0.0
             if wait:
                 return _too_many(send, wait)
-        return self.site(scope, receive, send)
+        return self.site.begin(scope, receive, send)
 
     # --- a kind
 

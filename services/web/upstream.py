@@ -216,6 +216,23 @@ class Upstream(Resource):
             raise
         self._keep(link, response)
 
+    async def respond_websocket(self, request: Request) -> None:
+        from .tunnel import relay
+
+        path = self.target_for(request).decode("latin-1")
+        scheme = "wss" if self.secure else "ws"
+        wire = None
+        try:
+            async with asyncio.timeout(self.connect):
+                wire = None if self.secure else await self._open()
+            sock = wire.socket if isinstance(wire, Plain) else None
+            url = f"{scheme}://{self.authority}{path}"
+            await relay(request, url, self.headers_for(request), sock, self.connect)
+        except (OSError, TimeoutError) as error:
+            if wire is not None:
+                wire.close()
+            raise self._away(error) from error
+
     def _kept(self) -> Connected | None:
         now = asyncio.get_running_loop().time()
         while self._idle:

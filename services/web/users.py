@@ -206,3 +206,6 @@ class _Folder(Resource):
             await request.finish()
             return
         await self.server.respond(request)
+
+    async def respond_websocket(self, request: Request) -> None:
+        await self.server.respond_websocket(request)

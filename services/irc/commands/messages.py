@@ -120,7 +120,7 @@ def _to_person(net: Network, client: Client, target: str, text: str | None, *, q
         return None
     if refusal := _unwelcome(client, person, text):
         if not quiet:
-            client.reply("531", person.nick, text=refusal)
+            client.reply(n.ERR_CANTSENDTOUSER, person.nick, text=refusal)
         return None
     return Route(person.nick, (person,), person=person)
 
@@ -197,8 +197,7 @@ def _redactable(net: Network, client: Client, target: str) -> tuple[History, str
     person = net.find(target)
     if person is None:
         return None
-    history = net.conversations.get(net.conversation_key(client, person.folded), History())
-    return history, person.nick, (person,), False
+    return net.conversation(client, person.folded), person.nick, (person,), False
 
 
 def cmd_wallops(net: Network, client: Client, message: Message) -> None:

@@ -43,7 +43,9 @@ def _free_to_rename(client: Client) -> bool:
     # A ban that keeps somebody silent would be worth little if a new name got round it.
     for channel in client.channels:
         if not channel.members[client] and channel.lists["b"] and channel.muted(client):
-            client.reply("437", channel.name, text="Cannot change nickname while banned or muted on channel")
+            client.reply(
+                n.ERR_UNAVAILRESOURCE, channel.name, text="Cannot change nickname while banned or muted on channel"
+            )
             return False
     return True
 
@@ -62,7 +64,7 @@ def cmd_user(net: Network, client: Client, message: Message) -> None:
         return
     user = clean_user(message.params[0])
     if not user:
-        client.reply("468", text="Your username is not valid: use letters, digits, - _ and .")
+        client.reply(n.ERR_INVALIDUSERNAME, text="Your username is not valid: use letters, digits, - _ and .")
         return
     # The tilde says that nobody has checked the name.
     client.user = f"~{user}"

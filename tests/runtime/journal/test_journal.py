@@ -130,7 +130,9 @@ async def test_plain_values_come_back_as_they_were(value: Any, path: Path) -> No
 
 async def test_an_object_as_an_argument_is_refused_before_anything_happens(path: Path) -> None:
     async with running(path) as shop:
-        with pytest.raises(TypeError, match=r"Shop\.sell is journaled: a Shop is no plain value; pass plain values, and the path"):
+        with pytest.raises(
+            TypeError, match=r"Shop\.sell is journaled: a Shop is no plain value; pass plain values, and the path"
+        ):
             shop.sell(shop)
         with pytest.raises(JournalError, match="bytes long, the limit is 16777216 bytes"):
             shop.sell(bytes(17 << 20))
@@ -293,7 +295,10 @@ async def test_a_damaged_record_in_the_middle_stops_with_its_position(path: Path
     second = places(bytes(data))[1]
     data[second + 30] ^= 1
     (path.parent / "shop.1.journal").write_bytes(data)
-    with pytest.raises(JournalCorrupt, match=rf"shop\.1\.journal is damaged at byte {second}, record 2: .* had been confirmed; nothing was"):
+    with pytest.raises(
+        JournalCorrupt,
+        match=rf"shop\.1\.journal is damaged at byte {second}, record 2: .* had been confirmed; nothing was",
+    ):
         async with running(path):
             raise AssertionError
     assert (path.parent / "shop.1.journal").read_bytes() == data
@@ -352,12 +357,16 @@ async def test_a_call_of_a_method_that_is_gone_stops_before_it(path: Path, monke
 
 
 @pytest.mark.parametrize("fault", ["ENOSPC", "EIO"])
-async def test_when_the_disk_refuses_the_call_fails_and_so_do_later_ones_until_a_snapshot(fault: str, path: Path) -> None:
+async def test_when_the_disk_refuses_the_call_fails_and_so_do_later_ones_until_a_snapshot(
+    fault: str, path: Path
+) -> None:
     disk = FaultyDisk()
     async with running(path, disk) as shop:
         await shop.sell("good")
         disk.at, disk.fault = disk.count + 1, fault
-        with pytest.raises(JournalError, match=r"the journal of shop cannot be written .*; calls are refused until a snapshot succeeds"):
+        with pytest.raises(
+            JournalError, match=r"the journal of shop cannot be written .*; calls are refused until a snapshot succeeds"
+        ):
             await shop.sell("in memory only")
         with pytest.raises(JournalError):
             shop.sell("refused before it runs")
@@ -451,7 +460,9 @@ async def test_an_edit_is_a_barrier_and_each_call_is_replayed_on_its_own_code(st
 
 
 @pytest.mark.timeout(300)
-def test_the_bank_killed_100_times_keeps_all_money_and_all_that_it_confirmed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_bank_killed_100_times_keeps_all_money_and_all_that_it_confirmed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("MIDAIR_RUNTIME_DIR", str(tmp_path / "run"))
     done = crash(tmp_path, 100, seed=1)
     assert len(done.confirmed) > 500

@@ -395,7 +395,9 @@ def test_functions_under_if_try_for_with_and_while_are_updated(live):
 
 
 def test_the_branch_that_is_not_taken_is_not_what_runs(live):
-    live.start("import sys\nif sys:\n    def f():\n        return 'taken1'\nelse:\n    def f():\n        return 'other1'\n")
+    live.start(
+        "import sys\nif sys:\n    def f():\n        return 'taken1'\nelse:\n    def f():\n        return 'other1'\n"
+    )
     from m import f
 
     live.edit("other1", "other2")
@@ -553,7 +555,9 @@ def test_a_new_global_used_by_the_new_body_is_there(live):
     live.start("def f():\n    return 1\n")
     from m import f
 
-    live.become("import math\nLIMIT = 3\ndef aid(x):\n    return math.floor(x) + LIMIT\ndef f():\n    return aid(2.5)\n")
+    live.become(
+        "import math\nLIMIT = 3\ndef aid(x):\n    return math.floor(x) + LIMIT\ndef f():\n    return aid(2.5)\n"
+    )
     assert f() == 5
 
 
@@ -706,7 +710,9 @@ def test_handlers_given_to_the_standard_library_follow(live):
 
 
 def test_a_function_found_by_a_name_made_at_run_time(live):
-    live.start("class Shell:\n    def run(self, name, *a):\n        return getattr(self, 'do_' + name)(*a)\n    def do_look(self):\n        return 'v1'\n")
+    live.start(
+        "class Shell:\n    def run(self, name, *a):\n        return getattr(self, 'do_' + name)(*a)\n    def do_look(self):\n        return 'v1'\n"
+    )
     from m import Shell
 
     run = Shell().run
@@ -727,8 +733,9 @@ def test_a_copy_of_a_function_made_with_its_code_follows(live):
 
 
 def test_a_function_put_into_builtins_and_into_main_follows(live):
-    import __main__
     import builtins
+
+    import __main__
 
     live.start("def f():\n    return 'v1'\n")
     import m
@@ -800,7 +807,9 @@ def test_async_comprehensions_and_awaits_in_a_changed_body(live):
     live.start("async def f():\n    return 1\n")
     from m import f
 
-    live.become("async def feed():\n    for i in range(3):\n        yield i\nasync def f():\n    return [x async for x in feed() if x], await g()\nasync def g():\n    return 'g'\n")
+    live.become(
+        "async def feed():\n    for i in range(3):\n        yield i\nasync def f():\n    return [x async for x in feed() if x], await g()\nasync def g():\n    return 'g'\n"
+    )
     assert asyncio.run(f()) == ([1, 2], "g")
 
 
@@ -830,7 +839,9 @@ def test_the_qualified_name_of_an_old_handle_follows_a_move_into_a_class_only_by
 
 
 def test_a_default_that_is_a_lambda_or_a_function_of_the_module(live):
-    live.start("def fmt(x):\n    return 'v1', x\ndef show(x, how=fmt, key=lambda q: ('l1', q)):\n    return how(x), key(x)\n")
+    live.start(
+        "def fmt(x):\n    return 'v1', x\ndef show(x, how=fmt, key=lambda q: ('l1', q)):\n    return how(x), key(x)\n"
+    )
     from m import show
 
     live.edit("v1", "v2")

@@ -56,7 +56,9 @@ def test_a_generator_that_sends_throws_and_closes(live):
 
 
 def test_an_endless_loop_in_old_code_calls_the_new_helper(live):
-    live.start("def helper(x):\n    return 'v1', x\ndef serve():\n    n = 0\n    while True:\n        yield helper(n)\n        n += 1\n")
+    live.start(
+        "def helper(x):\n    return 'v1', x\ndef serve():\n    n = 0\n    while True:\n        yield helper(n)\n        n += 1\n"
+    )
     from m import serve
 
     gen = serve()
@@ -66,7 +68,9 @@ def test_an_endless_loop_in_old_code_calls_the_new_helper(live):
 
 
 def test_a_generator_reads_a_changed_global_and_a_changed_method(live):
-    live.start("LIMIT = 1\nclass C:\n    def f(self):\n        return 'v1'\ndef serve(c):\n    while True:\n        yield LIMIT, c.f()\n")
+    live.start(
+        "LIMIT = 1\nclass C:\n    def f(self):\n        return 'v1'\ndef serve(c):\n    while True:\n        yield LIMIT, c.f()\n"
+    )
     from m import C, serve
 
     gen = serve(C())
@@ -76,7 +80,9 @@ def test_a_generator_reads_a_changed_global_and_a_changed_method(live):
 
 
 def test_yield_from_a_generator_that_was_edited(live):
-    live.start("def inner():\n    yield 'i1'\n    yield 'j1'\ndef outer():\n    while True:\n        yield from inner()\n")
+    live.start(
+        "def inner():\n    yield 'i1'\n    yield 'j1'\ndef outer():\n    while True:\n        yield from inner()\n"
+    )
     from m import outer
 
     gen = outer()
@@ -179,7 +185,9 @@ def test_async_generator_and_context_manager_under_way(live):
 
 
 def test_gathered_coroutines_and_a_callback_of_a_future(live):
-    live.start("out = []\nasync def f(i):\n    return 'v1', i\ndef done(future):\n    out.append(('v1', future.result()))\n")
+    live.start(
+        "out = []\nasync def f(i):\n    return 'v1', i\ndef done(future):\n    out.append(('v1', future.result()))\n"
+    )
     import m
 
     async def play():
@@ -263,7 +271,9 @@ def test_no_thread_sees_a_body_with_other_defaults(live):
 
 
 def test_no_thread_sees_half_of_an_edit_of_two_functions_in_two_files(live):
-    live.start("import b\ndef one():\n    return 0\ndef both():\n    return one(), b.two()\n", b="def two():\n    return 0\n")
+    live.start(
+        "import b\ndef one():\n    return 0\ndef both():\n    return one(), b.two()\n", b="def two():\n    return 0\n"
+    )
     import b
     from m import one
 
@@ -282,7 +292,10 @@ def test_no_thread_sees_half_of_an_edit_of_two_functions_in_two_files(live):
     for thread in threads:
         thread.start()
     for i in range(1, 15):
-        live.become(f"import b\ndef one():\n    return {i}\ndef both():\n    return one(), b.two()\n", b=f"def two():\n    return {i}\n")
+        live.become(
+            f"import b\ndef one():\n    return {i}\ndef both():\n    return one(), b.two()\n",
+            b=f"def two():\n    return {i}\n",
+        )
     stop.set()
     for thread in threads:
         thread.join(10)
@@ -408,7 +421,9 @@ async def test_apply_upgrades_instances_before_anybody_sees_them(live):
     from m import U
 
     users = [U(i) for i in range(300)]
-    live.write("class U:\n    __schema__ = 1\n    def __upgrade__(self, schema, state):\n        self.n += 1000\n    def show(self):\n        return self.n\n")
+    live.write(
+        "class U:\n    __schema__ = 1\n    def __upgrade__(self, schema, state):\n        self.n += 1000\n    def show(self):\n        return self.n\n"
+    )
     await rebuild.apply()
     assert [u.show() for u in users] == [1000 + i for i in range(300)]
     for _ in range(20):
@@ -417,7 +432,9 @@ async def test_apply_upgrades_instances_before_anybody_sees_them(live):
 
 
 async def test_apply_refuses_when_a_hook_raises(live):
-    live.start("class U:\n    def __init__(self, n):\n        self.n = n\n    def show(self):\n        return 'v1', self.n\n")
+    live.start(
+        "class U:\n    def __init__(self, n):\n        self.n = n\n    def show(self):\n        return 'v1', self.n\n"
+    )
     from m import U
 
     users = [U(i) for i in range(10)]
@@ -519,7 +536,9 @@ def test_async_for_over_an_object_whose_anext_changes(live):
 
 
 def test_a_plain_iterator_object_in_a_for_loop(live):
-    live.start("class It:\n    def __init__(self):\n        self.n = 0\n    def __iter__(self):\n        return self\n    def __next__(self):\n        self.n += 1\n        return 'v1', self.n\n")
+    live.start(
+        "class It:\n    def __init__(self):\n        self.n = 0\n    def __iter__(self):\n        return self\n    def __next__(self):\n        self.n += 1\n        return 'v1', self.n\n"
+    )
     from m import It
 
     it = iter(It())
@@ -529,7 +548,9 @@ def test_a_plain_iterator_object_in_a_for_loop(live):
 
 
 def test_thread_locals_and_a_thread_subclass_stay(live):
-    live.start("import threading\nlocal = threading.local()\nclass Worker(threading.Thread):\n    def run(self):\n        self.answer = work()\ndef work():\n    return 'v1'\n")
+    live.start(
+        "import threading\nlocal = threading.local()\nclass Worker(threading.Thread):\n    def run(self):\n        self.answer = work()\ndef work():\n    return 'v1'\n"
+    )
     import m
 
     m.local.x = 1
@@ -554,7 +575,9 @@ def test_run_in_executor_and_to_thread_with_held_functions(live):
 
 
 def test_a_lock_held_and_an_event_waited_for_across_an_edit(live):
-    live.start("import asyncio\nlock = asyncio.Lock()\nasync def guarded(log):\n    async with lock:\n        log.append('v1')\n")
+    live.start(
+        "import asyncio\nlock = asyncio.Lock()\nasync def guarded(log):\n    async with lock:\n        log.append('v1')\n"
+    )
     import m
 
     async def play():
@@ -588,7 +611,9 @@ def test_two_coroutines_of_one_function_before_and_after(live):
 
 
 def test_a_recursive_call_on_the_stack_goes_on_in_new_code(live):
-    live.start("def down(n, act):\n    if n == 0:\n        act()\n        return ['v1']\n    return [*down(n - 1, act), 'v1']\n")
+    live.start(
+        "def down(n, act):\n    if n == 0:\n        act()\n        return ['v1']\n    return [*down(n - 1, act), 'v1']\n"
+    )
     from m import down
 
     assert down(2, lambda: live.edit("v1", "v2")) == ["v1", "v1", "v1"]
@@ -610,7 +635,9 @@ def test_an_edit_from_a_signal_like_callback_inside_a_sort(live):
 
 
 def test_an_edit_from_inside_a_method_and_a_property_of_the_edited_class(live):
-    live.start("class C:\n    def f(self, act):\n        before = self.p\n        act()\n        return before, self.p, self.g()\n    @property\n    def p(self):\n        return 'p1'\n    def g(self):\n        return 'g1'\n")
+    live.start(
+        "class C:\n    def f(self, act):\n        before = self.p\n        act()\n        return before, self.p, self.g()\n    @property\n    def p(self):\n        return 'p1'\n    def g(self):\n        return 'g1'\n"
+    )
     from m import C
 
     assert C().f(lambda: live.edit("1'", "2'")) == ("p1", "p2", "g2")

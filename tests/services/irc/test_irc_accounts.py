@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import hmac
+import time
 
 import pytest
 from ircnet import Person, network, person
@@ -244,6 +245,19 @@ def test_guessing_ends_after_some_tries():
     elsewhere = Person(net, "10.0.0.2")
     elsewhere.say("CAP REQ :sasl", "AUTHENTICATE PLAIN")
     assert elsewhere.commands(plain("ann", PASSWORD)) == ["900", "903"]
+
+
+def test_one_address_makes_only_so_many_accounts_in_an_hour():
+    net = network()
+    for number in range(5):
+        somebody = person(net, f"n{number}", address="10.0.0.1")
+        assert somebody.say(f"REGISTER * * {PASSWORD}")[0].params[0] == "SUCCESS"
+    late = person(net, "late", address="10.0.0.1")
+    assert late.one(f"REGISTER * * {PASSWORD}").params[1] == "TEMPORARILY_UNAVAILABLE"
+    assert "try again later" in ask(late, f"REGISTER {PASSWORD}")[0]
+    assert person(net, "other", address="10.0.0.2").say(f"REGISTER * * {PASSWORD}")[0].params[0] == "SUCCESS"
+    net.now = lambda: time.time() + 3700
+    assert late.say(f"REGISTER * * {PASSWORD}")[0].params[0] == "SUCCESS"
 
 
 # --- who may use a name

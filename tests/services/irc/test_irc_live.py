@@ -128,6 +128,12 @@ class Listener:
     """Somebody in the channel with whom the client under test talks."""
 
     def __enter__(self):
+        try:
+            self.say("NICK listener", "USER l 0 * :L", "JOIN #bar")
+            self.hear(" 366 ")
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_):
@@ -137,8 +143,6 @@ class Listener:
     def __init__(self, port):
         self.sock = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
         self.file = self.sock.makefile("r", encoding="utf-8", newline="\r\n")
-        self.say("NICK listener", "USER l 0 * :L", "JOIN #bar")
-        self.hear(" 366 ")
 
     def say(self, *lines):
         self.sock.sendall("".join(f"{line}\r\n" for line in lines).encode())
@@ -207,7 +211,7 @@ def test_irssi_joins_talks_and_reads_back(server, listener, tmp_path):
     home.mkdir()
     (home / "config").write_text(f"""
 servers = ( {{ address = "127.0.0.1"; chatnet = "t"; port = "{port}"; use_tls = "no"; autoconnect = "yes"; }} );
-chatnets = {{ t = {{ type = "IRC"; autosendcmd = "/^msg #bar hello from irssi"; }}; }};
+chatnets = {{ t = {{ type = "IRC"; cmd_queue_speed = "0msec"; }}; }};
 channels = ( {{ name = "#bar"; chatnet = "t"; autojoin = "yes"; }} );
 settings = {{ core = {{ real_name = "r"; user_name = "irssi"; nick = "irssiuser"; }}; }};
 logs = {{ "{home}/bar.log" = {{ auto_open = "yes"; level = "ALL"; items = ( {{ type = "target"; name = "#bar"; }} ); }}; }};

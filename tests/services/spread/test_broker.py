@@ -392,6 +392,8 @@ async def test_what_cannot_be_sent_fails_at_the_sender_and_leaves_no_trace(diale
     assert len(pair.client.exports) == len(pair.client.shown) == 0
     with pytest.raises(NotSendable, match="cannot be sent"):
         await pair.root.object()
+    with pytest.raises(NotSendable, match="over the limit of 8388608; stream it instead"):
+        pair.root.echo([b"x" * 600_000] * 15)
     deep: object = 1
     for _ in range(70):
         deep = [deep]

@@ -476,13 +476,19 @@ async def test_no_encoding_in_common_is_an_error():
             await spread.connect(at(service), dialects=("morse",))
 
 
-async def test_a_stranger_is_kept_small_until_it_logs_in():
+@pytest.mark.parametrize("dialect", ["midair-1", "pb", "none"])
+async def test_a_stranger_is_kept_small_until_it_logs_in(dialect):
     service = spread.Spread(port=0, realm=Realm(), users=_users(alice="secret"))
     async with running(service):
-        async with await spread.connect(at(service)) as peer:
+        async with await spread.connect(at(service), dialects=(dialect,)) as peer:
             with pytest.raises((spread.DeadReference, LimitExceeded)):
-                await peer.root.authenticate("alice", b"x" * 70_000)
-        async with await spread.connect(at(service)) as peer:
+                await peer.root.authenticate("alice", [b"x" * 1_000] * 70)
+        async with await spread.connect(at(service), dialects=(dialect,)) as peer:
+            provers = [await peer.root.authenticate("alice", b"n" * 24) for _ in range(16)]
+            with pytest.raises(LimitExceeded, match="16 references"):
+                await peer.root.authenticate("alice", b"n" * 24)
+            del provers
+        async with await spread.connect(at(service), dialects=(dialect,)) as peer:
             avatar = await peer.login("alice", "secret")
             with pytest.raises(TypeError):
                 await avatar.name(b"x" * 70_000)

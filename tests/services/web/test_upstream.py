@@ -8,6 +8,8 @@ import os
 import pytest
 from asgi_client import ask
 from web_server import served
+from websockets.asyncio.client import connect as connect_websocket
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from midair.runtime.errors import ServiceError
 from midair.services.web import Resource, Upstream, WebError
@@ -176,3 +178,52 @@ async def test_errors_of_the_other_server_are_its_own():
 def test_what_is_no_address_is_refused(url):
     with pytest.raises(ServiceError):
         Upstream(url)
+
+
+async def chat(scope, receive, send):
+    assert (await receive())["type"] == "websocket.connect"
+    told = dict(scope["headers"])[b"x-forwarded-prefix"].decode()
+    await send({"type": "websocket.accept", "subprotocol": (scope["subprotocols"] or [None])[-1]})
+    while (message := await receive())["type"] == "websocket.receive":
+        if message.get("text") == "bye":
+            await send({"type": "websocket.close", "code": 4001})
+        elif message.get("text"):
+            await send({"type": "websocket.send", "text": f"{scope['path']} {told} {message['text']}"})
+        else:
+            await send({"type": "websocket.send", "bytes": message["bytes"][::-1]})
+    gone.append(message["code"])
+
+
+gone = []
+
+
+async def test_websockets_are_relayed_with_their_closing():
+    gone.clear()
+    async with served(chat) as behind, relay(behind.port) as site, served(site) as front:
+        url = f"ws://127.0.0.1:{front.port}/x/room"
+        async with connect_websocket(url, subprotocols=["one", "two"]) as socket:
+            assert socket.subprotocol == "two"
+            await socket.send("hello")
+            assert await socket.recv() == "/room /x hello"
+            await socket.send(b"abc")
+            assert await socket.recv() == b"cba"
+            await socket.send("bye")
+            with pytest.raises(ConnectionClosed) as caught:
+                await socket.recv()
+            assert caught.value.rcvd.code == 4001
+        async with connect_websocket(url) as socket:
+            await socket.send("hello")
+            await socket.recv()
+            await socket.close(4002)
+        while len(gone) < 2:
+            await asyncio.sleep(0.001)
+        assert gone[1] == 4002
+
+
+async def test_a_websocket_to_a_server_that_is_away_is_refused():
+    async with served(Site(Echo())) as behind:
+        port = behind.port
+    async with relay(port) as site, served(site) as front:
+        with pytest.raises(InvalidStatus):
+            await connect_websocket(f"ws://127.0.0.1:{front.port}/x/")
+        assert (await (await front.connect()).get("/none"))[0] == 404

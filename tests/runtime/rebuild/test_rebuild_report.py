@@ -1,0 +1,89 @@
+"""What a person reads: the report in 80 columns and 24 lines, the log line, the dict."""
+
+import json
+import re
+
+from midair.runtime import rebuild
+from midair.runtime.rebuild.report import Note, Report, Straggler
+
+GOLDEN = """\
+edit 12 at HH:MM:SS by anna: world.py, rooms.py, 1.2 ms
+changed:
+  changed game.world.Room.enter                          /srv/game/world.py:40
+  added game.world.exits                                 /srv/game/world.py:61
+  merged game.rooms.TABLE                                 /srv/game/rooms.py:3
+kept:
+  game.rooms.URL: PORT changed, but it was set at run time  /srv/game/rooms.py:9
+still in old code:
+  task chat: Room.serve                                  /srv/game/world.py:80
+3 instances upgraded, 0 moved to a new layout
+1,021,628 objects scanned in 72.0 ms: serve is also held elsewhere"""
+
+
+def sample(**more):
+    return Report(
+        number=12,
+        time=0.0,
+        who="anna",
+        files=["/srv/game/world.py", "/srv/game/rooms.py"],
+        changes=[
+            Note("changed", "game.world.Room.enter", "/srv/game/world.py", 40),
+            Note("added", "game.world.exits", "/srv/game/world.py", 61),
+            Note("merged", "game.rooms.TABLE", "/srv/game/rooms.py", 3),
+        ],
+        kept=[Note("kept", "game.rooms.URL", "/srv/game/rooms.py", 9, "PORT changed, but it was set at run time")],
+        stragglers=[Straggler("task", "chat", "Room.serve", "/srv/game/world.py", 80)],
+        upgraded=3,
+        pause_ms=1.23,
+        scanned=1_021_628,
+        scan_ms=72.0,
+        scan_reason="serve is also held elsewhere",
+        **more,
+    )
+
+
+def shown(report):
+    return [re.sub(r" {2,}", "  ", re.sub(r"\d\d:\d\d:\d\d", "HH:MM:SS", line)) for line in str(report).splitlines()]
+
+
+def test_the_report_reads_as_it_should():
+    assert shown(sample()) == [re.sub(r"(?<=\S) {2,}", "  ", line) for line in GOLDEN.splitlines()]
+    assert all(len(line) <= 80 for line in str(sample()).splitlines())
+
+
+def test_a_large_report_fits_a_terminal_and_says_what_it_leaves_out():
+    many = [
+        Note("changed", f"package.module.Class{i}.method", f"/a/very/long/path/to/a/project/package/module{i}.py", i)
+        for i in range(90)
+    ]
+    report = sample()
+    report.changes, report.kept = many, many[:40]
+    lines = str(report).splitlines()
+    assert len(lines) <= 24
+    assert max(map(len, lines)) <= 80
+    assert any("and 8" in line and "more" in line for line in lines)
+
+
+def test_a_report_is_plain_data_and_one_line_of_a_log():
+    data = json.loads(json.dumps(sample().to_dict()))
+    assert data["number"] == 12
+    assert data["kept"][0]["why"].startswith("PORT changed")
+    assert sample().line() == (
+        "edit 12: game.world.Room.enter, game.world.exits, game.rooms.TABLE in world.py, rooms.py (1.2 ms, 3 upgraded, 1 kept)"
+    )
+    assert str(Report(refused=True, error="m.py:1: no (compile)")).splitlines()[0] == "refused, nothing was changed"
+
+
+def test_a_body_edit_scans_nothing(project):
+    project.write(
+        m="import functools\ndef f(): return 1\nclass C:\n    def g(self): return 1\n    @functools.cached_property\n    def p(self): return 1\n"
+    )
+    m = project.load()
+    held = [m.C() for _ in range(100)]
+    for n in range(2, 5):
+        report = project.edit(
+            m=f"import functools\ndef f(): return {n}\n# a line more\nclass C:\n    def g(self): return {n}\n    @functools.cached_property\n    def p(self): return {n}\n"
+        )
+        assert (report.scanned, report.scan_reason) == (0, "")
+        assert held[0].g() == m.f() == n
+    assert rebuild.history[-1].number == report.number
