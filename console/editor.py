@@ -222,12 +222,15 @@ class Editor:
             enable_cpr=False,
         )
         self._screen = self._output.stdout
+        self._over = False
         with create_app_session(input=self.keys, output=self._output):
             self.line = LineEditor(session, self.keys, self._output, open_history(history))
 
     # -- the session's side
 
     def feed(self, data: bytes) -> None:
+        if self._over:
+            return
         if b"\x03" in data and self.line.accepted:
             # After Enter, before the statement began: it is meant for the statement.
             self.session.interrupt_next()
@@ -237,10 +240,10 @@ class Editor:
 
     def show(self, text: str, stream: str) -> None:  # noqa: ARG002 - a terminal has one stream
         text = safe(text)
-        app = self.line.app
-        if not app.is_running:
+        if self._over or not self.line.app.is_running:
             self._write(text)
             return
+        app = self.line.app
         # Above the prompt: take it away, write, draw it again.
         app.renderer.erase()
         self._write(text if text.endswith("\n") else text + "\n")
@@ -248,11 +251,11 @@ class Editor:
         app._redraw()
 
     def resized(self) -> None:
-        if self.line.app.is_running:
+        if not self._over and self.line.app.is_running:
             self.line.app._on_resize()
 
     def cancel(self) -> None:
-        if self.line.accepted:
+        if not self._over and self.line.accepted:
             self.session.interrupt_next()
         else:
             self.keys.feed(b"\x03")
@@ -263,13 +266,28 @@ class Editor:
     # -- the prompt
 
     async def run(self) -> None:
-        with create_app_session(input=self.keys, output=self._output):
-            while self.session.alive:
-                source = await self._read()
-                if source is None:
-                    return
-                if source.strip() and await self._evaluate(source):
-                    return
+        try:
+            with create_app_session(input=self.keys, output=self._output):
+                while self.session.alive:
+                    source = await self._read()
+                    if source is None or (source.strip() and await self._evaluate(source)):
+                        return
+        finally:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        """Empty what prompt_toolkit's caches of filters go on holding for ever: 3 MiB a session otherwise."""
+        self._over = True
+        line = self.line
+        for part in (
+            line.default_buffer,
+            line.search_buffer,
+            line.docstring_buffer,
+            line.ptpython_layout,
+            line.app,
+            line,
+        ):
+            vars(part).clear()
 
     async def _read(self) -> str | None:
         """The next statement; None when the person leaves."""

@@ -1,5 +1,6 @@
 """Clients that are hostile, broken or slow: they cost a bounded amount, and nobody else notices."""
 
+import gc
 import random
 import socket
 import struct
@@ -12,7 +13,7 @@ import pytest
 from consoles import PASSWORD, At, converse
 
 from midair.console import client, frames
-from midair.console.session import MAX_UNSENT
+from midair.console.session import MAX_UNSENT, Session
 
 IAC, SB, WILL, DO = 255, 250, 251, 253
 
@@ -233,5 +234,27 @@ def test_a_statement_that_cannot_be_shown_is_said_so(tmp_path: Path) -> None:
         one.until("red")
         assert b"\x1b[2J" not in one.raw
         assert b"\x1b[31mred" in one.raw
+
+    converse(tmp_path, scenario)
+
+
+def test_a_session_that_has_ended_leaves_nothing_behind(tmp_path: Path) -> None:
+    def scenario(at: At) -> None:
+        for number in range(3):
+            one = at.attach()
+            one.prompt()
+            one.line(f"{number} + 1000")
+            one.until(f"{number + 1000}")
+            one.prompt()
+            at.clients.remove(one)
+            one.close()
+            while at.console.connections or at.console.sessions:
+                time.sleep(0.005)
+        deadline = time.monotonic() + 20
+        while left := [o for o in gc.get_objects() if type(o) is Session]:
+            assert time.monotonic() < deadline, f"{len(left)} sessions are still held"
+            del left
+            gc.collect()
+            time.sleep(0.05)
 
     converse(tmp_path, scenario)
