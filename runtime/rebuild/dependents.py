@@ -62,8 +62,7 @@ def _definition(scope: Scope, node: outline.Function, names: set[str]) -> None:
         scope.edit.keep(scope, node.name, node.lineno, why)
     defaults, keyword, annotations = functions.parameters(node)
     for function in functions.reach(value):
-        code = function.__code__
-        if code.co_name != node.name or code.co_firstlineno != outline.first_line(node):
+        if not _is_made_by(function.__code__, node):
             continue
         live = function.__defaults__ or ()
         if len(live) == len(defaults):
@@ -85,6 +84,13 @@ def _definition(scope: Scope, node: outline.Function, names: set[str]) -> None:
         }
         if any(known[n] is not v for n, v in fresh.items()):
             functions.set_annotations(scope.tx, function, {**known, **fresh})
+
+
+def _is_made_by(code: types.CodeType, node: outline.Function) -> bool:
+    """By name and parameters: its lines may be those of the old text or of the new one."""
+    given = node.args
+    names = [a.arg for a in (*given.posonlyargs, *given.args, *given.kwonlyargs)]
+    return code.co_name == node.name and list(code.co_varnames[: len(names)]) == names
 
 
 def _again(scope: Scope, expr: ast.expr, names: set[str], have: Any) -> Any:

@@ -29,6 +29,7 @@ from . import (
     plan,
     rehash,
     sources,
+    unify,
 )
 from .errors import RebuildError, wrap
 from .plan import ModulePlan, Step
@@ -265,6 +266,10 @@ def _find_holders(edit: Edit) -> list[types.CodeType]:
                 pairs += plan.step_codes(step)
                 roots += [vars(module)[name] for name in step.old.binds if name in vars(module)]
         roots += [found for kept in each.record.gone.values() if (found := kept()) is not None]
+        for step in each.steps:
+            if found := unify.codes_of_returned(step, each.record.gone_codes):
+                pairs += found
+                edit.returned[id(step)] = found
     if pairs:
         edit.holders = functions.find(pairs, roots, edit.scan)
     replaced = [old for old, new in pairs if not plan.same_code(old, new)]

@@ -26,6 +26,11 @@ from .transaction import MISSING, Transaction
 
 _COMPOUND = (ast.If, ast.Try, ast.For, ast.While, ast.With, ast.Match, ast.AsyncFor, ast.AsyncWith, ast.Delete)
 _CAPTURE = "_midair_capture"
+_IMPLIED: dict[str, Callable[[Any], Any]] = {  # what a class statement makes of these by itself
+    "__new__": staticmethod,
+    "__init_subclass__": classmethod,
+    "__class_getitem__": classmethod,
+}
 
 
 @dataclass(eq=False)
@@ -59,6 +64,9 @@ class Edit:
     moved_classes: list[tuple[type, type]] = field(default_factory=list)  # a layout changed: old class, new class
     touched: list[type] = field(default_factory=list)  # classes whose body or bases changed
     moves: dict[tuple[str, str], Any] = field(default_factory=dict)  # (module, name) -> object that moves there
+    returned: dict[int, list[functions.Pair]] = field(
+        default_factory=dict
+    )  # by step: what a definition that was away made
     made: list[type] = field(default_factory=list)  # classes built aside, of no use any more
     before: dict[type, Before] = field(default_factory=dict)  # classes that were edited, as they were
     field_makers: list[tuple[type, dict[str, Callable[[], Any]]]] = field(
@@ -171,8 +179,10 @@ class Scope:
         return record.members.get(self.qualname, {}) if self.path else record.put
 
     def untouched(self, name: str) -> bool:
-        """Does the name still hold what its statement put there?"""
-        return self.put.get(self.stored(name)) == id(self.get(name))
+        """Does the name still hold what its statement put there, or what this edit made of that?"""
+        key = (self.plan.name, f"{self.qualname}.{name}" if self.path else name)
+        before, _ = self.edit.changed.get(key, (self.get(name), None))
+        return self.put.get(self.stored(name)) == id(before)
 
     # -- running ------------------------------------------------------------------------------------------------
 
@@ -252,7 +262,7 @@ class Scope:
         if isa(cell := caught.pop("__classcell__", None), types.CellType):
             cell.cell_contents = cls
         return {
-            n: v
+            n: _IMPLIED[n](v) if n in _IMPLIED and isa(v, FunctionType) else v
             for n, v in caught.items()
             if given.get(n, MISSING) is not v and n not in {"__module__", "__qualname__"}
         }
@@ -278,11 +288,11 @@ class Scope:
         elif step.kind == "same":
             self.depend(step)
 
-    def _rename(self, step: Step, new: str) -> None:
-        """The object of a definition goes on under its new name."""
+    def _rename(self, step: Step, new: str) -> bool:
+        """The object of a definition goes on under its new name, if it is still what the definition made."""
         live = self.get(step.was)
         if live is MISSING or not isa(live, (type, FunctionType)) or live.__name__ != step.was:
-            return
+            return False
         tx = self.tx
         self.bind(new, live)
         self.delete(step.was)
@@ -291,7 +301,7 @@ class Scope:
         if isa(live, FunctionType):
             tx.stage((native.SET_NAME, live, new), (native.SET_NAME, live, live.__name__))
             functions.set_qualname(tx, live, qualname)
-            return
+            return True
         kind = vars(type)
         tx.stage((kind["__name__"].__set__, live, new), (kind["__name__"].__set__, live, live.__name__))
         before = live.__qualname__
@@ -300,11 +310,13 @@ class Scope:
         for function in functions.reach(live, 2):
             if function.__qualname__.startswith(before + "."):
                 functions.set_qualname(tx, function, qualname + function.__qualname__[len(before) :])
+        return True
 
     def _run(self, step: Step) -> None:
         node = step.node
-        if step.was:
-            self._rename(step, node.name)  # type: ignore[attr-defined]  # a definition
+        self._take_up(step)
+        if step.was and not self._rename(step, node.name):  # type: ignore[attr-defined]  # a definition
+            step.was = ""
         if outline.is_main_block(node):
             self.exchange(step)
         elif isa(node, outline.FUNCTIONS):
@@ -359,6 +371,15 @@ class Scope:
         assert isa(step.node, ast.Expr)
         if self.path or (self.plan.text.body and self.plan.text.body[0] is step.new):
             self.bind("__doc__", ast.literal_eval(step.node.value))
+
+    def _take_up(self, step: Step) -> None:
+        """A definition that was away is back: what it had made goes on too."""
+        after = outline.by_code(step.node)
+        for old, new in self.edit.returned.get(id(step), ()):
+            for function in self.edit.holders.of(old):
+                if functions.runs(function, old):
+                    change = Change(old, new, None, _node_of(after, new), *self._strings())
+                    functions.apply(self.tx, function, change, self._evaluator(), self._supplier(function))
 
     def exchange(self, step: Step) -> None:
         """New code for the functions that the old text of a statement has made; nothing of it runs."""
@@ -604,6 +625,7 @@ class Scope:
             kind = "class" if isa(live, type) else "def"
             qualname = f"{self.qualname}.{name}" if self.path else name
             sources.remember(self.plan.name, kind, qualname, live)
+            self.plan.record.gone_codes[kind, qualname] = [f.__code__ for f in functions.reach(live, 3)]
         self.delete(name)
         self.edit.change("removed", self, name, line)
 

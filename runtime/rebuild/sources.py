@@ -73,6 +73,7 @@ class Record:
     members: dict[str, dict[str, int]] = field(default_factory=dict)  # the same for the classes in it, by path
     absent: bool = False  # its file is gone, and it stays because somebody imports it
     gone: dict[tuple[str, str], Any] = field(default_factory=dict)  # weak references to definitions removed
+    gone_codes: dict[tuple[str, str], list[types.CodeType]] = field(default_factory=dict)  # and what they ran
 
     @property
     def module(self) -> types.ModuleType | None:

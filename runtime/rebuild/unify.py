@@ -8,7 +8,7 @@ import sys
 import types
 from typing import TYPE_CHECKING, Any
 
-from . import functions, outline
+from . import functions, outline, plan
 from .functions import FunctionType
 from .kinds import attribute, isa
 from .transaction import MISSING
@@ -61,6 +61,23 @@ def _returned(scope: Scope, name: str, value: Any) -> Any:
     kept = scope.plan.record.gone.pop(("class" if isa(value, type) else "def", qualname), None)
     found = kept() if kept is not None else None
     return MISSING if found is None else found
+
+
+def codes_of_returned(
+    step: Step, gone: dict[tuple[str, str], list[types.CodeType]]
+) -> list[tuple[types.CodeType, types.CodeType]]:
+    """For a definition that an earlier edit removed and that is back: the codes of what it had made, old and new."""
+    node = step.node
+    if step.kind != "run" or step.old is not None or step.new is None:
+        return []
+    if not isinstance(node, (*outline.FUNCTIONS, ast.ClassDef)):
+        return []
+    new = {code.co_qualname: code for top in step.new.codes for code in outline.tree(top)}
+    pairs: list[tuple[types.CodeType, types.CodeType]] = []
+    for code in gone.get(("class" if isinstance(node, ast.ClassDef) else "def", node.name), ()):
+        if code.co_qualname in new:
+            pairs += plan.pair_codes(outline.children(code), outline.children(new[code.co_qualname]))
+    return pairs
 
 
 def _belongs(scope: Scope, name: str, live: Any, step: Step) -> bool:

@@ -139,7 +139,7 @@ def _merge_dict(
     old: ast.Dict, new: ast.Dict, fresh: dict[Any, Any], live: dict[Any, Any], was: Callable[[ast.expr], Any]
 ) -> Merge | None:
     if None in old.keys or None in new.keys or len(fresh) != len(new.keys):
-        return None
+        return _merge_values(was(old), fresh, live)
     before = {ast.dump(k): (k, v) for k, v in zip(old.keys, old.values, strict=True) if k is not None}
     after = {ast.dump(k): v for k, v in zip(new.keys, new.values, strict=True) if k is not None}
     calls: list[tuple[Any, ...]] = []
@@ -153,6 +153,20 @@ def _merge_dict(
         inner = merge(o, n, value, live.get(key), was) if key in live else None
         calls += inner if inner is not None else [(dict.__setitem__, live, key, value)]
     calls += [(dict.pop, live, was(k), None) for mark, (k, _) in before.items() if mark not in after]
+    return iter(calls)
+
+
+def _merge_values(before: dict[Any, Any], fresh: dict[Any, Any], live: dict[Any, Any]) -> Merge:
+    """The same for displays that do not list all their keys (`{**base, 'b': 2}`)."""
+
+    def same(key: Any) -> bool:
+        one, other = before[key], fresh[key]
+        return one is other or (type(one) is type(other) and is_immutable(one) and bool(one == other))
+
+    calls: list[tuple[Any, ...]] = [
+        (dict.__setitem__, live, key, value) for key, value in fresh.items() if key not in before or not same(key)
+    ]
+    calls += [(dict.pop, live, key, None) for key in before if key not in fresh]
     return iter(calls)
 
 

@@ -28,7 +28,9 @@ def test_a_subclass_in_a_module_that_was_not_edited(live):
     from child import Child
 
     child = Child()
-    live.become(base="class Base:\n    def step(self):\n        return 'v2'\n    def extra(self):\n        return 'extra'\n")
+    live.become(
+        base="class Base:\n    def step(self):\n        return 'v2'\n    def extra(self):\n        return 'extra'\n"
+    )
     assert (child.step(), child.up(), child.extra()) == ("v2", "v2", "extra")
     assert isinstance(child, base.Base)
 
@@ -89,7 +91,9 @@ def test_a_mixin_that_the_same_edit_defines(live):
 
 
 def test_the_first_base_is_added(live):
-    live.start("class Base:\n    def hello(self):\n        return 'hello'\nclass Thing:\n    def f(self):\n        return 1\n")
+    live.start(
+        "class Base:\n    def hello(self):\n        return 'hello'\nclass Thing:\n    def f(self):\n        return 1\n"
+    )
     import m
 
     Thing = m.Thing
@@ -108,7 +112,9 @@ def test_the_first_base_is_added(live):
 
 
 def test_the_only_base_is_removed(live):
-    live.start("class Base:\n    def hello(self):\n        return 'hello'\nclass Thing(Base):\n    def f(self):\n        return 1\n")
+    live.start(
+        "class Base:\n    def hello(self):\n        return 'hello'\nclass Thing(Base):\n    def f(self):\n        return 1\n"
+    )
     import m
 
     held = [m.Thing()]
@@ -135,7 +141,9 @@ def test_bases_look_as_a_plain_import_would_leave_them(live):
 
 
 def test_the_base_is_swapped_for_another(live):
-    live.start("class A:\n    def f(self):\n        return 'A'\nclass B:\n    def f(self):\n        return 'B'\nclass C(A):\n    pass\n")
+    live.start(
+        "class A:\n    def f(self):\n        return 'A'\nclass B:\n    def f(self):\n        return 'B'\nclass C(A):\n    pass\n"
+    )
     from m import A, B, C
 
     c = C()
@@ -148,7 +156,10 @@ def test_the_base_is_swapped_for_another(live):
 
 
 def test_a_base_from_another_module_is_swapped_in_both_files_at_once(live):
-    live.start("from base import A\nclass C(A):\n    def f(self):\n        return 'v1' + self.name()\n", base="class A:\n    def name(self):\n        return 'a1'\n")
+    live.start(
+        "from base import A\nclass C(A):\n    def f(self):\n        return 'v1' + self.name()\n",
+        base="class A:\n    def name(self):\n        return 'a1'\n",
+    )
     import base
     from m import C
 
@@ -174,7 +185,9 @@ def test_grandchildren_follow_when_a_middle_class_gains_a_base(live):
 
 
 def test_a_middle_class_is_taken_out(live):
-    live.start("class A:\n    def f(self):\n        return 'A'\nclass B(A):\n    def f(self):\n        return 'B' + super().f()\nclass C(B):\n    pass\n")
+    live.start(
+        "class A:\n    def f(self):\n        return 'A'\nclass B(A):\n    def f(self):\n        return 'B' + super().f()\nclass C(B):\n    pass\n"
+    )
     from m import A, C
 
     c = C()
@@ -188,7 +201,9 @@ def test_the_base_changes_between_layouts_and_the_instance_is_whole(live):
     import m
 
     held = {"s": m.Store()}
-    live.become("class Store(dict):\n    def __init__(self):\n        super().__init__()\n        self.note = 'n'\n    def f(self):\n        return 2\n")
+    live.become(
+        "class Store(dict):\n    def __init__(self):\n        super().__init__()\n        self.note = 'n'\n    def f(self):\n        return 2\n"
+    )
     fresh = m.Store()
     fresh["k"] = 1
     assert fresh.f() == 2
@@ -248,7 +263,9 @@ def test_a_missing_hook_is_added_to_a_dict_subclass(live):
     from m import Conf
 
     conf = Conf(a=1)
-    live.become("class Conf(dict):\n    def get2(self):\n        return 2\n    def __missing__(self, k):\n        return k\n")
+    live.become(
+        "class Conf(dict):\n    def get2(self):\n        return 2\n    def __missing__(self, k):\n        return k\n"
+    )
     assert (conf["zz"], conf["a"], conf.get2()) == ("zz", 1, 2)
 
 
@@ -347,7 +364,9 @@ def test_a_metaclass_is_exchanged_for_another(live):
 
 
 def test_a_metaclass_is_added_and_removed(live):
-    live.start("class Meta(type):\n    def who(cls):\n        return cls.__name__\nclass T:\n    def f(self):\n        return 1\n")
+    live.start(
+        "class Meta(type):\n    def who(cls):\n        return cls.__name__\nclass T:\n    def f(self):\n        return 1\n"
+    )
     import m
 
     held = [m.T()]
@@ -435,7 +454,9 @@ def test_init_subclass_itself_changes(live):
 
 
 def test_a_subclass_added_by_the_edit_registers_once(live):
-    live.start("seen = []\nclass P:\n    def __init_subclass__(cls):\n        seen.append(cls.__name__)\nclass A(P):\n    pass\n")
+    live.start(
+        "seen = []\nclass P:\n    def __init_subclass__(cls):\n        seen.append(cls.__name__)\nclass A(P):\n    pass\n"
+    )
     import m
 
     live.become(live.on_disk["m.py"] + "class B(P):\n    pass\n")
@@ -544,7 +565,9 @@ def test_the_last_abstract_method_becomes_concrete(live):
 
 
 def test_a_class_becomes_abstract_and_virtual_subclasses_stay_registered(live):
-    live.start("import abc\nclass Base(metaclass=abc.ABCMeta):\n    def a(self):\n        return 1\nBase.register(int)\n")
+    live.start(
+        "import abc\nclass Base(metaclass=abc.ABCMeta):\n    def a(self):\n        return 1\nBase.register(int)\n"
+    )
     from m import Base
 
     live.edit("    def a(self)", "    def b(self):\n        return 2\n    def a(self)")
@@ -586,7 +609,9 @@ def test_generic_and_protocol_classes_and_aliases_held_before(live):
 
 
 def test_a_class_becomes_generic(live):
-    live.start("from typing import Generic, TypeVar\nT = TypeVar('T')\nclass Box:\n    def f(self):\n        return 'v1'\n")
+    live.start(
+        "from typing import Generic, TypeVar\nT = TypeVar('T')\nclass Box:\n    def f(self):\n        return 'v1'\n"
+    )
     import m
 
     held = [m.Box()]
@@ -597,7 +622,9 @@ def test_a_class_becomes_generic(live):
 
 
 def test_a_protocol_gains_a_member(live):
-    live.start("from typing import Protocol, runtime_checkable\n@runtime_checkable\nclass P(Protocol):\n    def a(self): ...\n")
+    live.start(
+        "from typing import Protocol, runtime_checkable\n@runtime_checkable\nclass P(Protocol):\n    def a(self): ...\n"
+    )
     from m import P
 
     class One:
@@ -781,12 +808,14 @@ def test_a_class_used_as_dict_key_and_in_type_checks(live):
 
     assert table[m.A] == "a"
     assert table[type(b)] == "b"
-    assert type(b) == m.B
+    assert type(b) is m.B
     assert m.A.__subclasses__() == [m.B]
 
 
 def test_class_keyword_only_and_bodies_with_comprehensions(live):
-    live.start("class C:\n    names = ['a', 'b']\n    upper = [n.upper() for n in names]\n    def f(self):\n        return self.upper\n")
+    live.start(
+        "class C:\n    names = ['a', 'b']\n    upper = [n.upper() for n in names]\n    def f(self):\n        return self.upper\n"
+    )
     from m import C
 
     c = C()
@@ -833,7 +862,9 @@ def test_bases_that_cannot_be_ordered_refuse_the_edit(live):
 
 
 def test_many_live_instances_all_follow_a_new_base(live):
-    live.start("class Mix:\n    def extra(self):\n        return self.n\nclass A:\n    pass\nclass C(A):\n    def __init__(self, n):\n        self.n = n\n")
+    live.start(
+        "class Mix:\n    def extra(self):\n        return self.n\nclass A:\n    pass\nclass C(A):\n    def __init__(self, n):\n        self.n = n\n"
+    )
     from m import C
 
     objects = [C(i) for i in range(2000)]
@@ -851,7 +882,9 @@ def test_type_annotations_in_a_class_body_only(live):
 
 
 def test_a_class_statement_under_if_and_try(live):
-    live.start("import sys\nif sys:\n    class C:\n        def f(self):\n            return 'v1'\ntry:\n    class E(Exception):\n        code = 1\nfinally:\n    pass\n")
+    live.start(
+        "import sys\nif sys:\n    class C:\n        def f(self):\n            return 'v1'\ntry:\n    class E(Exception):\n        code = 1\nfinally:\n    pass\n"
+    )
     import m
 
     C, E, c, e = m.C, m.E, m.C(), m.E()
@@ -881,3 +914,161 @@ def test_class_level_state_of_a_registry_pattern_survives_method_edits(live):
     assert Room.all["hall"].describe() == "v2 hall"
     Room("cave")
     assert list(Room.all) == ["hall", "cave"]
+
+
+def test_an_init_subclass_is_added_to_a_base_with_subclasses(live):
+    live.start("class P:\n    x = 1\nclass A(P):\n    y = 1\n", other="from m import P\nclass B(P):\n    pass\n")
+    import m
+    import other
+
+    b = other.B()
+    live.edit(
+        "    x = 1\n",
+        "    x = 2\n    def __init_subclass__(cls, **kw):\n        super().__init_subclass__(**kw)\n        cls.tag = 'made'\n",
+    )
+
+    class Later(m.P):
+        pass
+
+    assert Later.tag == "made"
+    assert b.x == 2
+
+
+def test_a_class_attribute_that_is_a_function_of_the_module(live):
+    live.start(
+        "def helper(self=None):\n    return 'v1'\nclass C:\n    act = helper\n    plain = staticmethod(helper)\n    table = {'h': helper}\n"
+    )
+    from m import C
+
+    c = C()
+    live.edit("v1", "v2")
+    assert (c.act(), c.plain(), C.table["h"]()) == ("v2", "v2", "v2")
+
+
+def test_a_class_with_getattr_on_its_metaclass_and_a_dynamic_namespace(live):
+    live.start(
+        """
+        class Meta(type):
+            @classmethod
+            def __prepare__(mcls, name, bases, **kw):
+                return {"given": "by prepare"}
+            def __getattr__(cls, name):
+                if name.startswith("dyn_"):
+                    return name
+                raise AttributeError(name)
+        class C(metaclass=Meta):
+            def f(self):
+                return "v1"
+        """
+    )
+    from m import C
+
+    c = C()
+    live.edit("v1", "v2")
+    assert (c.f(), C.dyn_a, C.given) == ("v2", "dyn_a", "by prepare")
+
+
+def test_multiple_inheritance_with_slots_and_dicts(live):
+    live.start(
+        "class A:\n    __slots__ = ()\n    def a(self):\n        return 'a1'\nclass B:\n    def b(self):\n        return 'b1'\nclass C(A, B):\n    pass\n"
+    )
+    from m import C
+
+    c = C()
+    c.x = 1
+    live.edit("1'", "2'")
+    assert (c.a(), c.b(), c.x) == ("a2", "b2", 1)
+
+
+def test_instances_in_an_isinstance_dispatch_after_the_class_was_rebased(live):
+    live.start(
+        "class Shape:\n    pass\nclass Round(Shape):\n    pass\nclass Ball:\n    pass\ndef kind(x):\n    return 'round' if isinstance(x, Round) else 'other'\n"
+    )
+    import m
+
+    held = [m.Ball()]
+    live.edit("class Ball:", "class Ball(Round):")
+    assert m.kind(held[0]) == "round"
+    assert m.kind(m.Ball()) == "round"
+
+
+def test_a_class_gains_call_and_len_through_a_base(live):
+    live.start("class B:\n    def __len__(self):\n        return 3\nclass C(B):\n    pass\n")
+    from m import C
+
+    c = C()
+    live.edit("return 3\n", "return 4\n    def __call__(self):\n        return 'called'\n")
+    assert (len(c), c()) == (4, "called")
+
+
+def test_instances_whose_class_was_set_by_hand(live):
+    live.start("class A:\n    def f(self):\n        return 'a1'\nclass B:\n    def f(self):\n        return 'b1'\n")
+    from m import A, B
+
+    x = A()
+    x.__class__ = B
+    live.edit("1'", "2'")
+    assert x.f() == "b2"
+    assert type(x) is B
+
+
+def test_an_unchanged_class_in_an_edited_file_is_not_touched(live):
+    live.start(
+        "class A:\n    x = []\n    def f(self):\n        return 'a1'\nclass B:\n    def f(self):\n        return 'b1'\n"
+    )
+    from m import A
+
+    f, x = A.f, A.x
+    A.x.append(1)
+    live.edit("b1", "b2")
+    assert A.f is f
+    assert A.x is x
+    assert x == [1]
+
+
+def test_a_class_body_statement_with_an_effect_runs_only_when_it_changed(live):
+    live.start("seen = []\nclass C:\n    seen.append('one')\n    def f(self):\n        return 'v1'\n")
+    import m
+
+    live.edit("v1", "v2")
+    assert m.seen == ["one"]
+    live.edit("'one'", "'two'")
+    assert m.seen == ["one", "two"]
+
+
+def test_reading_doc_name_and_module_of_a_class(live):
+    live.start('class C:\n    "old"\n    def f(self):\n        return 1\n')
+    from m import C
+
+    live.edit('"old"', '"new"')
+    assert (C.__doc__, C.__name__, C.__qualname__, C.__module__) == ("new", "C", "C", "m")
+    live.edit('    "new"\n', "")
+    assert C.__doc__ is None
+
+
+def test_a_final_class_keyword_default_factory_and_sealed_pattern(live):
+    live.start(
+        "class Sealed:\n    def __init_subclass__(cls):\n        raise TypeError('sealed')\n    def f(self):\n        return 'v1'\n"
+    )
+    from m import Sealed
+
+    s = Sealed()
+    live.edit("v1", "v2")
+    assert s.f() == "v2"
+
+
+def test_abstract_properties_and_registered_implementations(live):
+    live.start(
+        "import abc\nclass Shape(abc.ABC):\n    @property\n    @abc.abstractmethod\n    def area(self): ...\nclass Square(Shape):\n    @property\n    def area(self):\n        return 'v1'\n"
+    )
+    from m import Shape, Square
+
+    s = Square()
+    live.edit("v1", "v2")
+    assert s.area == "v2"
+    assert isinstance(s, Shape)
+    live.edit("    @property\n    def area(self):\n        return 'v2'\n", "    x = 1\n")
+    with pytest.raises(TypeError):
+        Square()
+    with pytest.raises(TypeError):
+        Shape()

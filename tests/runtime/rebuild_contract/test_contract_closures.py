@@ -287,7 +287,9 @@ def test_a_method_newly_names_its_class_cell(live):
 
 
 def test_a_method_no_longer_uses_super(live):
-    live.start("class B:\n    def f(self):\n        return 1\nclass C(B):\n    def f(self):\n        return super().f()\n")
+    live.start(
+        "class B:\n    def f(self):\n        return 1\nclass C(B):\n    def f(self):\n        return super().f()\n"
+    )
     from m import C
 
     c = C()
@@ -347,3 +349,23 @@ def test_a_free_variable_that_another_closure_of_the_frame_captured_is_supplied_
     assert first() in (1, (1, 2))
     assert second() == 2
     assert make(3, 4)[0]() == (3, 4)
+
+
+def test_closures_and_wrappers_follow_a_definition_that_was_away_for_a_while(live):
+    source = """
+        def deco(fn):
+            def wrapper():
+                return "v1 " + fn()
+            return wrapper
+        class Maker:
+            def make(self):
+                return lambda: "v1"
+        """
+    live.start(source, user="import m\n@m.deco\ndef f():\n    return 'x'\nmade = m.Maker().make()\n")
+    import user
+
+    live.become("")
+    live.become(source.replace("v1", "v2"))
+    live.edit("v2", "v3")
+    assert user.f() == "v3 x"
+    assert user.made() == "v3"

@@ -512,7 +512,9 @@ def test_a_setter_is_added_and_removed(live):
 
 
 def test_a_property_made_by_a_call_of_property(live):
-    live.start("class T:\n    def get(self):\n        return 'v1'\n    v = property(get)\n    w = property(lambda s: 'v1')\n")
+    live.start(
+        "class T:\n    def get(self):\n        return 'v1'\n    v = property(get)\n    w = property(lambda s: 'v1')\n"
+    )
     from m import T
 
     t = T()

@@ -66,7 +66,9 @@ def test_a_save_in_place_and_a_save_with_an_older_time(live):
 
 
 def test_comments_and_blank_lines_move_tracebacks_and_sources_at_once(live):
-    live.start("def f():\n    raise ValueError\nclass C:\n    def g(self):\n        raise ValueError\nh = lambda: 1 / 0\n")
+    live.start(
+        "def f():\n    raise ValueError\nclass C:\n    def g(self):\n        raise ValueError\nh = lambda: 1 / 0\n"
+    )
     import m
 
     f, c, h = m.f, m.C(), m.h
@@ -268,7 +270,9 @@ def test_a_very_long_file(live):
 
 
 def test_match_walrus_except_star_and_fstrings(live):
-    live.start("def route(msg):\n    match msg:\n        case {'cmd': 'say', 'text': text}:\n            return f'say {text}'\n        case _:\n            return None\n")
+    live.start(
+        "def route(msg):\n    match msg:\n        case {'cmd': 'say', 'text': text}:\n            return f'say {text}'\n        case _:\n            return None\n"
+    )
     from m import route
 
     live.become(
@@ -298,7 +302,9 @@ def test_match_walrus_except_star_and_fstrings(live):
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="type parameters come with Python 3.12")
 def test_type_parameters(live):
-    live.start("class Box[T]:\n    def f(self, x: T) -> T:\n        return 'v1'\ndef first[T](xs: list[T]) -> T:\n    return 'v1'\ntype Pair = tuple[int, str]\n")
+    live.start(
+        "class Box[T]:\n    def f(self, x: T) -> T:\n        return 'v1'\ndef first[T](xs: list[T]) -> T:\n    return 'v1'\ntype Pair = tuple[int, str]\n"
+    )
     import m
 
     box, first = m.Box(), m.first

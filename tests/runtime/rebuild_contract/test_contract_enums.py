@@ -90,7 +90,7 @@ def test_two_members_trade_values(live):
 
     on, off = m.Mode.ON, m.Mode.OFF
     live.become("import enum\nclass Mode(enum.Enum):\n    ON = 0\n    OFF = 1\n")
-    assert (m.Mode.ON, m.Mode.OFF) == (on, off)
+    assert (on, off) == (m.Mode.ON, m.Mode.OFF)
     assert m.Mode(0) is on
     assert m.Mode(1) is off
     assert on.value == 0
@@ -160,7 +160,9 @@ def test_an_int_enums_changed_value_counts_as_the_new_number(live):
 
 
 def test_str_enum(live):
-    live.start("import enum\nclass Kind(enum.StrEnum):\n    CAT = 'cat'\n    def loud(self):\n        return 'v1' + self\n")
+    live.start(
+        "import enum\nclass Kind(enum.StrEnum):\n    CAT = 'cat'\n    def loud(self):\n        return 'v1' + self\n"
+    )
     import m
 
     cat = m.Kind.CAT
@@ -179,7 +181,7 @@ def test_flags(live):
     r, rw = m.P.R, m.P.R | m.P.W
     live.edit("W = 2", "W = 2\n    X = 4\n    ALL = 7")
     assert m.P.R is r
-    assert m.P.R | m.P.W == rw
+    assert rw == m.P.R | m.P.W
     assert m.P.R | m.P.W is rw
     assert m.P.X in (m.P.X | r)
     assert m.P.ALL == m.P.R | m.P.W | m.P.X
@@ -294,7 +296,10 @@ def test_unique_and_verify_refuse_a_duplicate(live):
 
 
 def test_an_enum_member_as_default_argument_and_in_another_modules_table(live):
-    live.start(MODE, user="from m import Mode\nTABLE = {Mode.ON: 'on', Mode.OFF: 'off'}\ndef f(mode=Mode.ON):\n    return TABLE[mode]\n")
+    live.start(
+        MODE,
+        user="from m import Mode\nTABLE = {Mode.ON: 'on', Mode.OFF: 'off'}\ndef f(mode=Mode.ON):\n    return TABLE[mode]\n",
+    )
     import user
 
     live.edit("OFF = 0", "OFF = 0\n    AUTO = 2")
@@ -305,7 +310,9 @@ def test_an_enum_member_as_default_argument_and_in_another_modules_table(live):
 
 
 def test_constants_and_nested_helpers_in_an_enum(live):
-    live.start("import enum\nclass Mode(enum.Enum):\n    _ignore_ = ['tmp']\n    tmp = 1\n    A = tmp\n    B = tmp + 1\n")
+    live.start(
+        "import enum\nclass Mode(enum.Enum):\n    _ignore_ = ['tmp']\n    tmp = 1\n    A = tmp\n    B = tmp + 1\n"
+    )
     import m
 
     a = m.Mode.A

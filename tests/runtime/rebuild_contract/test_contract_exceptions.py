@@ -48,7 +48,10 @@ def test_an_except_clause_of_running_code_catches_what_new_code_raises(live):
 
 
 def test_an_instance_raised_before_is_caught_by_the_new_name(live):
-    live.start("class E(Exception):\n    def why(self):\n        return 'v1'\n", user="import m\ndef guard(fn):\n    try:\n        fn()\n    except m.E as e:\n        return e.why()\n")
+    live.start(
+        "class E(Exception):\n    def why(self):\n        return 'v1'\n",
+        user="import m\ndef guard(fn):\n    try:\n        fn()\n    except m.E as e:\n        return e.why()\n",
+    )
     import m
     import user
 
@@ -62,7 +65,10 @@ def test_an_instance_raised_before_is_caught_by_the_new_name(live):
 
 
 def test_except_in_another_module_with_from_import(live):
-    live.start("class E(Exception):\n    code = 1\ndef act():\n    raise E\n", user="from m import E, act\ndef run():\n    try:\n        act()\n    except E as e:\n        return e.code\n")
+    live.start(
+        "class E(Exception):\n    code = 1\ndef act():\n    raise E\n",
+        user="from m import E, act\ndef run():\n    try:\n        act()\n    except E as e:\n        return e.code\n",
+    )
     from user import run
 
     live.edit("code = 1", "code = 2")

@@ -1,7 +1,7 @@
 """Undo, history, held text, sources from memory, reports, checks, and watching a folder."""
 
 import asyncio
-import datetime
+import datetime as dt
 import json
 import os
 import sys
@@ -268,10 +268,14 @@ def test_recording_leaves_the_root_logger_and_the_path_alone(live):
 
 
 def test_a_report_tells_number_time_files_and_changes(live):
-    live.start("N = 1\ndef f():\n    return 'v1'\nclass C:\n    def g(self):\n        return 'v1'\ndef gone():\n    pass\n")
+    live.start(
+        "N = 1\ndef f():\n    return 'v1'\nclass C:\n    def g(self):\n        return 'v1'\ndef gone():\n    pass\n"
+    )
     import m  # noqa: F401 - it is edited below
 
-    report = live.become("N = 2\ndef f():\n    return 'v2'\nclass C:\n    def g(self):\n        return 'v2'\ndef new():\n    pass\n")
+    report = live.become(
+        "N = 2\ndef f():\n    return 'v2'\nclass C:\n    def g(self):\n        return 'v2'\ndef new():\n    pass\n"
+    )
     assert report.number == 1
     assert report.error is None
     assert report.pause_ms >= 0
@@ -315,7 +319,7 @@ def test_the_history_holds_number_time_files_diff_and_changes(live):
     assert entry.number == 1
     assert "-    return 'v1'" in entry.diff
     assert "+    return 'v2'" in entry.diff
-    assert isinstance(entry.time, (float, datetime.datetime))
+    assert isinstance(entry.time, (float, dt.datetime))
 
 
 def test_the_history_keeps_the_last_hundred(live):
@@ -341,7 +345,9 @@ def test_upgraded_instances_are_counted(live):
     from m import U
 
     users = [U() for _ in range(7)]
-    report = live.become("class U:\n    __schema__ = 1\n    def __upgrade__(self, schema, state):\n        self.n = 1\n")
+    report = live.become(
+        "class U:\n    __schema__ = 1\n    def __upgrade__(self, schema, state):\n        self.n = 1\n"
+    )
     assert users[0].n == 1
     assert "7" in str(report)
 

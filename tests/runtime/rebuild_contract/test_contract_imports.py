@@ -28,7 +28,9 @@ def test_one_of_several_names_of_an_import_line(live):
 
 
 def test_the_source_of_an_import_changes(live):
-    live.start("from a import f\ndef run():\n    return f()\n", a="def f():\n    return 'a'\n", b="def f():\n    return 'b'\n")
+    live.start(
+        "from a import f\ndef run():\n    return f()\n", a="def f():\n    return 'a'\n", b="def f():\n    return 'b'\n"
+    )
     import a
     import b
     import m
@@ -54,7 +56,10 @@ def test_an_import_becomes_a_definition_and_back(live):
 
 
 def test_a_star_import_sees_changed_new_and_removed_names(live):
-    live.start("from a import *\ndef run():\n    return f(), LIMIT\n", a="LIMIT = 1\ndef f():\n    return 'v1'\ndef old():\n    return 1\n")
+    live.start(
+        "from a import *\ndef run():\n    return f(), LIMIT\n",
+        a="LIMIT = 1\ndef f():\n    return 'v1'\ndef old():\n    return 1\n",
+    )
     import m
 
     live.become(a="LIMIT = 2\ndef f():\n    return 'v2'\ndef new():\n    return 'new'\n_private = 1\n")
@@ -102,12 +107,20 @@ def test_circular_imports_both_edited(live):
 
 
 def test_circular_from_imports_at_the_end(live):
-    live.start(a="def fa():\n    return 'a1'\nfrom b import fb\ndef both():\n    return fa() + fb()\n", b="def fb():\n    return 'b1'\nfrom a import fa\n")
+    live.start(
+        a="def fa():\n    return 'a1'\nfrom b import fb\ndef both():\n    return fa() + fb()\n",
+        b="def fb():\n    return 'b1'\nfrom a import fa\n",
+    )
     import a
     import b
 
     both = a.both
-    live.become({name: text.replace("1'", "2'") + "def more():\n    return fb() + fa()\n" for name, text in live.on_disk.items()})
+    live.become(
+        {
+            name: text.replace("1'", "2'") + "def more():\n    return fb() + fa()\n"
+            for name, text in live.on_disk.items()
+        }
+    )
     assert both() == "a2b2"
     assert b.more() == a.more() == "b2a2"
 
@@ -131,7 +144,10 @@ def test_a_new_helper_in_one_file_is_used_by_the_other_in_the_same_edit(live):
     import m
 
     f = m.f
-    live.become("from lib import fresh, TABLE\nX = fresh()\ndef f():\n    return fresh(), X, TABLE\n", lib="TABLE = {'a': 1}\ndef fresh():\n    return 'fresh'\n")
+    live.become(
+        "from lib import fresh, TABLE\nX = fresh()\ndef f():\n    return fresh(), X, TABLE\n",
+        lib="TABLE = {'a': 1}\ndef fresh():\n    return 'fresh'\n",
+    )
     assert f() == ("fresh", "fresh", {"a": 1})
 
 
@@ -158,7 +174,11 @@ def test_new_files_that_import_each_other(live):
     live.start("def f():\n    return 1\n")
     from m import f
 
-    live.become("import one\ndef f():\n    return one.go()\n", one="import two\ndef go():\n    return two.back()\ndef end():\n    return 'end'\n", two="import one\ndef back():\n    return one.end()\n")
+    live.become(
+        "import one\ndef f():\n    return one.go()\n",
+        one="import two\ndef go():\n    return two.back()\ndef end():\n    return 'end'\n",
+        two="import one\ndef back():\n    return one.end()\n",
+    )
     assert f() == "end"
 
 
@@ -167,7 +187,9 @@ def test_a_module_is_renamed_and_its_importer_edited(live):
     import m
 
     run = m.run
-    live.become("import newname\ndef run():\n    return newname.f()\n", newname="def f():\n    return 'v2'\n", oldname=None)
+    live.become(
+        "import newname\ndef run():\n    return newname.f()\n", newname="def f():\n    return 'v2'\n", oldname=None
+    )
     assert run() == "v2"
     assert not hasattr(m, "oldname")
     assert "oldname" not in sys.modules
@@ -217,13 +239,21 @@ def test_a_deleted_file_comes_back(live):
 
 
 def test_a_module_becomes_a_package(live):
-    live.start("def f():\n    return 'v1'\nSTATE = []\n", user="import m\nfrom m import f\ndef run():\n    return f(), m.f()\n")
+    live.start(
+        "def f():\n    return 'v1'\nSTATE = []\n", user="import m\nfrom m import f\ndef run():\n    return f(), m.f()\n"
+    )
     import m
     import user
 
     f = m.f
     m.STATE.append(1)
-    live.become({"m.py": None, "m/__init__.py": "from .deep import aid\ndef f():\n    return 'v2' + aid()\nSTATE = []\n", "m/deep.py": "def aid():\n    return '!'\n"})
+    live.become(
+        {
+            "m.py": None,
+            "m/__init__.py": "from .deep import aid\ndef f():\n    return 'v2' + aid()\nSTATE = []\n",
+            "m/deep.py": "def aid():\n    return '!'\n",
+        }
+    )
     assert user.run() == ("v2!", "v2!")
     assert sys.modules["m"] is m is user.m
     assert m.f is f
@@ -251,18 +281,33 @@ def test_a_package_becomes_a_module(live):
 
 
 def test_relative_imports_in_a_package(live):
-    live.start({"pkg/__init__.py": "from .a import f\n", "pkg/a.py": "from . import b\nfrom .b import g\ndef f():\n    return 'a1' + g() + b.g()\n", "pkg/b.py": "def g():\n    return 'b1'\n"})
+    live.start(
+        {
+            "pkg/__init__.py": "from .a import f\n",
+            "pkg/a.py": "from . import b\nfrom .b import g\ndef f():\n    return 'a1' + g() + b.g()\n",
+            "pkg/b.py": "def g():\n    return 'b1'\n",
+        }
+    )
     import pkg
 
     f = pkg.f
     live.become({n: t.replace("1'", "2'") for n, t in live.on_disk.items()})
     assert f() == pkg.f() == "a2b2b2"
-    live.become({"pkg/sub/__init__.py": "", "pkg/sub/c.py": "from ..b import g\ndef h():\n    return 'c' + g()\n", "pkg/a.py": "from .sub.c import h\ndef f():\n    return h()\n"})
+    live.become(
+        {
+            "pkg/sub/__init__.py": "",
+            "pkg/sub/c.py": "from ..b import g\ndef h():\n    return 'c' + g()\n",
+            "pkg/a.py": "from .sub.c import h\ndef f():\n    return h()\n",
+        }
+    )
     assert f() == "cb2"
 
 
 def test_package_init_gains_a_re_export(live):
-    live.start({"pkg/__init__.py": "VERSION = 1\n", "pkg/a.py": "def f():\n    return 'v1'\n"}, user="import pkg\ndef run():\n    return pkg.VERSION, pkg.f()\n")
+    live.start(
+        {"pkg/__init__.py": "VERSION = 1\n", "pkg/a.py": "def f():\n    return 'v1'\n"},
+        user="import pkg\ndef run():\n    return pkg.VERSION, pkg.f()\n",
+    )
     import user
 
     live.become({"pkg/__init__.py": "from pkg.a import f\nVERSION = 2\n"})
@@ -273,7 +318,9 @@ def test_a_module_level_getattr_and_dir_come_and_go(live):
     live.start("X = 1\n")
     import m
 
-    live.become("X = 1\ndef __getattr__(name):\n    if name.startswith('v_'):\n        return name\n    raise AttributeError(name)\ndef __dir__():\n    return ['X', 'v_a']\n")
+    live.become(
+        "X = 1\ndef __getattr__(name):\n    if name.startswith('v_'):\n        return name\n    raise AttributeError(name)\ndef __dir__():\n    return ['X', 'v_a']\n"
+    )
     assert m.v_a == "v_a"
     assert dir(m) == ["X", "v_a"]
     live.become("X = 1\n")
@@ -285,7 +332,9 @@ def test_a_name_hidden_behind_a_new_module_getattr_is_gone(live):
     live.start("OLD = 1\n")
     import m
 
-    live.become("def __getattr__(name):\n    if name == 'OLD':\n        return 'deprecated'\n    raise AttributeError(name)\n")
+    live.become(
+        "def __getattr__(name):\n    if name == 'OLD':\n        return 'deprecated'\n    raise AttributeError(name)\n"
+    )
     assert m.OLD == "deprecated"
 
 
@@ -319,7 +368,9 @@ def test_future_annotations_are_added_and_removed(live):
     live.start("def f(x: int) -> int:\n    return x\nclass C:\n    a: int\n")
     from m import C, f
 
-    live.become("from __future__ import annotations\ndef f(x: int) -> Later:\n    return x + 1\nclass C:\n    a: Later\n")
+    live.become(
+        "from __future__ import annotations\ndef f(x: int) -> Later:\n    return x + 1\nclass C:\n    a: Later\n"
+    )
     assert f(1) == 2
     assert f.__annotations__ == {"x": "int", "return": "Later"}
     assert C.__annotations__ == {"a": "Later"}
@@ -375,7 +426,9 @@ def test_a_namespace_package(live):
 
     live.edit("v1", "v2", "space/a.py")
     assert f() == "v2"
-    live.become({"space/b.py": "def g():\n    return 'g'\n", "space/a.py": "from .b import g\ndef f():\n    return g()\n"})
+    live.become(
+        {"space/b.py": "def g():\n    return 'g'\n", "space/a.py": "from .b import g\ndef f():\n    return g()\n"}
+    )
     assert f() == "g"
 
 
@@ -396,7 +449,7 @@ def test_the_module_dunders_are_right(live):
     import pkg.a
 
     live.become({"pkg/a.py": "X = (__name__, __package__, __spec__.name, __file__, __doc__)\n"})
-    assert pkg.a.X == ("pkg.a", "pkg", "pkg.a", str(live.root / "pkg/a.py"), None)
+    assert ("pkg.a", "pkg", "pkg.a", str(live.root / "pkg/a.py"), None) == pkg.a.X
 
 
 def test_modules_outside_the_recorded_folder_are_left_alone(live):
@@ -414,7 +467,10 @@ def test_modules_outside_the_recorded_folder_are_left_alone(live):
 def test_import_of_a_sibling_that_changes_in_the_same_edit_in_either_order(live):
     for first, second in (("a", "z"), ("z", "a")):
         live.start(
-            {f"{first}_lib.py": "LIMIT = 1\n", f"{second}_use.py": f"from {first}_lib import LIMIT\nTOP = LIMIT * 10\n"},
+            {
+                f"{first}_lib.py": "LIMIT = 1\n",
+                f"{second}_use.py": f"from {first}_lib import LIMIT\nTOP = LIMIT * 10\n",
+            },
         )
         use = __import__(f"{second}_use")
         live.become(
@@ -424,3 +480,147 @@ def test_import_of_a_sibling_that_changes_in_the_same_edit_in_either_order(live)
             }
         )
         assert (use.LIMIT, use.BASE, use.TOP) == (6, 5, 605)
+
+
+def test_dotted_imports_and_aliases_of_submodules(live):
+    live.start(
+        {"pkg/__init__.py": "", "pkg/sub/__init__.py": "", "pkg/sub/deep.py": "def f():\n    return 'v1'\nLIMIT = 1\n"},
+        "import pkg.sub.deep\nimport pkg.sub.deep as d\nfrom pkg.sub import deep\nfrom pkg.sub.deep import f as g, LIMIT\n"
+        "def run():\n    return pkg.sub.deep.f(), d.f(), deep.f(), g(), LIMIT, d.LIMIT\n",
+    )
+    import m
+
+    live.write({"pkg/sub/deep.py": "def f():\n    return 'v2'\nLIMIT = 2\n"})
+    live.become()
+    assert m.run() == ("v2",) * 4 + (2, 2)
+
+
+def test_import_module_by_name(live):
+    live.start(
+        "import importlib\ndef run(name):\n    return importlib.import_module(name).f()\n",
+        plug="def f():\n    return 'v1'\n",
+    )
+    from m import run
+
+    assert run("plug") == "v1"
+    live.edit("v1", "v2", "plug.py")
+    assert run("plug") == "v2"
+
+
+def test_plugins_found_in_a_folder_are_updated_and_new_ones_found(live):
+    live.start(
+        "import importlib, pathlib\ndef load():\n    folder = pathlib.Path(__file__).parent / 'plugins'\n"
+        "    return {p.stem: importlib.import_module('plugins.' + p.stem).name() for p in sorted(folder.glob('[a-z]*.py'))}\n",
+        {"plugins/__init__.py": "", "plugins/one.py": "def name():\n    return 'one1'\n"},
+    )
+    from m import load
+
+    assert load() == {"one": "one1"}
+    live.become(
+        {"plugins/one.py": "def name():\n    return 'one2'\n", "plugins/two.py": "def name():\n    return 'two'\n"}
+    )
+    assert load() == {"one": "one2", "two": "two"}
+
+
+def test_three_modules_in_a_chain_all_edited_at_once(live):
+    live.start(
+        "import b\ndef f():\n    return 'a1' + b.f()\n",
+        b="import c\ndef f():\n    return 'b1' + c.f()\n",
+        c="def f():\n    return 'c1'\n",
+    )
+    from m import f
+
+    live.become({name: text.replace("1'", "2'") for name, text in live.on_disk.items()})
+    assert f() == "a2b2c2"
+
+
+def test_a_constant_that_moves_to_another_module(live):
+    live.start("LIMIT = 5\ndef f():\n    return LIMIT\n", user="from m import LIMIT\n")
+    import m
+    import user
+
+    live.become("from conf import LIMIT\ndef f():\n    return LIMIT\n", conf="LIMIT = 6\n")
+    assert m.f() == m.LIMIT == user.LIMIT == 6
+
+
+def test_a_class_that_moves_keeps_its_instances_working(live):
+    live.start("class C:\n    def __init__(self):\n        self.n = 1\n    def f(self):\n        return 'v1'\n")
+    import m
+
+    held = [m.C()]
+    live.become(
+        "from lib import C\n",
+        lib="class C:\n    def __init__(self):\n        self.n = 1\n    def f(self):\n        return 'v2'\n",
+    )
+    assert m.C().f() == "v2"
+    assert held[0].n == 1
+    assert held[0].f() in ("v1", "v2")
+
+
+def test_a_star_import_in_a_package_init_and_a_private_name(live):
+    live.start({"pkg/__init__.py": "from .a import *\n", "pkg/a.py": "x = 1\n_y = 2\n"})
+    import pkg
+
+    live.become({"pkg/a.py": "x = 10\n_y = 20\nz = 30\n"})
+    assert (pkg.x, pkg.z) == (10, 30)
+    assert not hasattr(pkg, "_y")
+
+
+def test_a_star_import_loses_a_name_that_its_source_removed(live):
+    live.start("from a import *\ndef f():\n    return x\n", a="x = 1\ny = 2\n")
+    import m
+
+    live.become(a="x = 5\n")
+    assert m.f() == 5
+
+
+def test_an_import_inside_try_falls_over_to_the_other_branch(live):
+    live.start(
+        "try:\n    from lib import fast as work\nexcept ImportError:\n    from lib import slow as work\n",
+        lib="def slow():\n    return 'slow'\n",
+    )
+    import m
+
+    assert m.work() == "slow"
+    live.become(
+        "try:\n    from lib import quick as work\nexcept ImportError:\n    from lib import slow as work\n",
+        lib="def slow():\n    return 'slow'\ndef quick():\n    return 'quick'\n",
+    )
+    assert m.work() == "quick"
+
+
+def test_a_package_whose_init_is_edited_keeps_its_submodules(live):
+    live.start({"pkg/__init__.py": "STATE = []\ndef f():\n    return 'v1'\n", "pkg/a.py": "X = []\n"})
+    import pkg
+    import pkg.a
+
+    pkg.a.X.append(1)
+    pkg.STATE.append(1)
+    live.edit("v1", "v2", "pkg/__init__.py")
+    assert sys.modules["pkg.a"] is pkg.a
+    assert (pkg.a.X, pkg.STATE, pkg.f()) == ([1], [1], "v2")
+
+
+def test_a_package_is_renamed_with_its_importer(live):
+    live.start(
+        "from old.a import f\ndef run():\n    return f()\n",
+        {"old/__init__.py": "", "old/a.py": "def f():\n    return 'v1'\n"},
+    )
+    from m import run
+
+    live.become(
+        "from new.a import f\ndef run():\n    return f()\n",
+        {"old/__init__.py": None, "old/a.py": None, "new/__init__.py": "", "new/a.py": "def f():\n    return 'v2'\n"},
+    )
+    assert run() == "v2"
+    assert "old" not in sys.modules
+    assert "old.a" not in sys.modules
+
+
+def test_a_main_guard_and_a_dunder_main_module_are_left_alone(live):
+    live.start({"pkg/__init__.py": "", "pkg/__main__.py": "raise SystemExit('must not run')\n", "pkg/a.py": "X = 1\n"})
+    import pkg.a
+
+    live.write({"pkg/__main__.py": "raise SystemExit('still must not run')\n", "pkg/a.py": "X = 2\n"})
+    live.become()
+    assert pkg.a.X == 2

@@ -6,7 +6,9 @@ import pytest
 
 
 def test_a_bound_method_handed_out_runs_the_new_body_on_the_same_instance(live):
-    live.start("class S:\n    def __init__(self, who):\n        self.who = who\n    def say(self, x):\n        return 'v1', self.who, x\n")
+    live.start(
+        "class S:\n    def __init__(self, who):\n        self.who = who\n    def say(self, x):\n        return 'v1', self.who, x\n"
+    )
     from m import S
 
     s = S("ann")
@@ -22,7 +24,9 @@ def test_a_method_is_added_removed_and_added_again(live):
     from m import R
 
     r = R()
-    live.become("class R:\n    def name(self):\n        return 'hall'\n    def exits(self):\n        return [self.name()]\n")
+    live.become(
+        "class R:\n    def name(self):\n        return 'hall'\n    def exits(self):\n        return [self.name()]\n"
+    )
     exits = r.exits
     assert exits() == ["hall"]
     live.become("class R:\n    def name(self):\n        return 'cave'\n")
@@ -33,7 +37,9 @@ def test_a_method_is_added_removed_and_added_again(live):
 
 
 def test_removing_an_override_uncovers_the_base(live):
-    live.start("class B:\n    def hi(self):\n        return 'base'\nclass C(B):\n    def hi(self):\n        return 'child'\n    x = 1\n")
+    live.start(
+        "class B:\n    def hi(self):\n        return 'base'\nclass C(B):\n    def hi(self):\n        return 'child'\n    x = 1\n"
+    )
     from m import C
 
     c = C()
@@ -42,7 +48,9 @@ def test_removing_an_override_uncovers_the_base(live):
 
 
 def test_an_override_is_added_over_a_base_in_another_module(live):
-    live.start("from base import B\nclass C(B):\n    x = 1\n", base="class B:\n    def hi(self):\n        return 'base'\n")
+    live.start(
+        "from base import B\nclass C(B):\n    x = 1\n", base="class B:\n    def hi(self):\n        return 'base'\n"
+    )
     from m import C
 
     c = C()
@@ -75,18 +83,24 @@ def test_static_and_class_methods_for_handles_taken_before(live):
 
 
 def test_instance_static_and_class_method_turn_into_each_other(live):
-    live.start("class T:\n    def f(self):\n        return 'instance'\n    @staticmethod\n    def g():\n        return 'static'\n")
+    live.start(
+        "class T:\n    def f(self):\n        return 'instance'\n    @staticmethod\n    def g():\n        return 'static'\n"
+    )
     from m import T
 
     t = T()
-    live.become("class T:\n    @staticmethod\n    def f():\n        return 'static'\n    @classmethod\n    def g(cls):\n        return cls.__name__\n")
+    live.become(
+        "class T:\n    @staticmethod\n    def f():\n        return 'static'\n    @classmethod\n    def g(cls):\n        return cls.__name__\n"
+    )
     assert (t.f(), T.f(), t.g(), T.g()) == ("static", "static", "T", "T")
     live.become("class T:\n    def f(self):\n        return 'again'\n    def g(self):\n        return 'plain'\n")
     assert (t.f(), t.g()) == ("again", "plain")
 
 
 def test_method_to_property_to_attribute(live):
-    live.start("class T:\n    @property\n    def size(self):\n        return 1\n    def label(self):\n        return 'old'\n")
+    live.start(
+        "class T:\n    @property\n    def size(self):\n        return 1\n    def label(self):\n        return 'old'\n"
+    )
     from m import T
 
     t = T()
@@ -234,7 +248,11 @@ def test_two_keys_that_would_become_equal_refuse_the_edit(live):
 
     one, two = K(1, 1), K(1, 2)
     table = {one: "one", two: "two"}
-    live.refused(source.replace("(self.a, self.b) == (o.a, o.b)", "self.a == o.a").replace("hash((self.a, self.b))", "hash(self.a)"))
+    live.refused(
+        source.replace("(self.a, self.b) == (o.a, o.b)", "self.a == o.a").replace(
+            "hash((self.a, self.b))", "hash(self.a)"
+        )
+    )
     assert table[one] == "one"
     assert table[two] == "two"
     assert one != two
@@ -260,14 +278,18 @@ def test_name_mangling_in_edited_methods(live):
 
     c, sub = C(), Sub()
     live.edit("return self.__hidden()", "return self.__hidden() + self.__secret + self.__more()")
-    live.become(live.on_disk["m.py"].replace("    def f(self)", "    def __more(self):\n        return 100\n    def f(self)"))
+    live.become(
+        live.on_disk["m.py"].replace("    def f(self)", "    def __more(self):\n        return 100\n    def f(self)")
+    )
     assert c.f() == sub.f() == 111
     assert c._C__mine == 10
     assert C._C__secret == 1
 
 
 def test_super_without_arguments_for_old_and_new_instances(live):
-    live.start("class B:\n    def who(self):\n        return 'b1'\nclass C(B):\n    def who(self):\n        return 'c1' + super().who()\n")
+    live.start(
+        "class B:\n    def who(self):\n        return 'b1'\nclass C(B):\n    def who(self):\n        return 'c1' + super().who()\n"
+    )
     from m import C
 
     c = C()
@@ -330,7 +352,9 @@ def test_init_changes_for_new_instances_only(live):
 
 
 def test_new_and_init_subclass_arguments_change(live):
-    live.start("class P:\n    def __new__(cls, *a):\n        self = super().__new__(cls)\n        self.tag = 'v1'\n        return self\n")
+    live.start(
+        "class P:\n    def __new__(cls, *a):\n        self = super().__new__(cls)\n        self.tag = 'v1'\n        return self\n"
+    )
     from m import P
 
     live.edit("v1", "v2")
@@ -343,7 +367,9 @@ def test_a_method_docstring_and_annotations_on_bound_handles(live):
 
     c = C()
     g = c.g
-    live.become('class C:\n    "new class"\n    n: float = 0\n    m: str\n    def g(self, x: str):\n        "new method"\n')
+    live.become(
+        'class C:\n    "new class"\n    n: float = 0\n    m: str\n    def g(self, x: str):\n        "new method"\n'
+    )
     assert C.__doc__ == "new class"
     assert C.__annotations__ == {"n": float, "m": str}
     assert g.__doc__ == "new method"
@@ -523,3 +549,13 @@ def test_match_args_and_class_getitem(live):
         case P(first):
             assert first == 2
     assert P[int] == (P, int)
+
+
+def test_a_class_method_is_replaced_by_a_method_of_another_name_and_the_same_body(live):
+    live.start("class A:\n    @classmethod\n    def run(cls):\n        return [i * 2 for i in range(3) if i]\n")
+    from m import A
+
+    a = A()
+    live.become("class A:\n    def say(self):\n        return [i * 2 for i in range(3) if i]\n")
+    assert a.say() == [2, 4]
+    assert not hasattr(a, "run")

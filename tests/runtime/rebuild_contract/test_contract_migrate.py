@@ -105,7 +105,9 @@ def test_hooks_run_base_first_each_class_with_its_own_number(live):
 
 
 def test_a_hook_is_not_inherited(live):
-    live.start("class A:\n    __schema__ = 1\n    def __upgrade__(self, schema, state):\n        self.log = 'A'\nclass B(A):\n    x = 1\n")
+    live.start(
+        "class A:\n    __schema__ = 1\n    def __upgrade__(self, schema, state):\n        self.log = 'A'\nclass B(A):\n    x = 1\n"
+    )
     from m import B
 
     b = B()
@@ -184,7 +186,10 @@ def test_the_state_is_a_copy(live):
     from m import User
 
     u = User([1])
-    live.become(PLAIN + "    __schema__ = 1\n    def __upgrade__(self, schema, state):\n        state['n'] = 'changed'\n        state['extra'] = 1\n        return 'ignored'\n")
+    live.become(
+        PLAIN
+        + "    __schema__ = 1\n    def __upgrade__(self, schema, state):\n        state['n'] = 'changed'\n        state['extra'] = 1\n        return 'ignored'\n"
+    )
     assert u.n == [1]
     assert not hasattr(u, "extra")
 
@@ -231,7 +236,9 @@ def test_a_hook_that_raises_after_a_layout_change_leaves_the_old_layout(live):
 
     P, held = m.P, [m.P(), m.P()]
     first = held[0]
-    live.refused("class P:\n    __slots__ = ('b',)\n    __schema__ = 1\n    def __upgrade__(self, schema, state):\n        raise ValueError('no')\n")
+    live.refused(
+        "class P:\n    __slots__ = ('b',)\n    __schema__ = 1\n    def __upgrade__(self, schema, state):\n        raise ValueError('no')\n"
+    )
     assert m.P is P
     assert held[0] is first
     assert [p.a for p in held] == [1, 1]

@@ -26,9 +26,13 @@ def test_a_pickle_made_before_loads_after(live):
     assert pickle.loads(data).f() == "v2"
 
 
-@pytest.mark.parametrize("edit", ["class C(Base):", "class C(metaclass=Meta):", "class C:\n    __slots__ = ('n', 'z', '__dict__')"])
+@pytest.mark.parametrize(
+    "edit", ["class C(Base):", "class C(metaclass=Meta):", "class C:\n    __slots__ = ('n', 'z', '__dict__')"]
+)
 def test_old_instances_pickle_after_a_header_change(live, edit):
-    live.start("class Base:\n    pass\nclass Meta(type):\n    pass\nclass C:\n    def __init__(self):\n        self.n = 1\n")
+    live.start(
+        "class Base:\n    pass\nclass Meta(type):\n    pass\nclass C:\n    def __init__(self):\n        self.n = 1\n"
+    )
     import m
 
     held = [m.C()]
@@ -40,7 +44,9 @@ def test_old_instances_pickle_after_a_header_change(live, edit):
 
 
 def test_functions_methods_and_classes_pickle_by_reference(live):
-    live.start("def f():\n    return 'v1'\nclass C:\n    def g(self):\n        return 'v1'\n    class In:\n        pass\n    @staticmethod\n    def s():\n        return 'v1'\n")
+    live.start(
+        "def f():\n    return 'v1'\nclass C:\n    def g(self):\n        return 'v1'\n    class In:\n        pass\n    @staticmethod\n    def s():\n        return 'v1'\n"
+    )
     import m
 
     things = [m.f, m.C, m.C.In, m.C.s]
@@ -52,7 +58,9 @@ def test_functions_methods_and_classes_pickle_by_reference(live):
 
 
 def test_a_decorated_function_pickles_after_its_decorator_changed(live):
-    live.start("import functools\ndef deco(fn):\n    @functools.wraps(fn)\n    def w():\n        return 'd' + fn()\n    return w\ndef f():\n    return 'x'\n")
+    live.start(
+        "import functools\ndef deco(fn):\n    @functools.wraps(fn)\n    def w():\n        return 'd' + fn()\n    return w\ndef f():\n    return 'x'\n"
+    )
     import m
 
     live.edit("def f():", "@deco\ndef f():")
@@ -65,9 +73,13 @@ def test_reduce_getstate_and_setstate_change(live):
     from m import C
 
     c = C()
-    live.become("class C:\n    def __init__(self):\n        self.n = 1\n    def __getstate__(self):\n        return {'n': 5}\n")
+    live.become(
+        "class C:\n    def __init__(self):\n        self.n = 1\n    def __getstate__(self):\n        return {'n': 5}\n"
+    )
     assert pickle.loads(pickle.dumps(c)).n == 5
-    live.become("class C:\n    def __init__(self, n=0):\n        self.n = n\n    def __reduce__(self):\n        return C, (9,)\n")
+    live.become(
+        "class C:\n    def __init__(self, n=0):\n        self.n = n\n    def __reduce__(self):\n        return C, (9,)\n"
+    )
     assert pickle.loads(pickle.dumps(c)).n == 9
 
 

@@ -194,7 +194,10 @@ def test_post_init_changes_for_new_instances(live):
 
 
 def test_a_dataclass_method_repr_and_subclass_elsewhere(live):
-    live.start(USER + "    def hi(self):\n        return 'v1'\n", sub="from dataclasses import dataclass\nfrom m import User\n@dataclass\nclass Admin(User):\n    level: int = 1\n")
+    live.start(
+        USER + "    def hi(self):\n        return 'v1'\n",
+        sub="from dataclasses import dataclass\nfrom m import User\n@dataclass\nclass Admin(User):\n    level: int = 1\n",
+    )
     from sub import Admin
 
     admin = Admin("root", 2)
@@ -296,7 +299,9 @@ def test_attrs_fields_with_default_and_factory(live):
 
 
 def test_attrs_define_with_slots_gains_and_loses_a_field(live):
-    live.start("import attrs\n@attrs.define\nclass U:\n    name: str\n    def f(self):\n        return 'v1', self.name\n")
+    live.start(
+        "import attrs\n@attrs.define\nclass U:\n    name: str\n    def f(self):\n        return 'v1', self.name\n"
+    )
     import m
 
     held = [m.U("ann")]
@@ -327,7 +332,9 @@ def test_attrs_frozen_and_validator(live):
 
 
 def test_a_named_tuple_takes_a_method_and_keeps_its_values(live):
-    live.start("from typing import NamedTuple\nclass P(NamedTuple):\n    x: int\n    y: int = 0\n    def f(self):\n        return 'v1'\n")
+    live.start(
+        "from typing import NamedTuple\nclass P(NamedTuple):\n    x: int\n    y: int = 0\n    def f(self):\n        return 'v1'\n"
+    )
     import m
 
     P, p = m.P, m.P(1, 2)
@@ -391,7 +398,7 @@ def test_type_aliases_and_typed_dicts(live):
 
     load = m.load
     live.edit("Union[int, str]", "Union[int, bytes]")
-    assert m.Id == typing.Union[int, bytes]
+    assert typing.get_args(m.Id) == (int, bytes)
     assert load.__annotations__["i"] == m.Id
     assert m.Row.__annotations__["id"] == m.Id
     assert load.__annotations__["return"] is m.Row
@@ -411,7 +418,9 @@ def test_a_typed_dict_gains_a_key_and_total_changes(live):
 
 
 def test_new_type_and_literal_aliases(live):
-    live.start("from typing import Literal, NewType\nMode = Literal['a', 'b']\nUid = NewType('Uid', int)\ndef f(m: Mode, u: Uid): ...\n")
+    live.start(
+        "from typing import Literal, NewType\nMode = Literal['a', 'b']\nUid = NewType('Uid', int)\ndef f(m: Mode, u: Uid): ...\n"
+    )
     import typing
 
     import m

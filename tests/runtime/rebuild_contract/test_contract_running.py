@@ -56,7 +56,9 @@ def test_a_generator_that_sends_throws_and_closes(live):
 
 
 def test_an_endless_loop_in_old_code_calls_the_new_helper(live):
-    live.start("def helper(x):\n    return 'v1', x\ndef serve():\n    n = 0\n    while True:\n        yield helper(n)\n        n += 1\n")
+    live.start(
+        "def helper(x):\n    return 'v1', x\ndef serve():\n    n = 0\n    while True:\n        yield helper(n)\n        n += 1\n"
+    )
     from m import serve
 
     gen = serve()
@@ -66,7 +68,9 @@ def test_an_endless_loop_in_old_code_calls_the_new_helper(live):
 
 
 def test_a_generator_reads_a_changed_global_and_a_changed_method(live):
-    live.start("LIMIT = 1\nclass C:\n    def f(self):\n        return 'v1'\ndef serve(c):\n    while True:\n        yield LIMIT, c.f()\n")
+    live.start(
+        "LIMIT = 1\nclass C:\n    def f(self):\n        return 'v1'\ndef serve(c):\n    while True:\n        yield LIMIT, c.f()\n"
+    )
     from m import C, serve
 
     gen = serve(C())
@@ -76,7 +80,9 @@ def test_a_generator_reads_a_changed_global_and_a_changed_method(live):
 
 
 def test_yield_from_a_generator_that_was_edited(live):
-    live.start("def inner():\n    yield 'i1'\n    yield 'j1'\ndef outer():\n    while True:\n        yield from inner()\n")
+    live.start(
+        "def inner():\n    yield 'i1'\n    yield 'j1'\ndef outer():\n    while True:\n        yield from inner()\n"
+    )
     from m import outer
 
     gen = outer()
@@ -179,7 +185,9 @@ def test_async_generator_and_context_manager_under_way(live):
 
 
 def test_gathered_coroutines_and_a_callback_of_a_future(live):
-    live.start("out = []\nasync def f(i):\n    return 'v1', i\ndef done(future):\n    out.append(('v1', future.result()))\n")
+    live.start(
+        "out = []\nasync def f(i):\n    return 'v1', i\ndef done(future):\n    out.append(('v1', future.result()))\n"
+    )
     import m
 
     async def play():
@@ -250,10 +258,10 @@ def test_no_thread_sees_a_body_with_other_defaults(live):
             if len(set(got)) != 1:
                 torn.append(got)
 
-    threads = [threading.Thread(target=hammer) for _ in range(3)]
+    threads = [threading.Thread(target=hammer) for _ in range(2)]
     for thread in threads:
         thread.start()
-    for i in range(1, 60):
+    for i in range(1, 25):
         live.become(f"def f(a={i}, *, b={i}):\n    return a, b, {i}\n")
     stop.set()
     for thread in threads:
@@ -263,7 +271,9 @@ def test_no_thread_sees_a_body_with_other_defaults(live):
 
 
 def test_no_thread_sees_half_of_an_edit_of_two_functions_in_two_files(live):
-    live.start("import b\ndef one():\n    return 0\ndef both():\n    return one(), b.two()\n", b="def two():\n    return 0\n")
+    live.start(
+        "import b\ndef one():\n    return 0\ndef both():\n    return one(), b.two()\n", b="def two():\n    return 0\n"
+    )
     import b
     from m import one
 
@@ -281,8 +291,11 @@ def test_no_thread_sees_half_of_an_edit_of_two_functions_in_two_files(live):
     threads = [threading.Thread(target=hammer) for _ in range(2)]
     for thread in threads:
         thread.start()
-    for i in range(1, 40):
-        live.become(f"import b\ndef one():\n    return {i}\ndef both():\n    return one(), b.two()\n", b=f"def two():\n    return {i}\n")
+    for i in range(1, 15):
+        live.become(
+            f"import b\ndef one():\n    return {i}\ndef both():\n    return one(), b.two()\n",
+            b=f"def two():\n    return {i}\n",
+        )
     stop.set()
     for thread in threads:
         thread.join(10)
@@ -408,7 +421,9 @@ async def test_apply_upgrades_instances_before_anybody_sees_them(live):
     from m import U
 
     users = [U(i) for i in range(300)]
-    live.write("class U:\n    __schema__ = 1\n    def __upgrade__(self, schema, state):\n        self.n += 1000\n    def show(self):\n        return self.n\n")
+    live.write(
+        "class U:\n    __schema__ = 1\n    def __upgrade__(self, schema, state):\n        self.n += 1000\n    def show(self):\n        return self.n\n"
+    )
     await rebuild.apply()
     assert [u.show() for u in users] == [1000 + i for i in range(300)]
     for _ in range(20):
@@ -417,7 +432,9 @@ async def test_apply_upgrades_instances_before_anybody_sees_them(live):
 
 
 async def test_apply_refuses_when_a_hook_raises(live):
-    live.start("class U:\n    def __init__(self, n):\n        self.n = n\n    def show(self):\n        return 'v1', self.n\n")
+    live.start(
+        "class U:\n    def __init__(self, n):\n        self.n = n\n    def show(self):\n        return 'v1', self.n\n"
+    )
     from m import U
 
     users = [U(i) for i in range(10)]
@@ -458,3 +475,204 @@ async def test_slow_upgrades_are_sliced_and_guarded(live):
             break
         await asyncio.sleep(0)
     assert [object.__getattribute__(u, "n") for u in users] == [1000 + i for i in range(400)]
+
+
+def test_a_queue_consumer_and_a_task_group(live):
+    live.start(
+        """
+        import asyncio
+        out = []
+        async def handle(item):
+            out.append(("v1", item))
+        async def consume(queue):
+            while (item := await queue.get()) is not None:
+                await handle(item)
+                queue.task_done()
+        """
+    )
+    import m
+
+    async def play():
+        queue = asyncio.Queue()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(m.consume(queue))
+            await queue.put(1)
+            await queue.join()
+            live.edit("v1", "v2")
+            await queue.put(2)
+            await queue.join()
+            await queue.put(None)
+
+    asyncio.run(play())
+    assert m.out == [("v1", 1), ("v2", 2)]
+
+
+def test_async_for_over_an_object_whose_anext_changes(live):
+    live.start(
+        """
+        class Feed:
+            def __init__(self):
+                self.n = 0
+            def __aiter__(self):
+                return self
+            async def __anext__(self):
+                self.n += 1
+                if self.n > 3:
+                    raise StopAsyncIteration
+                return ("v1", self.n)
+        """
+    )
+    from m import Feed
+
+    async def play():
+        got = []
+        async for item in Feed():
+            got.append(item)
+            if len(got) == 1:
+                live.edit("v1", "v2")
+        return got
+
+    assert asyncio.run(play()) == [("v1", 1), ("v2", 2), ("v2", 3)]
+
+
+def test_a_plain_iterator_object_in_a_for_loop(live):
+    live.start(
+        "class It:\n    def __init__(self):\n        self.n = 0\n    def __iter__(self):\n        return self\n    def __next__(self):\n        self.n += 1\n        return 'v1', self.n\n"
+    )
+    from m import It
+
+    it = iter(It())
+    assert next(it) == ("v1", 1)
+    live.edit("v1", "v2")
+    assert next(it) == ("v2", 2)
+
+
+def test_thread_locals_and_a_thread_subclass_stay(live):
+    live.start(
+        "import threading\nlocal = threading.local()\nclass Worker(threading.Thread):\n    def run(self):\n        self.answer = work()\ndef work():\n    return 'v1'\n"
+    )
+    import m
+
+    m.local.x = 1
+    worker = m.Worker()
+    live.edit("v1", "v2")
+    worker.start()
+    worker.join(10)
+    assert worker.answer == "v2"
+    assert m.local.x == 1
+
+
+def test_run_in_executor_and_to_thread_with_held_functions(live):
+    live.start("def work(x):\n    return 'v1', x\n")
+    from m import work
+
+    async def play():
+        loop = asyncio.get_running_loop()
+        live.edit("v1", "v2")
+        return await loop.run_in_executor(None, work, 1), await asyncio.to_thread(work, 2)
+
+    assert asyncio.run(play()) == (("v2", 1), ("v2", 2))
+
+
+def test_a_lock_held_and_an_event_waited_for_across_an_edit(live):
+    live.start(
+        "import asyncio\nlock = asyncio.Lock()\nasync def guarded(log):\n    async with lock:\n        log.append('v1')\n"
+    )
+    import m
+
+    async def play():
+        log = []
+        async with m.lock:
+            waiting = asyncio.create_task(m.guarded(log))
+            await asyncio.sleep(0)
+            live.edit("v1", "v2")
+        await waiting
+        await m.guarded(log)
+        return log
+
+    assert asyncio.run(play()) == ["v1", "v2"]
+
+
+def test_two_coroutines_of_one_function_before_and_after(live):
+    live.start("async def f(gate):\n    await gate.wait()\n    return 'v1'\n")
+    import m
+
+    async def play():
+        gate = asyncio.Event()
+        old = asyncio.create_task(m.f(gate))
+        await asyncio.sleep(0)
+        live.edit("v1", "v2")
+        new = asyncio.create_task(m.f(gate))
+        await asyncio.sleep(0)
+        gate.set()
+        return await old, await new
+
+    assert asyncio.run(play()) == ("v1", "v2")
+
+
+def test_a_recursive_call_on_the_stack_goes_on_in_new_code(live):
+    live.start(
+        "def down(n, act):\n    if n == 0:\n        act()\n        return ['v1']\n    return [*down(n - 1, act), 'v1']\n"
+    )
+    from m import down
+
+    assert down(2, lambda: live.edit("v1", "v2")) == ["v1", "v1", "v1"]
+    assert down(1, lambda: None) == ["v2", "v2"]
+
+
+def test_an_edit_from_a_signal_like_callback_inside_a_sort(live):
+    live.start("def key(x):\n    return -x\n")
+    from m import key
+
+    done = []
+
+    def keyed(x):
+        if not done:
+            done.append(live.edit("-x", "x"))
+        return key(x)
+
+    assert sorted([3, 1, 2], key=keyed) == [1, 2, 3]
+
+
+def test_an_edit_from_inside_a_method_and_a_property_of_the_edited_class(live):
+    live.start(
+        "class C:\n    def f(self, act):\n        before = self.p\n        act()\n        return before, self.p, self.g()\n    @property\n    def p(self):\n        return 'p1'\n    def g(self):\n        return 'g1'\n"
+    )
+    from m import C
+
+    assert C().f(lambda: live.edit("1'", "2'")) == ("p1", "p2", "g2")
+
+
+async def test_a_hook_that_raises_only_in_the_commit_quarantines_its_instance(live):
+    live.start("class U:\n    def __init__(self, n):\n        self.n = n\n")
+    import os
+
+    from m import U
+
+    users = [U(i) for i in range(400)]
+    # The hook needs longer than a slice for all, and fails for one instance outside of the rehearsal only.
+    live.write(
+        f"""
+        import os, time
+        class U:
+            __schema__ = 1
+            def __upgrade__(self, schema, state):
+                time.sleep(0.0001)
+                if self.n == 350 and os.getpid() == {os.getpid()}:
+                    raise ValueError("only live")
+                self.n += 1000
+        """
+    )
+    await rebuild.apply()
+    for _ in range(500):
+        if all(object.__getattribute__(u, "n") >= 1000 for u in users if u is not users[350]):
+            break
+        await asyncio.sleep(0.001)
+    assert users[8].n == 1008
+    refused = False
+    try:
+        _ = users[350].n
+    except rebuild.NotUpgraded:
+        refused = True
+    assert refused
+    assert object.__getattribute__(users[350], "__dict__")["n"] == 350

@@ -145,7 +145,10 @@ def test_dict_slot_is_added(live):
 
 
 def test_the_slots_of_a_base_change_with_a_subclass_elsewhere(live):
-    live.start(P, sub="from m import P\nclass Q(P):\n    __slots__ = ('q',)\n    def both(self):\n        return self.x, self.q\n")
+    live.start(
+        P,
+        sub="from m import P\nclass Q(P):\n    __slots__ = ('q',)\n    def both(self):\n        return self.x, self.q\n",
+    )
     import m
     import sub
 
@@ -203,7 +206,15 @@ def test_one_instance_is_replaced_at_every_reference(live):
     live.edit('("x", "y")', '("x", "y", "z")')
     it = places["list"][0]
     it.z = 1
-    assert it is places["dict"]["k"] is places["nested"][0]["a"][0] is holder.ref is slotted.ref is places["cell"]() is m.kept
+    assert (
+        it
+        is places["dict"]["k"]
+        is places["nested"][0]["a"][0]
+        is holder.ref
+        is slotted.ref
+        is places["cell"]()
+        is m.kept
+    )
     assert type(it) is m.P
 
 
@@ -222,7 +233,9 @@ def test_a_bound_method_of_a_moved_instance_is_bound_to_the_one_that_is_held(liv
 
 
 def test_instances_in_sets_and_as_dict_keys(live):
-    live.start(P + "    def __hash__(self):\n        return self.x\n    def __eq__(self, o):\n        return self.x == o.x\n")
+    live.start(
+        P + "    def __hash__(self):\n        return self.x\n    def __eq__(self, o):\n        return self.x == o.x\n"
+    )
     import m
 
     group, table = {m.P(1), m.P(2)}, {m.P(3): "three"}
@@ -307,7 +320,9 @@ def test_a_weak_value_dictionary_and_a_finalizer_follow(live):
 
 
 def test_many_instances_move_and_keep_what_links_them(live):
-    live.start("class Node:\n    __slots__ = ('next', 'n')\n    def __init__(self, n, next=None):\n        self.n, self.next = n, next\n")
+    live.start(
+        "class Node:\n    __slots__ = ('next', 'n')\n    def __init__(self, n, next=None):\n        self.n, self.next = n, next\n"
+    )
     import m
 
     head = None
@@ -331,7 +346,9 @@ def test_many_instances_move_and_keep_what_links_them(live):
 
 
 def test_slots_with_private_names(live):
-    live.start("class C:\n    __slots__ = ('__a', 'b')\n    def __init__(self):\n        self.__a, self.b = 1, 2\n    def f(self):\n        return self.__a, self.b\n")
+    live.start(
+        "class C:\n    __slots__ = ('__a', 'b')\n    def __init__(self):\n        self.__a, self.b = 1, 2\n    def f(self):\n        return self.__a, self.b\n"
+    )
     import m
 
     held = [m.C()]
@@ -341,13 +358,17 @@ def test_slots_with_private_names(live):
 
 
 def test_slots_as_a_dict_a_string_and_a_list(live):
-    live.start("class A:\n    __slots__ = {'x': 'doc'}\nclass B:\n    __slots__ = 'x'\nclass C:\n    __slots__ = ['x']\n")
+    live.start(
+        "class A:\n    __slots__ = {'x': 'doc'}\nclass B:\n    __slots__ = 'x'\nclass C:\n    __slots__ = ['x']\n"
+    )
     import m
 
     held = [m.A(), m.B(), m.C()]
     for thing in held:
         thing.x = 1
-    live.become("class A:\n    __slots__ = {'x': 'doc', 'y': 'doc2'}\nclass B:\n    __slots__ = ('x', 'y')\nclass C:\n    __slots__ = ['x', 'y']\n")
+    live.become(
+        "class A:\n    __slots__ = {'x': 'doc', 'y': 'doc2'}\nclass B:\n    __slots__ = ('x', 'y')\nclass C:\n    __slots__ = ['x', 'y']\n"
+    )
     for thing in held:
         assert thing.x == 1
         thing.y = 2
@@ -379,7 +400,10 @@ def test_old_instances_copy_and_pickle_after_a_layout_change(live):
 
 
 def test_from_import_and_registries_see_the_class_that_took_over(live):
-    live.start(P, user="from m import P\nKINDS = {'p': P}\nALL = [P]\ndef make():\n    return P()\nclass Sub(P):\n    __slots__ = ()\n")
+    live.start(
+        P,
+        user="from m import P\nKINDS = {'p': P}\nALL = [P]\ndef make():\n    return P()\nclass Sub(P):\n    __slots__ = ()\n",
+    )
     import m
     import user
 

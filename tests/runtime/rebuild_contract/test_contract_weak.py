@@ -24,7 +24,11 @@ def test_weak_dictionaries_and_sets_keep_their_members(live):
     import m
 
     c = m.C()
-    keys, values, group = weakref.WeakKeyDictionary({c: 1, m.f: 2, m.C: 3}), weakref.WeakValueDictionary(c=c), weakref.WeakSet([c, m.f])
+    keys, values, group = (
+        weakref.WeakKeyDictionary({c: 1, m.f: 2, m.C: 3}),
+        weakref.WeakValueDictionary(c=c),
+        weakref.WeakSet([c, m.f]),
+    )
     live.edit("v1", "v2")
     gc.collect()
     assert (keys[c], keys[m.f], keys[m.C]) == (1, 2, 3)
@@ -50,7 +54,9 @@ def test_instances_die_after_upgrade_and_layout_change(live):
     import m
 
     held = [m.C()]
-    live.become("class C:\n    __slots__ = ('a', 'b', '__weakref__')\n    __schema__ = 1\n    def __upgrade__(self, schema, state):\n        self.b = 2\n")
+    live.become(
+        "class C:\n    __slots__ = ('a', 'b', '__weakref__')\n    __schema__ = 1\n    def __upgrade__(self, schema, state):\n        self.b = 2\n"
+    )
     ref = weakref.ref(held[0])
     assert held[0].b == 2
     held.clear()
@@ -83,7 +89,9 @@ def test_a_class_with_del_runs_it_once_with_new_code(live):
 
 
 def test_a_moved_instance_is_finalized_once(live):
-    live.start("log = []\nclass C:\n    __slots__ = ('n',)\n    def __init__(self):\n        self.n = 1\n    def __del__(self):\n        log.append(self.n)\n")
+    live.start(
+        "log = []\nclass C:\n    __slots__ = ('n',)\n    def __init__(self):\n        self.n = 1\n    def __del__(self):\n        log.append(self.n)\n"
+    )
     import m
 
     held = [m.C()]
