@@ -42,6 +42,9 @@ log = logging.getLogger("midair.console")
 MAX_TYPED_AHEAD = 64 * 1024
 """Keys kept while a statement runs; more are dropped."""
 
+LET_GO = 1.0
+"""Seconds after its end that a session's editor is taken apart."""
+
 MANY_NAMES = 2000
 """With more names than this in scope, completion waits for Tab."""
 
@@ -273,11 +276,12 @@ class Editor:
                     if source is None or (source.strip() and await self._evaluate(source)):
                         return
         finally:
-            self._let_go()
+            self._over = True
+            # Later: a drawing that was already asked for may still look at it.
+            asyncio.get_running_loop().call_later(LET_GO, self._let_go)
 
     def _let_go(self) -> None:
         """Empty what prompt_toolkit's caches of filters go on holding for ever: 3 MiB a session otherwise."""
-        self._over = True
         line = self.line
         for part in (
             line.default_buffer,

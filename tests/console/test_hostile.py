@@ -251,7 +251,7 @@ def test_a_session_that_has_ended_leaves_nothing_behind(tmp_path: Path) -> None:
             while at.console.connections or at.console.sessions:
                 time.sleep(0.005)
         deadline = time.monotonic() + 20
-        while left := [o for o in gc.get_objects() if type(o) is Session]:
+        while left := [o for o in gc.get_objects() if type(o) is Session and o.console is at.console]:
             assert time.monotonic() < deadline, f"{len(left)} sessions are still held"
             del left
             gc.collect()
