@@ -865,3 +865,13 @@ def test_an_edit_of_one_function_leaves_the_code_of_the_others_alone(live):
     code = m.g.__code__
     live.edit("v1", "v2")
     assert m.g.__code__ is code
+
+
+def test_a_default_follows_its_constant_when_the_signature_changes_too(live):
+    live.start("LIMIT = 1\ndef f(x=LIMIT) -> int:\n    return x\n")
+    from m import f
+
+    live.become("LIMIT = 2\ndef f(x=LIMIT, *, k=LIMIT):\n    return x, k\n")
+    assert f() == (2, 2)
+    live.become("LIMIT = 3\ndef f(x: str = LIMIT, *, k=LIMIT):\n    return x, k\n")
+    assert f() == (3, 3)
