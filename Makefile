@@ -14,18 +14,28 @@ help:
 	@echo "make test-all   the suite on every supported Python found here"
 
 # uv when it is there, plain venv and pip otherwise: both end in the same folder.
-$(VENV)/.ready: pyproject.toml setup.py
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+# What a user has, which is enough to see it.
+$(VENV)/.installed: pyproject.toml setup.py
 	@if command -v uv >/dev/null 2>&1; then \
 	    uv venv --quiet --allow-existing --python $(PYTHON) $(VENV) && \
-	    VIRTUAL_ENV=$(VENV) uv pip install --quiet -e . --group dev; \
+	    VIRTUAL_ENV=$(VENV) uv pip install --quiet -e .; \
 	else \
-	    $(PYTHON) -m venv $(VENV) && \
-	    $(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1' && \
-	    $(BIN)/python -m pip install --quiet --disable-pip-version-check -e . --group dev; \
+	    $(PYTHON) -m venv $(VENV) && $(PIP) -e .; \
 	fi
 	@touch $@
 
-demo: $(VENV)/.ready
+# What a developer has besides.
+$(VENV)/.ready: $(VENV)/.installed
+	@if command -v uv >/dev/null 2>&1; then \
+	    VIRTUAL_ENV=$(VENV) uv pip install --quiet --group dev; \
+	else \
+	    $(PIP) --upgrade 'pip>=25.1' && $(PIP) --group dev; \
+	fi
+	@touch $@
+
+demo: $(VENV)/.installed
 	@$(BIN)/midair demo
 
 test: $(VENV)/.ready

@@ -10,6 +10,10 @@ Each tool runs in a process of its own. A tool without a watcher of its own is c
 changed, which is the least that it can cost there.
 """
 
+# mypy: allow-untyped-defs, allow-untyped-calls
+# mypy: disable-error-code="misc, import-untyped, import-not-found, attr-defined, var-annotated, assignment"
+# The peers measured here are not typed, or not as they are used.
+
 import argparse
 import asyncio
 import gc
@@ -28,7 +32,14 @@ SHAPE = "def f{0}(a, b=1):\n    'The {0}th.'\n    x = a + b * {0}\n    if x > 3:
 MODULE = "".join(SHAPE.format(i) for i in range(300)) + (
     "class C:\n    def __init__(self, n):\n        self.n = n\n\n    def g(self):\n        return 1\n"
 )
-PEERS = {"superreload": "IPython", "twisted": "twisted", "jurigged": "jurigged", "xreload": "xreload", "reload": "sys", "midair": "midair"}
+PEERS = {
+    "superreload": "IPython",
+    "twisted": "twisted",
+    "jurigged": "jurigged",
+    "xreload": "xreload",
+    "reload": "sys",
+    "midair": "midair",
+}
 
 
 def edited(n):
@@ -57,7 +68,7 @@ class Midair(Tool):
         self.task = self.loop.create_task(self.rebuild.apply())
         self.task.add_done_callback(lambda task: self.done.set() if task.result().number else None)
 
-    async def apply(self, module):
+    async def apply(self, _module):
         await self.done.wait()
         self.done.clear()
 
@@ -82,7 +93,7 @@ class Twisted(Tool):
 
 
 class Superreload(Tool):
-    def before(self, folder):
+    def before(self, _folder):
         self.old = {}
 
     def call(self, module):
@@ -102,7 +113,14 @@ class Jurigged(Tool):
         self.registry.get(module.__file__).refresh()
 
 
-TOOLS = {"superreload": Superreload, "twisted": Twisted, "jurigged": Jurigged, "xreload": Xreload, "reload": Reload, "midair": Midair}
+TOOLS = {
+    "superreload": Superreload,
+    "twisted": Twisted,
+    "jurigged": Jurigged,
+    "xreload": Xreload,
+    "reload": Reload,
+    "midair": Midair,
+}
 
 
 class Heartbeat:
@@ -153,7 +171,11 @@ async def pauses(tool, instances, edits, folder):
 def measure(name, instances, edits):
     """In a process of its own."""
     done = subprocess.run(
-        [sys.executable, __file__, "--one", name, str(instances), str(edits)], capture_output=True, text=True, timeout=600, check=False
+        [sys.executable, __file__, "--one", name, str(instances), str(edits)],
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
     )
     lines = [line for line in done.stdout.splitlines() if line.startswith("[[")]
     return json.loads(lines[-1]) if lines else None
@@ -178,7 +200,9 @@ def table(sizes, edits):
         cells = [f"{statistics.median(gap for gap, _ in r):.1f} ms" if r else "failed" for r in results]
         live = f"{statistics.median(t for _, t in results[0]):.1f} ms" if results[0] else ""
         print(f"| {name} | {' | '.join(cells)} | {live} |", flush=True)
-    print("\nThe longest gap of a 1 ms heartbeat, median of the edits; save to live includes 20 ms of settling for midair.")
+    print(
+        "\nThe longest gap of a 1 ms heartbeat, median of the edits; save to live includes 20 ms of settling for midair."
+    )
 
 
 def scans(objects):
@@ -186,8 +210,8 @@ def scans(objects):
     from midair.runtime import rebuild
 
     sys.dont_write_bytecode = True
-    with tempfile.TemporaryDirectory() as folder:
-        folder = str(pathlib.Path(folder).resolve())
+    with tempfile.TemporaryDirectory() as place:
+        folder = str(pathlib.Path(place).resolve())
         path = pathlib.Path(folder) / "measured.py"
         text = "def outer():\n    def inner(): return {}\n    return inner\nclass P:\n    __slots__ = ({})\n"
         path.write_text(text.format(1, "'x',"))
@@ -201,14 +225,18 @@ def scans(objects):
         path.write_text(text.format(2, "'x',"))
         report = rebuild.rebuild()
         assert inner() == 2
-        print(f"a scan for functions: {report.scan_ms * 1e6 / report.scanned:.0f} ns an object ({report.scanned:,} tracked)")
+        print(
+            f"a scan for functions: {report.scan_ms * 1e6 / report.scanned:.0f} ns an object ({report.scanned:,} tracked)"
+        )
         for count in (10, objects // 2):
             some = [module.P() for _ in range(count)]
             path.write_text(text.format(2, "'x', 'y'" if count == 10 else "'x', 'y', 'z'"))
             began = time.process_time()
             report = rebuild.rebuild()
             spent = (time.process_time() - began) * 1e9 / report.scanned
-            print(f"a layout swap, {report.moved:,} instances: {spent:.0f} ns of CPU an object ({report.scanned:,} tracked)")
+            print(
+                f"a layout swap, {report.moved:,} instances: {spent:.0f} ns of CPU an object ({report.scanned:,} tracked)"
+            )
             assert all(type(p) is module.P for p in some)
         assert len(held) == objects
 
@@ -218,8 +246,8 @@ def leak(edits):
     from midair.runtime import rebuild
 
     sys.dont_write_bytecode = True
-    with tempfile.TemporaryDirectory() as folder:
-        folder = str(pathlib.Path(folder).resolve())
+    with tempfile.TemporaryDirectory() as place:
+        folder = str(pathlib.Path(place).resolve())
         path = pathlib.Path(folder) / "measured.py"
         path.write_text("def f(x):\n    return x\n\n\nclass C:\n    def g(self):\n        return 0\n")
         sys.path.insert(0, folder)

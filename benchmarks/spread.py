@@ -24,6 +24,7 @@ from midair.services import spread
 
 VALUE = (1, "two", 3.0)
 SECONDS = 1.0
+WARM_UP = 300
 CHUNK, CHUNKS = 65_536, 1_600
 
 
@@ -90,7 +91,9 @@ async def call_midair(port, width):
     async with await spread.connect(f"127.0.0.1:{port}") as peer:
         root = peer.root
         count = 0
-        end = time.perf_counter() + SECONDS
+        for _ in range(WARM_UP):
+            await root.echo(VALUE)
+        end = METER.start() + SECONDS
 
         async def caller():
             nonlocal count
@@ -123,7 +126,9 @@ def call_twisted(port, width):
     @defer.inlineCallbacks
     def run():
         root = yield factory.getRootObject()
-        end = time.perf_counter() + SECONDS
+        for _ in range(WARM_UP):
+            yield root.callRemote("echo", VALUE)
+        end = METER.start() + SECONDS
         yield defer.gatherResults([caller(root, end) for _ in range(width)])
         reactor.stop()
 
@@ -139,7 +144,9 @@ def call_rpyc(port, width):
     connection = rpyc.connect("127.0.0.1", port)
     echo = connection.root.echo
     count = 0
-    end = time.perf_counter() + SECONDS
+    for _ in range(WARM_UP):
+        echo(VALUE)
+    end = METER.start() + SECONDS
     while time.perf_counter() < end:
         for _ in range(10):
             echo(VALUE)
@@ -150,21 +157,23 @@ def call_rpyc(port, width):
 async def stream_midair(port, width):
     async with await spread.connect(f"127.0.0.1:{port}") as peer:
         total = 0
+        METER.start()
         async for chunk in peer.root.blob(CHUNKS * width):
             total += len(chunk)
         return total
 
 
-async def million_midair(port, width):
+async def million_midair(port, _width):
     """A million calls; the growth of both processes from the 100,000th on, in bytes."""
     async with await spread.connect(f"127.0.0.1:{port}") as peer:
         root = peer.root
         before = 0
+        METER.start()
         for number in range(1_000_000 // 64):
             if number == 100_000 // 64:
-                before = resident(os.getpid()) + resident(width)
+                before = resident(os.getpid()) + resident(METER.server)
             await asyncio.gather(*(root.echo(VALUE) for _ in range(64)))
-        return resident(os.getpid()) + resident(width) - before
+        return resident(os.getpid()) + resident(METER.server) - before
 
 
 def resident(pid):
@@ -193,6 +202,25 @@ def cpu(pid):
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+class Meter:
+    """In a client: time, and the CPU of both processes, from the moment when both are warm."""
+
+    def __init__(self, server):
+        self.server = server
+        self.start()
+
+    def start(self):
+        self._cpu = cpu(self.server) + time.process_time()
+        self._began = time.perf_counter()
+        return self._began
+
+    def read(self):
+        return time.perf_counter() - self._began, cpu(self.server) + time.process_time() - self._cpu
+
+
+METER = Meter(os.getpid())
+
+
 def measured(server, client, width=1):
     """(amount, wall seconds, CPU seconds of both) of one client at one server, each in a process of its own."""
     me = [sys.executable, __file__]
@@ -200,14 +228,12 @@ def measured(server, client, width=1):
         assert serving.stdin
         assert serving.stdout
         port = serving.stdout.readline().strip()
-        before = cpu(serving.pid)
-        argument = str(serving.pid) if client == "million midair" else str(width)
-        done = subprocess.run([*me, *client.split(), port, argument], stdout=subprocess.PIPE, text=True, check=True)
-        used = cpu(serving.pid) - before
+        words = [*client.split(), port, str(width), str(serving.pid)]
+        done = subprocess.run([*me, *words], stdout=subprocess.PIPE, text=True, check=True)
         serving.stdin.close()
         serving.wait()
-    amount, wall, own = (float(word) for word in done.stdout.split())
-    return amount, wall, own + used
+    amount, wall, used = (float(word) for word in done.stdout.split())
+    return amount, wall, used
 
 
 PAIRS = [("midair", "midair"), ("twisted", "twisted"), ("twisted", "midair"), ("midair", "twisted"), ("rpyc", "rpyc")]
@@ -258,12 +284,15 @@ def main():
 
 def work(words):
     function = WORK[" ".join(words[:2])]
-    args = [int(word) for word in words[2:]]
-    start, before = time.perf_counter(), time.process_time()
-    result = function(*args)
+    if words[0] == "serve":
+        served = function()
+        if asyncio.iscoroutine(served):
+            asyncio.run(served)
+        return
+    port, width, METER.server = map(int, words[2:])
+    result = function(port, width)
     amount = asyncio.run(result) if asyncio.iscoroutine(result) else result
-    if words[0] != "serve":
-        print(amount, time.perf_counter() - start, time.process_time() - before)
+    print(amount, *METER.read())
 
 
 if __name__ == "__main__":

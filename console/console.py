@@ -7,9 +7,11 @@ everything else here (transports, login, editing, drawing) runs on the console's
 import asyncio
 import contextlib
 import logging
+import os
+import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -26,9 +28,10 @@ from .runner import Runner
 from .script import Script
 from .session import Session
 from .transports.telnet import TelnetConnection
+from .transports.terminal import TerminalWire, keep_terminal
 from .transports.unix import UnixConnection
 from .transports.wire import Connection
-from .users import Doorkeeper, Users, new_password
+from .users import Doorkeeper, Role, Users, new_password
 
 if TYPE_CHECKING:
     from .editor import Editor
@@ -36,8 +39,15 @@ if TYPE_CHECKING:
 log = logging.getLogger("midair.console")
 
 LOCAL = frozenset({"127.0.0.1", "::1", "localhost"})
+NETWORK = frozenset({"telnet", "ssh"})
 STOP_WAIT = 2.0
 """Seconds that sessions get to say goodbye when the server stops."""
+
+
+class Closable(Protocol):
+    """A listener."""
+
+    def close(self) -> None: ...
 
 
 class ServerLike(Protocol):
@@ -65,8 +75,12 @@ class Console:
     Args:
         socket_path: where the Unix socket goes; it is made with mode 0600.
         telnet: (host, port) to listen on as well; port 0 takes a free one, found in `telnet_address`.
+        ssh: (host, port) to listen on for ssh; needs the extra `midair[ssh]`, and keys in `NAME.keys`.
+        pty: keep a terminal under the link `NAME.tty`, for `screen`.
+        stdin: also a session on the terminal that the server was started on.
         users: the file of users; `NAME.users` beside the space unless given.
         allow_cleartext: listen for telnet on an address other than this machine's own. Passwords then cross the network readable.
+        idle: seconds after which a session over a network is ended when nothing was typed and nothing runs; 0 for never.
         limit: seconds that a statement may keep the server's loop without giving it back; 0 for no limit.
         say: where the line with a first user's password goes. It is never logged.
 
@@ -78,13 +92,19 @@ class Console:
         socket_path: str | Path,
         *,
         telnet: tuple[str, int] | None = None,
+        ssh: tuple[str, int] | None = None,
+        pty: bool = False,
+        stdin: bool = False,
         users: Users | str | Path | None = None,
         allow_cleartext: bool = False,
         limit: float = 5.0,
+        idle: float = 1800.0,
         say: Callable[[str], None] = print,
     ) -> None:
         self.socket_path = Path(socket_path)
         self.telnet, self.allow_cleartext, self.limit, self.say = telnet, allow_cleartext, limit, say
+        self.ssh, self.pty, self.stdin, self.idle = ssh, pty, stdin, idle
+        self.ssh_address: tuple[str, int] | None = None
         self.users = users if isinstance(users, Users) else Users(Path(users)) if users else None
         self.telnet_address: tuple[str, int] | None = None
         self.commands: dict[str, Command] = {}
@@ -102,10 +122,11 @@ class Console:
         self.shared: Shared
         self._namespaces: dict[str, Namespace] = {}
         self._thread: threading.Thread | None = None
-        self._servers: list[asyncio.Server] = []
+        self._servers: list[Closable] = []
         self._warm: asyncio.Future[None] | None = None
         self._base: Path | None = None
         self._done: asyncio.Event
+        self._tasks: set[asyncio.Task[None]] = set()
         self._put_back = contextlib.ExitStack()
 
     @property
@@ -120,6 +141,8 @@ class Console:
         ways = [f"midair attach {self.server.name}"]
         if self.telnet_address:
             ways.append("telnet {} {}".format(*self.telnet_address))
+        if self.ssh_address:
+            ways.append("ssh -p {1} {0}".format(*self.ssh_address))
         return tuple(ways)
 
     # -- life; on the server's loop
@@ -135,8 +158,8 @@ class Console:
         if self.telnet:
             self._refuse_cleartext(self.telnet[0])
         self._base = server.path.with_name(server.path.name.removesuffix(".spl")) if server.path else None
-        self.audit = Audit(self._beside(".audit"))
-        self.users = self.users or Users(self._beside(".users") or self.socket_path.with_suffix(".users"))
+        self.audit = Audit(self.beside(".audit"))
+        self.users = self.users or Users(self.beside(".users") or self.socket_path.with_suffix(".users"))
         self.door = Doorkeeper(self.users)
         self._put_back.callback(self.door.close)
         self.commands = table()
@@ -148,6 +171,8 @@ class Console:
         router.install()
         self._put_back.callback(router.uninstall)
         self._put_back.callback(rebuild.subscribe(self._edited))
+        self._put_back.callback(setattr, sys, "breakpointhook", sys.breakpointhook)
+        sys.breakpointhook = self._breakpoint
         server.loop.set_default_executor(router.ContextExecutor(thread_name_prefix="midair-worker"))
         ready: asyncio.Future[None] = server.loop.create_future()
         self._thread = threading.Thread(target=self._run, args=(server.loop, ready), name="midair-console", daemon=True)
@@ -176,8 +201,21 @@ class Console:
             f"first user for telnet: admin, password {password} (shown once; 'midair user passwd admin' changes it)"
         )
 
-    def _beside(self, suffix: str) -> Path | None:
+    def beside(self, suffix: str) -> Path | None:
+        """The file or folder `NAME<suffix>` beside the space; None where the server keeps no files."""
         return self._base.with_name(self._base.name + suffix) if self._base else None
+
+    def _breakpoint(self, *args: Any, **kwargs: Any) -> Any:
+        """A debugger on the server's loop would stop everybody; elsewhere it is Python's own affair."""
+        if threading.get_ident() != self.server_thread:
+            return sys.__breakpointhook__(*args, **kwargs)  # noqa: T100 - it was the user who called breakpoint()
+        frame = sys._getframe(1)
+        place = f"{frame.f_code.co_filename}:{frame.f_lineno}"
+        log.warning(
+            "breakpoint() at %s passed over: it would stop the server; trace(fn) shows calls, stacks() shows where",
+            place,
+        )
+        return None
 
     # -- the console's thread
 
@@ -207,6 +245,44 @@ class Console:
         self._servers.append(await self.loop.create_unix_server(lambda: UnixConnection(self), sock=sock))
         if self.telnet:
             self.telnet_address = (await self._open_telnet(*self.telnet))[1]
+        if self.ssh:
+            await self._open_ssh(*self.ssh)
+        if self.pty and (link := self.beside(".tty")):
+            self._keep(keep_terminal(self, link))
+        if self.stdin:
+            self._keep(TerminalWire(self, 0, 1, "where the server was started").serve())
+        if self.idle:
+            self._keep(self._end_idle())
+
+    def _keep(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run something of the console's own until the end."""
+        task = self.loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._kept)
+
+    def _kept(self, task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("a part of the console ended by an error of ours", exc_info=error)
+
+    async def _end_idle(self) -> None:
+        while True:
+            await asyncio.sleep(self.idle / 30)
+            for session in tuple(self.sessions):
+                silent = time.monotonic() - session.active
+                if silent > self.idle and session.statement is None and session.person.transport in NETWORK:
+                    session.close(f"Nothing was typed for {silent / 60:.0f} min; goodbye.")
+
+    async def _open_ssh(self, host: str, port: int) -> None:
+        try:
+            from .transports.ssh import listen
+        except ImportError as error:
+            raise ConsoleError("ssh needs asyncssh, which is not installed: pip install 'midair[ssh]'") from error
+        base = self._base or self.socket_path.with_suffix("")
+        keys, host_key = (base.with_name(base.name + suffix) for suffix in (".keys", ".ssh_key"))
+        acceptor = await listen(self, host, port, keys, host_key)
+        self._servers.append(acceptor)
+        self.ssh_address = (host, acceptor.get_port())
 
     async def _open_telnet(self, host: str, port: int) -> tuple[list[asyncio.Server], tuple[str, int]]:
         bound = sockets.bind_tcp(host, port)
@@ -249,6 +325,9 @@ class Console:
         deadline = time.monotonic() + STOP_WAIT
         while self.sessions and time.monotonic() < deadline:
             await asyncio.sleep(0.01)
+        for task in tuple(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         for connection in tuple(self.connections):
             connection.transport.close()
         if self._warm is not None:
@@ -274,12 +353,28 @@ class Console:
             await asyncio.wait({self._warm})
         from .editor import Editor
 
-        folder = self._beside(".history")
+        folder = self.beside(".history")
         return Editor(session, folder / session.user if folder else None)
 
-    def greet(self, session: Session) -> None:
+    async def start_up(self, session: Session) -> None:
+        """Run `.midairrc.py` from beside the space in a person's names, once, before their first prompt. Waits half a second for it."""
+        if session.namespace.started or self._base is None or session.person.role < Role.ADMIN:
+            return
+        session.namespace.started = True
+        path = self._base.with_name(".midairrc.py")
+        if (source := _own_file(path)) is None:
+            return
+        running = asyncio.ensure_future(session.evaluate(source))
+        await asyncio.wait({running}, timeout=0.5)
+        if not running.done():
+            session.print(f"{path.name} waits for the server's loop\n", "err")
+        elif error := running.result().error:
+            session.print(f"{path.name}: {error}", "err")
+            session._flush()
+
+    async def greet(self, session: Session) -> None:
         """Say what somebody who logs in must know."""
-        session.print(notices(self, session))
+        session.print(await notices(self, session))
         session._flush()  # before the prompt, not above it
 
     def entered(self, session: Session) -> None:
@@ -316,6 +411,18 @@ class Console:
     def _world(self) -> Mapping[str, Any]:
         space = self.server.space
         return {"server": self.server, "console": self, **{str(name): space[name] for name in space}, "space": space}
+
+
+def _own_file(path: Path) -> str | None:
+    """The text of a file, if it is there and nobody else can have written it."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    if found.st_uid not in {os.geteuid(), 0} or found.st_mode & 0o022:
+        log.warning("%s was not run: others can write to it", path)
+        return None
+    return path.read_text(encoding="utf-8")
 
 
 def _warm_up() -> None:

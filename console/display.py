@@ -46,17 +46,24 @@ class View(Protocol):
 class Table(Sequence[dict[str, Any]]):
     """Rows with named columns; iterating gives a dict a row."""
 
-    def __init__(self, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, empty: str = "nothing") -> None:
+    def __init__(
+        self,
+        columns: Sequence[str],
+        rows: Iterable[Sequence[Any]],
+        *,
+        empty: str = "nothing",
+        show: Callable[[Any], str] = str,
+    ) -> None:
         self.columns = tuple(columns)
         self.rows = [tuple(row) for row in itertools.islice(rows, MAX_ITEMS)]
-        self.empty = empty
+        self.empty, self.show = empty, show
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, slice):
-            return Table(self.columns, self.rows[index], empty=self.empty)
+            return Table(self.columns, self.rows[index], empty=self.empty, show=self.show)
         return dict(zip(self.columns, self.rows[index], strict=True))
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
@@ -66,7 +73,8 @@ class Table(Sequence[dict[str, Any]]):
         return self.text(120)
 
     def json(self) -> Any:
-        return list(self)
+        plain = (int, float, bool, str, type(None))
+        return [{k: v if isinstance(v, plain) else self.show(v) for k, v in row.items()} for row in self]
 
     def text(self, width: int) -> str:
         return "\n".join(self._lines(width, lambda head: head))
@@ -74,11 +82,18 @@ class Table(Sequence[dict[str, Any]]):
     def rich(self, width: int) -> str:
         return "\n".join(self._lines(width, lambda head: f"{BOLD}{head}{PLAIN}"))
 
+    def _cell(self, value: Any) -> str:
+        if value is None:
+            return ""
+        if isinstance(value, float):
+            return f"{value:.1f}"
+        return one_line(value if isinstance(value, str) else self.show(value))
+
     def _lines(self, width: int, mark: Callable[[str], str]) -> Iterator[str]:
         if not self.rows:
             yield self.empty
             return
-        cells = [[_cell(value) for value in row] for row in self.rows]
+        cells = [[self._cell(value) for value in row] for row in self.rows]
         wide = [max(len(c) for c in column) for column in zip(self.columns, *cells, strict=True)]
         # The widest column gives way, until what is left fits: numbers and names stay readable.
         while sum(wide) + 2 * len(wide) > width and max(wide) > 8:
@@ -146,14 +161,6 @@ def _fact(value: Any) -> str:
     if isinstance(value, dict):
         return one_line("; ".join(f"{key} {_fact(item)}" for key, item in value.items()))
     return one_line(value if isinstance(value, str) else shown(value))
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, float):
-        return f"{value:.1f}"
-    return one_line(value if isinstance(value, str) else str(value))
 
 
 def _fit(text: str, width: int, *, right: bool) -> str:
@@ -334,10 +341,14 @@ def summary(value: object) -> str:
     return f"{kind.__module__}.{kind.__qualname__}" if kind.__module__ != "builtins" else kind.__qualname__
 
 
+_HARMLESS = bytes([9, 10, 13, *range(32, 127)])
 _CONTROL = re.compile(r"\x1b\[[0-9;]*m|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x80-\x9f]")
 
 
 def safe(text: str) -> str:
     """The text with colours kept and every other control sequence made visible, so that printing what a stranger sent cannot act
     on the terminal it is printed to."""
+    # Most text is plain, and a megabyte of it should not keep Python's lock for the time of a search.
+    if text.isascii() and not text.encode("ascii").translate(None, _HARMLESS):
+        return text
     return _CONTROL.sub(lambda found: found[0] if len(found[0]) > 1 else f"\\x{ord(found[0]):02x}", text)

@@ -23,6 +23,9 @@ LOOP_MODULES = frozenset(
     {"asyncio.base_events", "asyncio.events", "asyncio.runners", "selectors", "asyncio.selector_events"}
 )
 
+IDLE_MODULES = frozenset({"selectors", "asyncio.runners"})
+"""Where the innermost Python frame of a waiting loop is; uvloop waits in C, right below the runner."""
+
 _REPEAT = 1.0078125
 """Seconds until a statement that swallowed the end of its limit meets the next one. Odd, so that a timer can be told to be ours."""
 
@@ -123,6 +126,10 @@ class Interrupter:
         self._free = who
         self._knock(Interrupted)
 
+    def forget(self) -> None:
+        """The loop has come round by itself: nothing is to be freed any more."""
+        self._free = None
+
     def _knock(self, kind: type[BaseException]) -> None:
         if self._main:
             self._knocks += 1
@@ -173,6 +180,6 @@ def describe_thread(thread: int, frames: dict[int, FrameType]) -> str:
     frame = frames.get(thread)
     if frame is None:
         return "not running"
-    if frame.f_globals.get("__name__") == "selectors":
+    if frame.f_globals.get("__name__") in IDLE_MODULES:
         return "idle"
     return f"{frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_qualname}"

@@ -14,7 +14,7 @@ from .users import make_verifier, new_password
 
 
 class TelnetConsole(Service):
-    """a Python console over telnet, with login
+    """A Python console over telnet, with login.
 
     Args:
         port: where it listens, on loopback; 0 for any that is free.

@@ -8,6 +8,8 @@ import builtins
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from ..runtime.errors import ConsoleError
+
 
 class Fallback(dict[str, Any]):
     """The `__builtins__` of a prompt: real builtins and commands as items, the shared names behind them.
@@ -38,7 +40,7 @@ class Shared:
         self.names: dict[str, Any] = {}
         # `space` names the space itself; the prompt shows it as the command of that name would.
         named = {name: one for name, one in self.commands.items() if name != "space"}
-        self.builtins = Fallback({**vars(builtins), **named}, self._look_up)
+        self.builtins = Fallback({**vars(builtins), "input": _input, **named}, self._look_up)
 
     def _look_up(self, name: str) -> Any:
         if name in self.names:
@@ -62,6 +64,11 @@ class Shared:
         yield from self.world()
 
 
+def _input(prompt: object = "") -> str:
+    """Refuses: the server would stop until somebody answers, on the terminal it was started from."""
+    raise ConsoleError(f"input() would stop the server while you think; use: await ask({str(prompt)!r})")
+
+
 class Namespace(dict[str, Any]):
     """One person's names: the globals of what they type. Sessions of the same person use the same one.
 
@@ -72,6 +79,8 @@ class Namespace(dict[str, Any]):
         super().__init__(__name__="__console__", __doc__=None, __builtins__=shared.builtins)
         self.user, self.shared = user, shared
         self.statements = 0
+        self.started = False
+        """Whether `.midairrc.py` has been run in it."""
 
     def next_number(self) -> int:
         """The number of the next statement: `_3` is the value of statement 3."""

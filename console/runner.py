@@ -13,6 +13,7 @@ import contextvars
 import inspect
 import linecache
 import sys
+import threading
 import time
 import traceback
 import types
@@ -76,6 +77,8 @@ class Statement:
     ended: bool = False
     aside: bool = False
     task: asyncio.Task[None] | None = None
+    claim: threading.Lock = field(default_factory=threading.Lock)
+    """Taken once: by the server, which begins it, or by the person, who gives it up before."""
     started: float = field(default_factory=time.perf_counter)
     done: asyncio.Future[Outcome] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
@@ -92,7 +95,11 @@ class Statement:
         """Stop it: at once when it is on the CPU, at its await otherwise; before it began, give it up. Console's thread."""
         if self.ended:
             return
-        if not self.begun and not self.aside:
+        if self.aside:
+            if self.task is not None:
+                self.task.cancel()
+            return
+        if self.claim.acquire(blocking=False):
             self.ended = True
             self.finish(Outcome(self.number, "interrupted", error="KeyboardInterrupt: given up before it began\n"))
             return
@@ -198,11 +205,12 @@ class Runner:
             return
         if aside:
             statement.aside = statement.begun = True
-            context.run(self._run_aside, statement, work)
+            statement.claim.acquire()
+            statement.task = asyncio.get_running_loop().create_task(self._run_aside(statement, work), context=context)
             return
 
         def begin() -> None:
-            if not statement.ended:
+            if statement.claim.acquire(blocking=False):
                 statement.begun = True
                 self.console.server.touch()
                 loop = self.console.server.loop
@@ -257,19 +265,13 @@ class Runner:
             self._failed(statement, outcome, error)
         self.console.call(lambda: statement.finish(outcome))
 
-    def _run_aside(self, statement: Statement, work: Callable[[Outcome], Coroutine[Any, Any, None]]) -> None:
+    async def _run_aside(self, statement: Statement, work: Callable[[Outcome], Coroutine[Any, Any, None]]) -> None:
         """A command that touches nothing of the server runs here, so it answers while the server's loop is stuck."""
         outcome = Outcome(statement.number)
-        coroutine = work(outcome)
         try:
-            coroutine.send(None)
-        except StopIteration:
-            pass
+            await work(outcome)
         except BaseException as error:  # noqa: BLE001 - as above; `exit` is one of them
             self._failed(statement, outcome, error)
-        else:
-            coroutine.close()
-            outcome.kind, outcome.error = "error", "this command cannot wait here\n"
         statement.finish(outcome)
 
     def _failed(self, statement: Statement, outcome: Outcome, error: BaseException) -> None:

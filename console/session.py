@@ -15,12 +15,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from ..runtime.errors import ConsoleError
+from .plain import Plain
 from .router import Lines, owner
 from .users import Role
 
 if TYPE_CHECKING:
     from .console import Console
     from .runner import Outcome, Statement
+    from .takeover import TakeOver
 
 log = logging.getLogger("midair.console")
 
@@ -41,6 +43,10 @@ class Wire(Protocol):
 
     def close(self) -> None:
         """Send what is there, then hang up."""
+        ...
+
+    def hide(self, hidden: bool) -> None:
+        """Have the client stop showing what is typed, where it is the client that does."""
         ...
 
 
@@ -100,6 +106,8 @@ class Session:
         self.max_unsent = MAX_UNSENT
         self.statement: Statement | None = None
         self.frontend: Frontend | None = None
+        self.view: TakeOver | None = None
+        """What has the whole screen, and the keys, for now."""
         self.last_error: BaseException | None = None
         self.alive = True
         self.dropped = 0
@@ -123,6 +131,8 @@ class Session:
         self.frontend = frontend
         self.console.entered(self)
         try:
+            if frontend.rich or isinstance(frontend, Plain):
+                await self.console.start_up(self)
             if self.alive:
                 await frontend.run()
         finally:
@@ -137,6 +147,9 @@ class Session:
         self.active = time.monotonic()
         if self.frontend is None:
             return
+        if self.view is not None:
+            self.view.feed(data)
+            return
         if INTERRUPT in data and self.statement is not None:
             self.interrupt()
             data = data.rpartition(INTERRUPT)[2]
@@ -145,7 +158,9 @@ class Session:
 
     def resize(self, columns: int, rows: int) -> None:
         self.columns, self.rows = max(columns, 1), max(rows, 1)
-        if self.frontend is not None:
+        if self.view is not None:
+            self.view.resized()
+        elif self.frontend is not None:
             self.frontend.resized()
 
     def interrupt(self) -> None:
@@ -199,11 +214,12 @@ class Session:
 
     def _flush(self) -> None:
         with self._lock:
+            self._scheduled = False
+            if self.frontend is None or self.view is not None:
+                return  # kept until there is somewhere to show it
             waiting, self._output = self._output, deque()
-            self._size, self._scheduled = 0, False
+            self._size = 0
             dropped, self.dropped = self.dropped, 0
-        if self.frontend is None:
-            return
         for stream, texts in itertools.groupby(waiting, key=lambda item: item[1]):
             self.frontend.show("".join(text for text, _ in texts), stream)
         if dropped:
@@ -225,6 +241,8 @@ class Session:
         self.alive = False
         if self.statement is not None:
             self.statement.interrupt()
+        if self.view is not None:
+            self.view.end()
         if self.frontend is not None:
             self.frontend.end()
         self.wire.close()

@@ -8,14 +8,15 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from . import snapshot
+from . import rebuild, snapshot
 from .app import Application
 from .errors import ServerError, SnapshotError
 from .files import Files, Hold
+from .rebuild.given import given
 from .service import Service
 from .space import Space
 from .words import ago, near
@@ -172,18 +173,24 @@ def _resume(target: Target, hold: Hold, how: How) -> Opened:
         raise ServerError(f"there is no generation {how.generation} of {spl.name}; nothing was started") from None
     stored = manifest.get("application")
     application = target.application or (Application.from_dict(stored) if stored else None)
-    if application:
-        application.record()
-        advice = f"; --last-good starts on the sources of generation {manifest['generation']}"
-        with _blaming(application, advice):
-            application.import_()
-    loaded = snapshot.resume(spl, how.generation, lenient=how.lenient, trust=how.trust)
+    with given(manifest["sources"]) if how.last_good else nullcontext():
+        if application:
+            application.record()
+            advice = (
+                "" if how.last_good else f"; --last-good starts on the sources of generation {manifest['generation']}"
+            )
+            with _blaming(application, advice):
+                application.import_()
+        loaded = snapshot.resume(spl, how.generation, lenient=how.lenient, trust=how.trust)
     line = f"resumed {spl.name} generation {loaded.generation}, saved {ago(loaded.manifest['time'])}"
     if target.application:
         line += "; build() not run (--fresh starts anew, the old file is set aside)"
     elif target.make:
         line += "; its options are those it was made with (--fresh makes it anew, the old file is set aside)"
-    return Opened(loaded.space, hold, application, line, [*_met(loaded)])
+    warnings = [*_met(loaded)]
+    if how.last_good:
+        warnings += [f"{near(one.file)} is not what runs: {one.reason}; {one.cure}" for one in rebuild.held()]
+    return Opened(loaded.space, hold, application, line, warnings)
 
 
 def _met(loaded: snapshot.Loaded) -> Iterator[str]:

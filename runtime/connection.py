@@ -18,7 +18,7 @@ import itertools
 import logging
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Any, Protocol, SupportsIndex
+from typing import Any, Protocol, SupportsIndex, cast
 
 from .errors import LimitExceeded, ProtocolError
 from .logs import owner
@@ -114,10 +114,14 @@ class Connection(asyncio.Protocol):
         """
         if self.is_closing or not data:
             return
-        self._journal.append(bytes(data))
         self.transport.write(data)
+        held = self.transport.get_write_buffer_size()
+        if not held:  # all of it went out at once, as it mostly does
+            self._journal.clear()
+            return
+        self._journal.append(bytes(data))
         self._trim()
-        if self.transport.get_write_buffer_size() > self.max_unsent:
+        if held > self.max_unsent:
             self.log.warning("dropped: %s", LimitExceeded("unread output", self.max_unsent, unit="bytes"))
             self.abort()
 
@@ -177,8 +181,7 @@ class Connection(asyncio.Protocol):
     # --- asyncio's side
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast("asyncio.Transport", transport)  # uvloop's is one in all but name
         self.inbox = bytearray()
         self._journal: deque[bytes] = deque()
         self._room = asyncio.Event()

@@ -28,6 +28,8 @@ from . import sockets
 from .errors import AlreadyRunning, ServerError
 
 _LONGEST_SOCKET_PATH = 107
+# Seconds that the children of a server that died get to be gone.
+_LAST_BREATH = 5.0
 
 
 @dataclass(frozen=True)
@@ -98,12 +100,26 @@ class Hold:
         except OSError as error:
             raise ServerError(f"cannot write {self.files.lock}: {error.strerror}; nothing was started") from error
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._wait_for(lock)
         except BlockingIOError:
             os.close(lock)
             raise AlreadyRunning(self.files.name, read_pid(self.files.pid)) from None
         self._lock = lock
         write_private(self.files.pid, f"{os.getpid()}\n")
+
+    def _wait_for(self, lock: int) -> None:
+        """Lock it. A server that was killed while a child of it was being forked holds the lock until that child is gone."""
+        end = time.monotonic() + _LAST_BREATH
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                holder = read_pid(self.files.pid)
+                if holder is None or is_alive(holder) or time.monotonic() > end:
+                    raise
+                time.sleep(0.005)
+            else:
+                return
 
     def announce(self) -> None:
         """Let `midair ps` and the like find this process."""

@@ -126,9 +126,17 @@ class _PrivateFile(logging.handlers.RotatingFileHandler):
 
 
 def set_up(
-    *, file: Path | None = None, as_json: bool = False, level: int = logging.INFO, stream: TextIO | None = None
+    *,
+    file: Path | None = None,
+    as_json: bool = False,
+    level: int = logging.INFO,
+    stream: TextIO | None = None,
+    only: str = "",
 ) -> None:
     """Send the log of this process to a file, or to `stream` (standard error unless given).
+
+    Args:
+        only: the logger whose lines these are; every logger's unless given. The others stay as they are then.
 
     A file is turned over at 10 MB and five old ones are kept. Called again, it replaces what the last call set up.
     """
@@ -139,7 +147,8 @@ def set_up(
         handler = logging.StreamHandler(stream or sys.stderr)
     on_terminal = file is None and (stream or sys.stderr).isatty()
     handler.setFormatter(JSONFormatter() if as_json else TerminalFormatter() if on_terminal else FileFormatter())
-    root = logging.getLogger()
+    root = logging.getLogger(only)
+    root.propagate = not only
     for old in [h for h in root.handlers if getattr(h, "of_midair", False)]:
         root.removeHandler(old)
         if old is not tail:

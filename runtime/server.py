@@ -14,13 +14,17 @@ import logging
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from types import FrameType
 from typing import Any, Protocol
 
-from . import rebuild, snapshot
+from midair.version import __version__
+
+from . import journal, rebuild, snapshot
 from .app import Application
 from .book import Book
 from .clock import Clock, LoopClock
@@ -31,6 +35,7 @@ from .rebuild import Report
 from .service import Service
 from .space import Space
 from .timers import Clockwork, Timer
+from .words import near
 
 log = logging.getLogger("midair.server")
 _snapshot_log = logging.getLogger("midair.snapshot")
@@ -110,6 +115,7 @@ class Server:
         self._stopping = asyncio.Event()
         self._hurry = asyncio.Event()
         self._stop_signals = 0
+        self._signals_before: dict[int, Any] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._saved_activity = -1
         self._status = FINE
@@ -225,6 +231,7 @@ class Server:
             await self._stop_service(service)
         if save and self.files:
             self._last_snapshot()
+        journal.close_journal(self.space)
         for companion in reversed(self._accompanying):
             await companion.stop(self)
         if self.space.runner is self:
@@ -238,7 +245,16 @@ class Server:
 
     # --- services
 
+    def _open_journal(self) -> None:
+        """Replay what was confirmed since the snapshot, once, and before any service that journals its calls starts."""
+        if self.files and journal.status(self.space) is None and journal.wanted(self.space):
+            done = snapshot.open_journal(self.space, self.files.spl, **self._provenance())
+            if done.calls:
+                self.touch()
+                log.info("replayed %d calls that were confirmed after generation %d", done.calls, self.space.generation)
+
     async def _start_service(self, service: Service) -> None:
+        self._open_journal()
         service._book = Book(service, touch=self.touch)
         self._running.append(service)
         try:
@@ -387,6 +403,9 @@ class Server:
         if report.refused:
             return
         self.touch()
+        healed = snapshot.heal(self.space).healed
+        if healed:
+            _snapshot_log.info("edit %d: %d objects that waited for this code have it", report.number, healed)
         for service in self._running:
             for job in service.jobs:
                 if job.task and rebuild.is_stale_task(job.task):
@@ -396,32 +415,35 @@ class Server:
     # --- signals
 
     def _handle_signals(self) -> None:
-        for number in (signal.SIGTERM, signal.SIGINT):
-            self.loop.add_signal_handler(number, self._stop_signal, number)
-        self.loop.add_signal_handler(signal.SIGHUP, self._hangup)
+        # Python's own handlers rather than the loop's: a third signal must end a server whose loop is stuck.
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+                self._signals_before[number] = signal.signal(number, self._signalled)
 
     def _ignore_signals(self) -> None:
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            self.loop.remove_signal_handler(number)
+        while self._signals_before:
+            signal.signal(*self._signals_before.popitem())
 
-    def _stop_signal(self, number: int) -> None:
+    def _signalled(self, number: int, _: FrameType | None) -> None:
+        """Between two bytecodes of whatever runs: nothing is done here that could meet itself half-way."""
+        if number == signal.SIGHUP and not self._on_terminal:
+            self.loop.call_soon_threadsafe(lambda: self._task(self._rebuild_unless_refused("SIGHUP")))
+            return
         self._stop_signals += 1
         name = signal.Signals(number).name
         if self._stop_signals == 1:
             self.stop_soon(name)
         elif self._stop_signals == 2:
-            self.say(f"{name} again: not waiting for connections; still saving")
-            self._hurry.set()
+            self.loop.call_soon_threadsafe(self._hurry_up, name)
         else:
             age = f"{time.time() - self.snapshot_at:.0f} s ago" if self.snapshot_at else "none in this run"
-            self.complain(f"{name} a third time: ended at once; lost: all since the last snapshot ({age})")
+            lost = f"midair: {name} a third time: ended at once; lost: all since the last snapshot ({age})\n"
+            os.write(2, lost.encode())
             os._exit(UNSAVED)
 
-    def _hangup(self) -> None:
-        if self._on_terminal:
-            self._stop_signal(signal.SIGHUP)
-        else:
-            self._task(self._rebuild_unless_refused("SIGHUP"))
+    def _hurry_up(self, name: str) -> None:
+        self.say(f"{name} again: not waiting for connections; still saving")
+        self._hurry.set()
 
     async def _rebuild_unless_refused(self, who: str) -> None:
         try:
@@ -433,9 +455,10 @@ class Server:
 
     def status(self) -> dict[str, Any]:
         """What there is to know at a glance; plain data."""
-        held = [str(h) for h in rebuild.held()]
+        held = [f"{near(one.file)}: {one.reason}; {one.cure}" for one in rebuild.held()]
         return {
             "name": self.name,
+            "midair": __version__,
             "pid": os.getpid(),
             "file": str(self.path) if self.path else None,
             "generation": self.space.generation,

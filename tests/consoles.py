@@ -1,9 +1,17 @@
 """A console with a small server around it, and blocking clients that talk to it from another thread."""
 
 import asyncio
+import contextlib
+import fcntl
 import json
+import os
+import pty
 import re
+import select
+import signal
 import socket
+import struct
+import termios
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +24,7 @@ from midair.runtime.files import write_private
 from midair.runtime.space import Space
 
 PASSWORD = "correct horse"
-PATIENCE = 20.0
+PATIENCE = 60.0
 """Seconds a client waits before a test fails: long, because the machine may be busy. Nothing is measured with it."""
 
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07]*\x07")
@@ -57,7 +65,7 @@ class At:
 
     def __init__(self, console: Console, server: SmallServer, folder: Path) -> None:
         self.console, self.server, self.folder = console, server, folder
-        self.clients: list[Client | JSONClient] = []
+        self.clients: list[Client | JSONClient | Terminal] = []
 
     def _kept(self, one: "Client") -> "Client":
         self.clients.append(one)
@@ -97,6 +105,12 @@ class At:
 
     def command(self, name: str, *words: str) -> client.Result:
         return client.call(self.console.socket_path, name, words)
+
+    def terminal(self, argv: list[str], **options: Any) -> "Terminal":
+        """A program on a terminal of its own."""
+        one = Terminal(argv, **options)
+        self.clients.append(one)
+        return one
 
     def json(self) -> "JSONClient":
         sock = client.connect(self.console.socket_path)
@@ -180,6 +194,77 @@ class Client:
         return True
 
 
+class Terminal:
+    """A program in a pseudo-terminal, seen through a screen as a person sees it."""
+
+    def __init__(self, argv: list[str], *, columns: int = 100, rows: int = 40, **environment: str) -> None:
+        import pyte
+
+        self.screen = pyte.Screen(columns, rows)
+        self.stream = pyte.ByteStream(self.screen)
+        self.pid, self.fd = pty.fork()
+        if self.pid == 0:
+            os.execvpe(argv[0], argv, {**os.environ, "TERM": "xterm-256color", **environment})
+        self.resize(columns, rows)
+        self.status: int | None = None
+
+    def resize(self, columns: int, rows: int) -> None:
+        fcntl.ioctl(self.fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+        self.screen.resize(rows, columns)
+
+    def type(self, text: str) -> None:
+        os.write(self.fd, text.encode())
+
+    def line(self, text: str) -> None:
+        self.type(text + "\r")
+
+    @property
+    def text(self) -> str:
+        return "\n".join(line.rstrip() for line in self.screen.display).rstrip()
+
+    def until(self, pattern: str) -> str:
+        """Read until the screen shows it; the screen."""
+        deadline = time.monotonic() + PATIENCE
+        while not re.search(pattern, self.text, re.MULTILINE):
+            assert time.monotonic() < deadline, f"waited for {pattern!r}, the screen is:\n{self.text}"
+            assert self._more(), f"waited for {pattern!r}, but it ended; the screen is:\n{self.text}"
+        return self.text
+
+    def ends(self) -> int:
+        """Read until the program has ended; its exit status."""
+        while self._more():
+            pass
+        deadline = time.monotonic() + PATIENCE
+        while not (ended := os.waitpid(self.pid, os.WNOHANG))[0]:
+            assert time.monotonic() < deadline, f"it did not end; the screen is:\n{self.text}"
+            time.sleep(0.01)
+        self.status = os.waitstatus_to_exitcode(ended[1])
+        return self.status
+
+    def settings(self) -> list[object]:
+        """How the terminal is set: echo, raw or not, and so on."""
+        return list(termios.tcgetattr(self.fd))
+
+    def close(self) -> None:
+        if self.status is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
+        os.close(self.fd)
+
+    def _more(self) -> bool:
+        readable, _, _ = select.select([self.fd], [], [], PATIENCE)
+        if not readable:
+            return False
+        try:
+            data = os.read(self.fd, 65536)
+        except OSError:
+            return False
+        # A terminal ignores control-A; pyte would drop the text that follows it. netcat shows it as part of IAC WILL ECHO.
+        self.stream.feed(data.replace(b"\x01", b""))
+        return bool(data)
+
+
 class JSONClient:
     """Requests and replies, a line each."""
 
@@ -228,6 +313,7 @@ def converse(
     scenario: Callable[[At], None],
     *,
     prepare: Callable[[SmallServer, Console], None] = lambda _server, _console: None,
+    loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None,
     **options: Any,
 ) -> None:
     """Run a scenario in a thread beside a server with a console; its users are anna (admin), otto (operator), vera (viewer)."""
@@ -246,4 +332,5 @@ def converse(
                 one.close()
             await console.stop(server)
 
-    asyncio.run(main())
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        runner.run(main())

@@ -8,9 +8,22 @@ import signal
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from midair.runtime.snapshot.disk import Disk, Status
+from midair.runtime.disk import Disk, Status
 
-OPERATIONS = ("create", "write", "sync", "close", "rename", "link", "remove", "sync_folder", "names", "open", "empty")
+OPERATIONS = (
+    "create",
+    "write",
+    "sync",
+    "sync_data",
+    "close",
+    "rename",
+    "link",
+    "remove",
+    "sync_folder",
+    "names",
+    "open",
+    "empty",
+)
 
 
 class FaultyDisk(Disk):
@@ -101,6 +114,9 @@ class ForgetfulDisk(Disk):
         self._step()
         if self.honest:
             self._synced[descriptor] = len(self._files[descriptor])
+
+    def sync_data(self, descriptor: int) -> None:
+        self.sync(descriptor)
 
     def close(self, descriptor: int) -> None:
         self._step()

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from midair.services.irc import bots, dispatch
+from midair.services.irc import accounts, bots, dispatch
 from midair.services.irc.chanserv import ChanServ
 from midair.services.irc.client import Client
 from midair.services.irc.message import Message, parse, parse_tags
 from midair.services.irc.names import fold
 from midair.services.irc.network import Network
 from midair.services.irc.nickserv import NickServ
+
+# Hashing is slow on purpose; what is tested is what comes of it.
+accounts.SCRYPT_N, accounts.SCRAM_ITERATIONS = 2**6, 100
 
 
 class Person:

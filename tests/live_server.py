@@ -21,6 +21,8 @@ PATIENCE = 60.0  # seconds until a wait for an event is given up; only a broken 
 class LiveServer:
     """`midair run ...` in `folder`; use as a context manager. What it prints is kept in `out` and `err`."""
 
+    command, is_ready = "run", r"^ready in "
+
     def __init__(self, folder: Path, *args: str | Path, **environment: str) -> None:
         self.folder, self.args = folder, [str(arg) for arg in args]
         self.environment = {
@@ -45,7 +47,7 @@ class LiveServer:
         self.out, self.err = [], []
         self._news = queue.Queue()
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "midair", "run", *(str(a) for a in args or self.args)],
+            [sys.executable, "-m", "midair", self.command, *(str(a) for a in args or self.args)],
             cwd=self.folder,
             env=self.environment,
             stdin=subprocess.DEVNULL,
@@ -56,7 +58,7 @@ class LiveServer:
         for name, pipe in (("out", self.process.stdout), ("err", self.process.stderr)):
             threading.Thread(target=self._read, args=(name, pipe, self._news), daemon=True).start()
         try:
-            self.wait_for(r"^ready in ", among="out")
+            self.wait_for(self.is_ready, among="out")
         except BaseException:
             self.kill()
             raise

@@ -44,6 +44,7 @@ class Pair:
         """Carry over what each side has to say."""
         for source, target in ((self.client, self.server), (self.server, self.client)):
             data = source.take()
+            source.answering = 0  # all of it is taken
             if target is self.client:
                 self.bytes_to_client += data
             step = self.chop or len(data) or 1

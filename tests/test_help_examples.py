@@ -40,6 +40,19 @@ ALONE = {
     "midair demo": r"That was all",
     "midair new": r"guestbook/ is ready",
     "midair make": r"wrote console\.spl",
+    "midair exec": r"--its-own-option",
+}
+# Those that look into what a server has saved, in this order.
+SAVED = {
+    "midair snapshots": r"^ +1  20.*chat\.1\.spl$",
+    "midair inspect": r"^  chat:Room +1$",
+    "midair verify": r"^chat\.spl is whole: generation 2, ",
+    "midair cat": r"history",
+    "midair diff": r"^! .*",
+    "midair export": r"wrote chat\.jsonl: ",
+    "midair import": r"wrote again\.spl, not signed",
+    "midair backup": r"wrote chat\.backup: chat generation 2",
+    "midair restore": r"midair run .*restored/chat\.spl",
 }
 STARTED = {"midair run"}
 
@@ -72,11 +85,12 @@ def works(done, example, pattern):
 
 
 def test_no_example_is_left_out():
-    assert {*TALKED_TO, *ALONE, *STARTED} == set(examples())
+    assert {*TALKED_TO, *ALONE, *SAVED, *STARTED} == set(examples())
 
 
 @pytest.mark.parametrize("name", ALONE)
-def test_an_example_works_in_an_empty_folder(tmp_path, name):
+def test_an_example_works_in_a_folder_with_a_script(tmp_path, name):
+    (tmp_path / "script.py").write_text("import sys\nprint(sys.argv)\n")
     example = examples()[name]
     works(typed(example, LiveServer(tmp_path)), example, ALONE[name])
 
@@ -90,6 +104,17 @@ def test_the_examples_work_on_a_running_server(tmp_path):
             example = examples()[name]
             works(typed(example, server, telnet), example, pattern)
         assert server.process.wait(PATIENCE) == 0
+
+
+def test_the_examples_work_on_what_a_server_has_saved(tmp_path):
+    copy_example("chat/chat.py", tmp_path)
+    with LiveServer(tmp_path, "chat.py", "--no-watch", PORT="0") as server:
+        assert server.midair("snapshot").returncode == 0
+        assert server.midair("attach", text="chat.rooms['lobby'].tell('hello')\n").returncode == 0
+        assert server.end() == 0
+    for name, pattern in SAVED.items():
+        example = examples()[name]
+        works(typed(example, server), example, pattern)
 
 
 @pytest.mark.parametrize("name", STARTED)

@@ -75,8 +75,8 @@ def test_the_wheel_has_every_module_and_template_of_the_checkout(built):
     packed = set(zipfile.ZipFile(built[0]).namelist())
     for name in files_of_the_checkout():
         room, _, rest = name.partition("/")
-        if room not in ROOMS or rest.startswith("plugin/"):
-            continue
+        if room not in ROOMS or rest.startswith("plugin/") or name.endswith(".md"):
+            continue  # documents and the plugin are read in a checkout
         expected = f"midair/{rest.removeprefix('_top/')}" if rest.startswith("_top/") else f"midair/{name}"
         assert expected in packed, f"{name} is missing from the wheel"
 
@@ -129,7 +129,7 @@ def test_midair_demo_tells_its_tour_to_the_end(installed):
 def test_a_kind_from_a_package_of_its_own_is_made_and_run(installed, tmp_path):
     shutil.copytree(ROOT / "examples" / "plugin", tmp_path / "plugin")
     installed("pip", "install", "--quiet", "--no-deps", tmp_path / "plugin")
-    assert re.search(r"^clock +tells the time", installed("midair", "make"), re.MULTILINE)
+    assert re.search(r"^clock +A clock: tells the time", installed("midair", "make"), re.MULTILINE)
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     made = installed("midair", "make", "clock", "--port", port, "--zone", "CET")

@@ -7,6 +7,7 @@ make.py       make KIND, and the mk... names of 2001
 remote.py     what is asked of a running server: attach, status, rebuild, stop, ...
 people.py     user list|add|passwd|remove|role
 snapshots.py  what looks into `.spl` files: inspect, verify, diff, ...
-new.py        a project to start from                        demo/          the tour
+new.py        a project to start from (project/)             demo.py, tour.py   the tour
 program.py    exec: any Python program, with live rebuild and a console
+telnet.py     a telnet client
 """

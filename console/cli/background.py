@@ -81,6 +81,8 @@ def _child(work: Callable[[Parent], int], writing: int) -> NoReturn:
         parent = Parent(writing)
         sys.stdout, sys.stderr = _Stream(parent, _OUT, 1), _Stream(parent, _ERR, 2)
         status = guarded(lambda: work(parent))
+    except SystemExit as end:  # a parser's, which has said why
+        status = end.code if isinstance(end.code, int) else FAILED
     except BaseException:
         traceback.print_exc()
         raise
@@ -90,22 +92,21 @@ def _child(work: Callable[[Parent], int], writing: int) -> NoReturn:
 
 
 class Parent:
-    """The process that waits, seen from the child: lines go there until the server is ready. A companion."""
+    """The process that waits, seen from the child: lines go there until the server is ready, then to the log. A companion."""
 
     def __init__(self, descriptor: int) -> None:
         self._pipe: int | None = descriptor  # None when nobody waits any more
 
-    @property
-    def waits(self) -> bool:
-        return self._pipe is not None
-
     def send(self, kind: bytes, line: str) -> None:
-        """Pass a line on, while somebody waits for it."""
+        """Pass a line on, to whoever reads now."""
+        data = line.encode(errors="replace") + b"\n"
         if self._pipe is not None:
             try:
-                os.write(self._pipe, kind + line.encode(errors="replace") + b"\n")
+                os.write(self._pipe, kind + data)
+                return
             except BrokenPipeError:
                 self._close()  # the parent was killed; the server goes on, it was asked for
+        os.write(2 if kind == _ERR else 1, data)
 
     def say(self, line: str) -> None:
         self.send(_OUT, line)
@@ -121,8 +122,9 @@ class Parent:
 
     async def _until(self, ready: asyncio.Event) -> None:
         await ready.wait()
-        self.send(_READY, "")
-        self._close()
+        if self._pipe is not None:
+            self.send(_READY, "")
+            self._close()
 
     def _close(self) -> None:
         if self._pipe is not None:
@@ -131,10 +133,7 @@ class Parent:
 
 
 class _Stream(io.TextIOBase):
-    """A standard stream of the child: whole lines to the parent while that waits, later to the descriptor, as diverted.
-
-    One object for both, since others (the console's router) put themselves in front of it meanwhile.
-    """
+    """A standard stream of the child, in whole lines. The console's router puts itself in front of it, so it stays the same object."""
 
     def __init__(self, parent: Parent, kind: bytes, descriptor: int) -> None:
         self._parent, self._kind, self._descriptor = parent, kind, descriptor
@@ -149,8 +148,5 @@ class _Stream(io.TextIOBase):
     def write(self, text: str, /) -> int:
         *lines, self._partial = (self._partial + text).split("\n")
         for line in lines:
-            if self._parent.waits:
-                self._parent.send(self._kind, line)
-            else:
-                os.write(self._descriptor, line.encode(errors="replace") + b"\n")
+            self._parent.send(self._kind, line)
         return len(text)

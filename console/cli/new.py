@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import keyword
-from importlib import resources
 from pathlib import Path
 from string import Template
 
@@ -52,6 +51,8 @@ def new(options: argparse.Namespace) -> int:
 
 def render(name: str) -> dict[str, str]:
     """The files of a project with this name, by their path in it."""
+    from importlib import resources
+
     from midair.version import __version__
 
     templates = resources.files("midair.console.cli") / "project"

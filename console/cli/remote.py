@@ -10,6 +10,9 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict
+from typing import Any
+
+from midair.version import __version__
 
 from ...runtime import files
 from ...runtime.errors import ServerError
@@ -133,20 +136,54 @@ def asker(command: str) -> Callable[[argparse.Namespace], int]:
 
 def status(options: argparse.Namespace) -> int:
     """Show how a server is, for people or for programs."""
-    if not options.json:
-        return ask(options.server, "status")
+    facts = _facts(files.find(options.server))
+    if options.json:
+        print(json.dumps(facts))
+        return 0
+    for key, value in facts.items():
+        first, *more = _shown(key, value)
+        print(f"{key.replace('_', ' '):16} {first}")
+        for line in more:
+            print(f"{'':16} {line}")
+    if facts.get("midair") != __version__:
+        print(
+            f"midair {__version__} is installed; the server goes on with {facts.get('midair')} until it is started again"
+        )
+    return 0
+
+
+def _facts(entry: files.Entry) -> dict[str, Any]:
+    """What a server says of itself, as plain data."""
     from .. import client, frames
 
-    entry = files.find(options.server)
-    with client.connect(entry.socket) as sock, sock.makefile("rwb") as lines:
+    try:
+        sock = client.connect(entry.socket)
+    except client.Unanswered:
+        raise _NoConsole(entry) from None
+    with sock, sock.makefile("rwb") as lines:
         lines.write(frames.hello("json") + b'{"id": 1, "command": "status"}\n')
         lines.flush()
         for line in lines:
             reply = json.loads(line)
             if reply.get("id") == 1 and "data" in reply:
-                print(json.dumps(reply["data"]))
-                return 0
+                facts: dict[str, Any] = reply["data"]
+                return facts
     raise ServerError(f"{entry.name} went away before it had answered")
+
+
+def _shown(key: str, value: Any) -> list[str]:
+    """A fact as people say it, in one line or in several."""
+    from ...runtime.words import ago
+
+    if value is None or value in ([], {}):
+        return ["-"]
+    if key in {"started", "saved"}:
+        return [ago(value)]
+    if isinstance(value, dict):
+        return [
+            " ".join([name, *found]) if isinstance(found, list) else f"{name} {found}" for name, found in value.items()
+        ]
+    return [str(one) for one in value] if isinstance(value, list) else [str(value)]
 
 
 def rebuild(options: argparse.Namespace) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,9 +41,18 @@ def add(commands: Commands) -> None:
 def serving_arguments(parser: Parser) -> None:
     """Adds the options of a server."""
     console = parser.add_argument_group("console")
-    console.add_argument("--telnet", type=port, metavar="PORT", help="a console over telnet, on loopback, with login")
-    console.add_argument("--telnet-host", default="127.0.0.1", metavar="HOST", help="another address than loopback")
+    console.add_argument(
+        "--telnet",
+        type=address,
+        metavar="[HOST:]PORT",
+        help="a console over telnet, with login; on loopback unless HOST is given",
+    )
+    console.add_argument(
+        "--ssh", type=address, metavar="[HOST:]PORT", help="the same over ssh, by the keys in NAME.keys"
+    )
     console.add_argument("--insecure-network", action="store_true", help="yes, passwords in clear text on a network")
+    console.add_argument("--pty", action="store_true", help="a terminal under the link NAME.tty, for screen")
+    console.add_argument("-i", "--interactive", action="store_true", help="a console on this terminal too")
     console.add_argument("--no-console", action="store_true", help="no console at all, not on the Unix socket either")
     code = parser.add_argument_group("code")
     code.add_argument("--no-watch", action="store_true", help="edits arrive only by 'midair rebuild' or SIGHUP")
@@ -66,11 +76,12 @@ def serving_arguments(parser: Parser) -> None:
     process.add_argument("--drain", type=seconds, default=5.0, metavar="S", help="grace at a stop (default: 5)")
 
 
-def port(text: str) -> int:
-    """A TCP port in the words of the command line; 0 is any that is free."""
-    if not text.isdigit() or int(text) > 65535:
-        raise argparse.ArgumentTypeError(f"a port is a number from 0 to 65535, not {text!r}")
-    return int(text)
+def address(text: str) -> tuple[str, int]:
+    """`[HOST:]PORT` as host and port: loopback unless said otherwise; port 0 is any that is free."""
+    host, _, number = text.rpartition(":")
+    if not number.isdecimal() or int(number) > 65535:
+        raise argparse.ArgumentTypeError(f"a port is a number from 0 to 65535, after HOST: or alone; got {text!r}")
+    return host.strip("[]") or "127.0.0.1", int(number)
 
 
 def seconds(text: str) -> float:
@@ -112,9 +123,12 @@ def find_target(options: argparse.Namespace) -> Target:
     if what and not what.endswith((".spl", ".py")) and what in kinds.names():
         from .make import kind_parser
 
+        files = Files.of(options.file or f"{what}.spl")
+        if files.spl.exists() and not rest and not options.fresh:
+            return boot.Target(what, files)  # made before: its options are in the file
         kind = kinds.load(what)
         chosen = kind_parser(kind, f"midair run {what}").parse_args(rest)
-        return boot.Target(what, Files.of(options.file or f"{what}.spl"), make=lambda: kind.make(chosen))
+        return boot.Target(what, files, make=lambda: kind.make(chosen))
     if rest:
         raise UsageError(f"not understood: {' '.join(rest)}; see 'midair run --help'")
     return boot.Target.of(what, file=options.file)
@@ -146,8 +160,9 @@ def _serve(options: argparse.Namespace, target: Target, parent: Parent | None) -
         lenient=options.lenient,
         trust=options.trust,
     )
-    opened = open_space(target, how)
     say = parent.say if parent else _say
+    console = None if options.no_console else _console(options, target.files, say)
+    opened = open_space(target, how)
     say(opened.line)
     for warning in opened.warnings:
         say(f"  {warning}")
@@ -164,8 +179,8 @@ def _serve(options: argparse.Namespace, target: Target, parent: Parent | None) -
         complain=parent.complain if parent else complain,
     )
     server.follows = not options.no_watch
-    if not options.no_console:
-        server.add(_console(options, target.files, say))
+    if console:
+        server.add(console)
     if parent:
         server.add(parent)
     return server.run()
@@ -203,5 +218,14 @@ def _watched(options: argparse.Namespace, application: Application | None, more:
 def _console(options: argparse.Namespace, files: Files, say: Callable[[str], None]) -> Console:
     from ..console import Console
 
-    telnet = None if options.telnet is None else (options.telnet_host, options.telnet)
-    return Console(files.sock, telnet=telnet, allow_cleartext=options.insecure_network, say=say)
+    if options.ssh and not find_spec("asyncssh"):
+        raise UsageError("--ssh needs asyncssh: pip install 'midair[ssh]'")
+    return Console(
+        files.sock,
+        telnet=options.telnet,
+        ssh=options.ssh,
+        pty=options.pty,
+        stdin=options.interactive,
+        allow_cleartext=options.insecure_network,
+        say=say,
+    )

@@ -21,22 +21,24 @@ from ...runtime.space import Space
 from ..display import Text
 from ..users import Role
 
-SUBJECTS = ("world", "code", "state", "run", "people")
+SUBJECTS = ("world", "objects", "code", "state", "run", "recordings", "people")
 
 
 class Pending:
     """The running work of a command that takes a while. The prompt waits for it if it `waits`; `await` always does.
 
-    It has started already: a command that nobody awaits still happens.
+    It has started already: a command that nobody awaits still happens. One that is `whole` also goes on when its waiter gives up, so
+    that Ctrl-C leaves no half-finished edit or snapshot; any other is cancelled.
     """
 
-    def __init__(self, name: str, coroutine: Coroutine[Any, Any, Any], *, waits: bool = True) -> None:
-        self.name, self.waits = name, waits
+    def __init__(
+        self, name: str, coroutine: Coroutine[Any, Any, Any], *, waits: bool = True, whole: bool = True
+    ) -> None:
+        self.name, self.waits, self.whole = name, waits, whole
         self.task = asyncio.get_running_loop().create_task(coroutine)
 
     def __await__(self) -> Generator[Any, None, Any]:
-        # Shielded: who gives up waiting with Ctrl-C does not leave a half-finished edit or snapshot.
-        return asyncio.shield(self.task).__await__()
+        return asyncio.shield(self.task).__await__() if self.whole else self.task.__await__()
 
     def __repr__(self) -> str:
         state = "done" if self.task.done() else "running"
@@ -50,12 +52,12 @@ class Command:
         looks: it only looks, so a bare name runs it.
         aside: it touches nothing of the server, so it may run in the console's thread and answers while the loop is stuck.
         role: the least role that may use it by name.
+        whole: once begun it is carried through; Ctrl-C only ends the waiting for it.
     """
 
-    def __init__(self, function: Callable[..., Any], *, looks: bool, aside: bool, role: Role, name: str) -> None:
-        self.function, self.looks, self.aside, self.role = function, looks, aside, role
-        self.name = name
-        self.__name__ = name
+    def __init__(self, function: Callable[..., Any], *, looks: bool, aside: bool, role: Role, whole: bool) -> None:
+        self.function, self.looks, self.aside, self.role, self.whole = function, looks, aside, role, whole
+        self.name = self.__name__ = function.__name__
         self.__doc__ = function.__doc__
         self.__wrapped__ = function
         self.signature = inspect.signature(function)
@@ -67,15 +69,19 @@ class Command:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         result = self.function(*args, **kwargs)
-        return Pending(self.name, result) if inspect.iscoroutine(result) else result
+        return Pending(self.name, result, whole=self.whole) if inspect.iscoroutine(result) else result
 
     def __repr__(self) -> str:
         return f"<command {self.name}: {self.summary}>"
 
     def usage(self) -> Text:
         """How it is called, and what it does."""
-        parameters = [str(p.replace(annotation=p.empty)) for p in self.signature.parameters.values()]
-        return Text(f"{self.name}({', '.join(parameters)})\n{inspect.cleandoc(self.__doc__ or '')}")
+        return Text(f"{self._call()}\n{inspect.cleandoc(self.__doc__ or '')}")
+
+    def _call(self) -> str:
+        """How it is written: `undo(number=None, *, write=False)`."""
+        bare = [p.replace(annotation=p.empty) for p in self.signature.parameters.values()]
+        return self.name + str(self.signature.replace(parameters=bare, return_annotation=inspect.Signature.empty))
 
     def describe(self) -> dict[str, Any]:
         """The same for a program."""
@@ -142,21 +148,20 @@ class Command:
         return word
 
     def _misused(self, why: str) -> ConsoleError:
-        parameters = ", ".join(str(p.replace(annotation=p.empty)) for p in self.signature.parameters.values())
-        return ConsoleError(f"{self.name}: {why}; usage: {self.name}({parameters})")
+        return ConsoleError(f"{self.name}: {why}; usage: {self._call()}")
 
 
 _commands: dict[str, Command] = {}
 
 
 def command(
-    *, looks: bool = False, aside: bool = False, role: Role | None = None, name: str = ""
+    *, looks: bool = False, aside: bool = False, role: Role | None = None, whole: bool = False
 ) -> Callable[[Callable[..., Any]], Command]:
     """Make a function a command of every console. What only looks is open to viewers, what acts to operators."""
 
     def make(function: Callable[..., Any]) -> Command:
         least = role if role is not None else Role.VIEWER if looks else Role.OPERATOR
-        made = Command(function, looks=looks, aside=aside, role=least, name=name or function.__name__)
+        made = Command(function, looks=looks, aside=aside, role=least, whole=whole)
         _commands[made.name] = made
         return made
 

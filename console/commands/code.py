@@ -2,6 +2,7 @@
 
 import inspect
 import linecache
+import os
 import time
 import types
 from pathlib import Path
@@ -15,7 +16,7 @@ from ..users import Role
 from .base import command
 
 
-@command()
+@command(whole=True)
 async def rebuild(*modules: str | types.ModuleType) -> Text:
     """Bring the running code to the state of its files: all that differs, or only the modules named.
 
@@ -27,7 +28,7 @@ async def rebuild(*modules: str | types.ModuleType) -> Text:
     return Text(str(report))
 
 
-@command()
+@command(whole=True)
 async def undo(number: int | None = None, *, write: bool = False) -> Text:
     """Go back one edit, or to before edit `number`; write=True puts the earlier text into the files too.
 
@@ -110,8 +111,14 @@ def stragglers() -> Table:
 @command(looks=True)
 def held() -> Table:
     """Edits on disk that do not run: undone, refused, or overridden, with the reason and the cure."""
-    rows = [(one.file, one.reason, one.cure) for one in rebuilding.held()]
+    rows = [(_near(one.file), one.reason, one.cure) for one in rebuilding.held()]
     return Table(("file", "why it does not run", "cure"), rows, empty="what runs is what the files say")
+
+
+def _near(file: str) -> str:
+    """A file as seen from where the server runs."""
+    relative = os.path.relpath(file)
+    return file if relative.startswith("..") else relative
 
 
 @command(looks=True)

@@ -1,10 +1,12 @@
 """Commands about people: help, who is here, leaving."""
 
+import asyncio
 import pydoc
 import time
 from typing import Any
 
 from ...runtime.errors import ConsoleError, NotAuthorised
+from .. import questions
 from ..display import Table, Text
 from ..session import Session, current
 from ..users import Role
@@ -88,6 +90,26 @@ def users() -> Table:
     known = current().console.users
     rows = [(user.name, str(user.role)) for user in known.all()] if known else []
     return Table(("user", "role"), rows, empty="nobody; the Unix socket is always open to its own user")
+
+
+@command(role=Role.VIEWER)
+async def passwd() -> Text:
+    """Change your own password; it is asked for, twice, and shown nowhere."""
+    session = current()
+    known = session.console.users
+    if known is None or known.get(session.user) is None:
+        raise ConsoleError(f"{session.user} logs in without a password; 'midair user' in a shell changes the others'")
+    password = await ask.function("New password: ", hidden=True)
+    if await ask.function("Again: ", hidden=True) != password:
+        raise ConsoleError("the two differ; nothing was changed")
+    await asyncio.to_thread(known.set_password, session.user, password)
+    return Text("changed")
+
+
+@command(role=Role.ADMIN)
+async def ask(question: str, *, hidden: bool = False) -> str:
+    """What you answer: `name = await ask("Name: ")`. Python's input() would stop the server while you think."""
+    return await questions.ask(current(), question, hidden=hidden)
 
 
 @command(aside=True)

@@ -13,6 +13,8 @@ from ...runtime.errors import ConsoleError
 from ..display import Table, Text, one_line
 from ..interrupt import describe_thread
 from ..session import current
+from ..takeover import take_over
+from ..top import Top
 from ..users import Role
 from .base import Pending, command
 
@@ -74,19 +76,37 @@ def stacks(thread: str = "") -> Text:
     return Text("\n".join(parts).rstrip())
 
 
+@command(looks=True, aside=True)
+async def top() -> None:
+    """A live view of the loop, its tasks by CPU, connections, edits and memory; q leaves."""
+    session = current()
+    await take_over(session, Top(session))
+
+
 @command(aside=True)
-def interrupt() -> Text:
+async def interrupt() -> Text:
     """Free the server's loop from code that keeps it to itself: raises Interrupted there, and the loop goes on.
 
-    A statement of a session is stopped by its own Ctrl-C; this is for everybody else's code. A loop that waits is left alone.
+    A statement of a session is stopped by its own Ctrl-C; this is for everybody else's code. A loop that comes round within half a
+    second is left alone.
     """
     session = current()
     console = session.console
-    where = describe_thread(console.server_thread, sys._current_frames())
-    if where == "idle":
-        return Text("the server's loop waits for events; there is nothing to interrupt")
-    console.interrupter.free(session.user)
-    return Text(f"interrupted {where}")
+    round_ = asyncio.Event()
+    console.runner.call_server(lambda: console.call(round_.set))
+    try:
+        await asyncio.wait_for(round_.wait(), STUCK)
+    except TimeoutError:
+        where = describe_thread(console.server_thread, sys._current_frames())
+        # Queued behind what is stuck: if that ends by itself first, nobody else is hit.
+        console.runner.call_server(console.interrupter.forget)
+        console.interrupter.free(session.user)
+        return Text(f"interrupted {where}")
+    return Text("the server's loop comes round; there is nothing to interrupt")
+
+
+STUCK = 0.5
+"""Seconds after which a loop that does not come round is stuck."""
 
 
 @command(aside=True, role=Role.ADMIN)

@@ -9,7 +9,7 @@ from ..session import current
 from .base import command
 
 
-@command()
+@command(whole=True)
 async def snapshot() -> Text:
     """Save the space now; the server goes on meanwhile. Its file is the newest generation afterwards."""
     server = current().console.server
@@ -31,6 +31,16 @@ def snapshots() -> Table:
     return Table(("generation", "saved", "bytes", "file"), rows, empty="no snapshot yet")
 
 
+@command(whole=True)
+async def handover() -> Text:
+    """Replace the server's process by a new one of today's code and Python, while its connections stay."""
+    session = current()
+    replace = getattr(session.console.server, "handover", None)
+    if replace is None:
+        raise ConsoleError("this server cannot be handed over; snapshot(), stop() and start it again instead")
+    return Text(str(await replace(who=session.user)))
+
+
 def _number(file: Path, path: Path) -> int | None:
     middle = file.name.removeprefix(path.stem + ".").removesuffix(".spl")
     return int(middle) if middle.isdigit() else None
@@ -42,7 +52,7 @@ def _generation(file: Path, path: Path) -> tuple[int, str, int, str]:
     return _number(file, path) or 0, saved, found.st_size, file.name
 
 
-@command()
+@command(whole=True)
 async def stop(*, discard: bool = False) -> Text:
     """Stop the server in good order: services in reverse, last snapshot, exit.
 

@@ -119,6 +119,11 @@ class TelnetConnection(Connection):
         self.machine.send(data)
         self._push()
 
+    def hide(self, hidden: bool) -> None:
+        if self._plain is not None:
+            (self.machine.will if hidden else self.machine.withdraw)(ECHO)
+            self._push()
+
     def _push(self) -> None:
         if (output := self.machine.take_output()) and not self.transport.is_closing():
             self.transport.write(output)
@@ -206,8 +211,9 @@ class TelnetConnection(Connection):
         else:
             frontend = self._plain = Plain(session)
         session.frontend = frontend
+        await self.console.greet(session)
         self.session = session
-        self.console.greet(session)
+        session.resize(*self.size)
         early, self._early = bytes(self._early), bytearray()
         if early:
             session.feed(early)

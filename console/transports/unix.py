@@ -149,10 +149,10 @@ class UnixConnection(Connection):
         if frontend is None:
             self.refuse(f"there is no mode {mode!r}\n".encode())
             return
-        self.session = session
         session.frontend = frontend
         if mode in {"editor", "plain"}:
-            self.console.greet(session)
+            await self.console.greet(session)
+        self.session = session
         early, self._early = bytes(self._early), bytearray()
         if early:
             self._take(early)

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
     from ..console import Console
@@ -25,9 +25,8 @@ class Connection(asyncio.Protocol):
         self._refused = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
-        transport.set_write_buffer_limits(high=64 * 1024)
+        self.transport = cast("asyncio.Transport", transport)  # a loop's own class need not derive from it
+        self.transport.set_write_buffer_limits(high=64 * 1024)
         self.console.connections.add(self)
         self.opened()
 
@@ -69,3 +68,6 @@ class Connection(asyncio.Protocol):
 
     def close(self) -> None:
         self.transport.close()
+
+    def hide(self, hidden: bool) -> None:
+        """A client in line mode shows what is typed by itself; only telnet can ask it not to."""

@@ -25,7 +25,7 @@ class Teller(Connection):
 
 
 class Clock(Service):
-    """tells the time to whoever connects"""
+    """A clock: tells the time to whoever connects."""
 
     def __init__(self, port: int, zone: str) -> None:
         self.port, self.zone = port, zone

@@ -185,8 +185,20 @@ def settle(tx: Any, classes: list[type]) -> None:
                 if each.__abstractmethods__ != before:
                     tx.did(_set_abstract, each, before)
                 _reset_caches(each)
+    for cls in classes:
+        if "__pydantic_validator__" in vars(cls):
+            _complete_model(tx, cls)
     if seen:
         _Answers.register(type("_Answer", (), {}))  # any registration makes all negative answers be asked again
+
+
+def _complete_model(tx: Any, cls: Any) -> None:
+    """A pydantic model's validator names the class that it makes: it is made again for the class that goes on."""
+    before = dict(vars(cls))
+    cls.model_rebuild(force=True)
+    for name, value in before.items():
+        if vars(cls).get(name) is not value:
+            tx.did(type.__setattr__, cls, name, value)
 
 
 _reset_caches: Any = importlib.import_module("_abc")._reset_caches  # what abc itself uses; it has no public name

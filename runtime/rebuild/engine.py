@@ -555,6 +555,19 @@ def _run_checks() -> None:
             )
 
 
+def _note_taken_over(edit: Edit) -> None:
+    """What took the place of something that a module's body had put there counts as put there too."""
+    taken = {id(old): new for old, new in (*edit.moved_classes, *edit.swaps) if old is not new}
+    if not taken:
+        return
+    for record in sources.records.values():
+        for name, known in list(record.put.items()):
+            if known in taken:
+                record.put[name] = id(taken[known])
+                if isinstance(cls := taken[known], type) and cls.__module__ == record.name:
+                    record.note_class(cls, name)
+
+
 def _publish(edit: Edit, wanted: Wanted, report: Report) -> None:
     """The baselines move, the history grows, tracebacks show the new text."""
     texts: dict[str, tuple[str, bytes, bytes | None]] = {}
@@ -575,6 +588,7 @@ def _publish(edit: Edit, wanted: Wanted, report: Report) -> None:
         record = sources.records.get(name)  # type: ignore[assignment]  # may be gone
         if record is not None and record.module is not None and "." not in changed:
             record.note(record.module, [changed])
+    _note_taken_over(edit)
     for cls in [*edit.touched, *edit.noted]:
         record = sources.records.get(cls.__module__)  # type: ignore[assignment]  # may be gone
         if record is not None:

@@ -83,6 +83,8 @@ def _inside(value: object) -> Iterator[object]:
 
 def _attributes(value: object) -> dict[str, Any] | None:
     """The `__dict__` of an object, whatever its class does to attribute access."""
+    if not type(value).__dictoffset__:
+        return None
     try:
         found = object.__getattribute__(value, "__dict__")
     except (AttributeError, TypeError):

@@ -16,7 +16,7 @@ import gc
 import sys
 import time
 import types
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from . import frames, functions, native
@@ -55,7 +55,7 @@ class Swap:
         self.left: list[Any] = []
         self.tuples: list[Callable[[], Any]] = []
 
-    def run(self, books: set[int], why: str, passed_over: Container[int] = ()) -> None:
+    def run(self, books: set[int], why: str, passed_over: set[int] | None = None) -> None:
         """Look, decide, write. What our own books refer to counts, and stays; what is passed over is not looked at."""
         things = self.scan.heap(why)
         began = time.perf_counter()
@@ -67,9 +67,9 @@ class Swap:
         if not self.strict and len(self.mapping) <= 4:
             things = gc.get_referrers(*(old for old, _ in self.mapping.values()))
             own.add(id(things))
-        if passed_over:
-            things = [thing for thing in things if id(thing) not in passed_over]
-            own.add(id(things))
+        hidden = own | passed_over if passed_over else own
+        things = [thing for thing in things if id(thing) not in hidden]  # so that a chunk with a hit is worth a look
+        own.add(id(things))
         for holder, referents in holders((old for old, _ in self.mapping.values()), things, own):
             if id(holder) in books:
                 self.found.update(id(r) for r in referents if id(r) in self.mapping)

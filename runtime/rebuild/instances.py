@@ -124,6 +124,9 @@ def _fields(cls: type) -> dict[str, Callable[[], Any] | None]:
             found[name] = None
     for attribute in vars(cls).get("__attrs_attrs__") or ():
         found[attribute.name] = _attrs_maker(attribute.default)
+    for name, info in (vars(cls).get("__pydantic_fields__") or {}).items():
+        required = info.is_required()
+        found[name] = None if required else functools.partial(info.get_default, call_default_factory=True)
     return found
 
 

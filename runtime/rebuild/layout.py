@@ -106,8 +106,12 @@ def finish(edit: Edit) -> tuple[int, list[Straggler], list[tuple[Any, Any]]]:
 
 def _settle_copies(edit: Edit, mapping: heap.Mapping, chosen: heap.Mapping) -> None:
     """Weak references go with those that moved; nobody's `__del__` runs for what is not really gone."""
+    finalized: dict[int, bool] = {}
     for key, (old, new) in mapping.items():
-        dies = getattr(type(new), "__del__", None) is not None or getattr(type(old), "__del__", None) is not None
+        kind = type(old)
+        dies = finalized.get(id(kind))
+        if dies is None:
+            dies = finalized[id(kind)] = any(getattr(type(o), "__del__", None) is not None for o in (old, new))
         if key in chosen:
             _move_weak_references(edit, old, new)
             if dies:

@@ -30,6 +30,10 @@ _LONGEST_LOCK = 120.0  # seconds after which a lock file is taken for one left b
 Dispatch = Callable[[], Any]
 
 
+def _rebuild() -> None:
+    engine.rebuild(who="watch")
+
+
 class _Handler(FileSystemEventHandler):
     def __init__(self, changed: Callable[[], None]) -> None:
         self._changed = changed
@@ -126,7 +130,7 @@ class Watcher:
     def _run(self) -> None:
         while self._wait_for_silence():
             try:
-                (self.dispatch or engine.rebuild)()
+                (self.dispatch or _rebuild)()
             except RebuildError:
                 continue  # reported when it was refused; the next save tries again
             except Exception:

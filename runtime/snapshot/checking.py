@@ -16,8 +16,10 @@ _BIGGEST = 10
 class Check:
     """What a look through everything that a snapshot would save found."""
 
-    #: What could not be saved, or would not come back whole, by path.
+    #: What could not be saved, by path.
     problems: list[Problem]
+    #: What would come back, but not with all that it holds: a queue with items, a weak reference with a callback.
+    notes: list[Problem]
     objects: int
     #: The path with the most steps, and how many.
     deepest: str
@@ -29,6 +31,7 @@ class Check:
         lines = [f"{self.objects:,} objects; the deepest is {self.depth} steps down: {self.deepest}"]
         lines += [f"{count:>12,}  {path}" for path, count in self.biggest]
         lines += [f"cannot be saved: {problem}" for problem in self.problems] or ["everything can be saved"]
+        lines += [f"note: {note}" for note in self.notes]
         return "\n".join(lines)
 
 
@@ -47,6 +50,7 @@ def check(root: object, name: str = "space") -> Check:
     order = sorted((n for n in range(1, len(weights)) if depths[n] <= 2), key=weights.__getitem__, reverse=True)
     return Check(
         [Problem(*one) for one in contents.dropped],
+        [Problem(*one) for one in contents.notes],
         len(chart.objects),
         chart.path(deepest),
         depths[deepest],

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import logging
 import re
+import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .. import journal
+from ..disk import DISK, Disk
 from ..errors import SnapshotCorrupt
 from .container import Container, Writer
-from .disk import DISK, Disk
 from .manifest import describe
 from .memory import problems, read, refuse_problems
 from .pickling import dump, ignore
@@ -23,6 +25,12 @@ if TYPE_CHECKING:
     from ..space import Space
 
 log = logging.getLogger("midair.snapshot")
+
+
+# Spaces that somebody took back, or forward, to a generation by its number.
+_chosen: weakref.WeakSet[Any] = weakref.WeakSet()
+# The manifest of the generation that each space continues.
+_held: weakref.WeakKeyDictionary[Any, Mapping[str, Any]] = weakref.WeakKeyDictionary()
 
 
 def save(
@@ -47,13 +55,13 @@ def save(
     store = Store(path, disk)
     with store.draft(above=_parent(space, store)) as draft:
         with space.lock:
-            write(space, draft, about(space, draft, application, sources), signing_key())
+            known = about(space, draft, application, sources)
+            write(space, draft, known, signing_key())
         store.finish(draft)
         store.publish(draft)
-        number = draft.number
-    adopt(space, store, number)
+    adopt(space, store, known)
     store.tidy()
-    return number
+    return draft.number
 
 
 def save_rest(
@@ -86,6 +94,7 @@ def about(
         "uuid": space.uuid,
         "application": application,
         "sources": dict(sources or {}),
+        "journal": journal.position(space),
     }
 
 
@@ -112,13 +121,15 @@ def write(
             writer.begin()
 
         contents = dump(space, writer.write, restart, leave_out=leave_out, progress=progress)
-        writer.finish(describe(space, contents, known), key)
+        writer.finish(describe(space, contents, {**known, "raw": writer.raw}), key)
     return [Problem(*one) for one in contents.dropped]
 
 
-def adopt(space: Space, store: Store, number: int) -> None:
-    """The space belongs to this file from now on."""
-    space.path, space.generation = store.newest, number
+def adopt(space: Space, store: Store, manifest: Mapping[str, Any]) -> None:
+    """The space belongs to this generation of this file from now on."""
+    space.path, space.generation = store.newest, manifest["generation"]
+    _held[space] = manifest
+    journal.snapshotted(space, manifest.get("journal", 0))
 
 
 @dataclass
@@ -177,6 +188,8 @@ def resume(path: str | Path, generation: int | None = None, *, lenient: bool = F
             first = first or error
             continue
         loaded.set_aside = set_aside
+        if generation is not None:
+            _chosen.add(loaded.space)
         return loaded
     if first is not None:
         raise first
@@ -217,7 +230,7 @@ def _load_one(path: Path, store: Store, *, lenient: bool, trust: bool) -> Loaded
         log.warning("%s is not in the code any more: %d stand-ins keep what was stored", name, count)
     manifest = container.manifest
     if isinstance(root, Space):
-        adopt(root, store, manifest["generation"])
+        adopt(root, store, manifest)
     number = manifest.get("generation", 0)
     return Loaded(root, path, number, manifest, problems=found, lost=outcome.lost, upgraded=outcome.upgraded)
 
@@ -246,3 +259,29 @@ def manifest(path: str | Path, generation: int | None = None) -> Mapping[str, An
         except SnapshotCorrupt as error:
             first = first or error
     raise first or FileNotFoundError(f"there is no {path}")
+
+
+def open_journal(
+    space: Space,
+    path: str | Path,
+    *,
+    application: Mapping[str, Any] | None = None,
+    sources: Mapping[str, str] | None = None,
+) -> journal.Replayed:
+    """Replay what was confirmed since the generation that this space came from, and journal its calls from here on.
+
+    A space without a generation gets its first one: a journal says what came after a snapshot. A space
+    that was taken back to an older generation by its number leaves the journal behind: the files are set aside.
+
+    Raises:
+        JournalCorrupt, JournalError: see there.
+    """
+    store = Store(path)
+    if not space.generation:
+        save(space, path, application=application, sources=sources)
+    known = _held[space]
+    newer = any(one.number > space.generation and one.uuid == space.uuid for one in store.generations())
+    # A newer generation alone says nothing: a crash can come between its two names.
+    if newer and space in _chosen:
+        journal.set_aside(store.newest)
+    return journal.open_journal(space, store.newest, known.get("journal", 0), sources=known.get("sources") or None)

@@ -27,9 +27,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from ..disk import DISK, Disk
 from ..errors import NotStorable, SnapshotError
 from . import pages
-from .disk import DISK, Disk
 from .files import about, adopt, save, write
 from .store import Draft, Store
 from .trust import signing_key
@@ -175,10 +175,9 @@ async def _in_child(
             raise SnapshotError(report["refused"])
         await asyncio.to_thread(_confirm, store, draft)
         taking.seconds, taking.objects = time.perf_counter() - began, _COUNTERS.unpack_from(counters)[0]
-        number = draft.number
-    adopt(space, store, number)
+    adopt(space, store, known)
     await asyncio.to_thread(store.tidy)
-    return number
+    return draft.number
 
 
 def _confirm(store: Store, draft: Draft) -> None:
@@ -196,6 +195,7 @@ class _Child:
         self, space: Space, draft: Draft, known: Mapping[str, Any], key: bytes | None, counters: mmap.mmap
     ) -> None:
         self._pipe, theirs = os.pipe()
+        parent = os.getpid()
         try:
             self._pid = os.fork()
         except OSError as error:
@@ -203,7 +203,7 @@ class _Child:
             os.close(theirs)
             raise _ChildFailed(f"no child could be made ({error.strerror})") from error
         if self._pid == 0:
-            _be_child(space, draft, known, key, counters, theirs)
+            _be_child(space, draft, known, key, counters, theirs, parent)
         os.close(theirs)
 
     async def result(self, limit: float) -> dict[str, Any]:
@@ -250,13 +250,19 @@ class _Child:
 
 
 def _be_child(
-    space: Space, draft: Draft, known: Mapping[str, Any], key: bytes | None, counters: mmap.mmap, pipe: int
+    space: Space,
+    draft: Draft,
+    known: Mapping[str, Any],
+    key: bytes | None,
+    counters: mmap.mmap,
+    pipe: int,
+    parent: int,
 ) -> NoReturn:
     """Write the draft and go. Nothing of the parent's may run on the way: no handler, no finalizer, no lock."""
     status = 1
     try:
         gc.disable()
-        _let_go({draft.descriptor, pipe})
+        _let_go({draft.descriptor, pipe}, parent)
         try:
             write(space, draft, known, key, progress=lambda count: _COUNTERS.pack_into(counters, 0, count, 0))
             report: dict[str, Any] = {}
@@ -273,21 +279,23 @@ def _be_child(
         os._exit(status)
 
 
-def _let_go(keep: set[int]) -> None:
-    """Take this process out of everything that it shares with its parent."""
+def _let_go(keep: set[int], parent: int) -> None:
+    """Take this process out of everything that it shares with its parent, and let it end with it."""
+    # Ports, connections and the lock on the space: who closes them in the parent closes them. The loop's epoll object is
+    # shared with the parent, so nothing is unregistered here; descriptors are only dropped.
+    low = 0
+    for descriptor in [*sorted(keep), os.sysconf("SC_OPEN_MAX")]:
+        os.closerange(low, descriptor)
+        low = descriptor + 1
     signal.set_wakeup_fd(-1)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
         signal.signal(number, signal.SIG_DFL)
     if sys.platform.startswith("linux"):
         _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:  # it died before the signal was asked for
+        os._exit(1)
     with contextlib.suppress(OSError):
         os.nice(10)
-    # Ports and connections: who closes them in the parent closes them. The loop's epoll object is shared with the
-    # parent, so nothing is unregistered here; descriptors are only dropped.
-    low = 0
-    for descriptor in [*sorted(keep), os.sysconf("SC_OPEN_MAX")]:
-        os.closerange(low, descriptor)
-        low = descriptor + 1
 
 
 _LIBC = ctypes.CDLL(None)

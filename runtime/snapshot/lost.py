@@ -39,6 +39,21 @@ class Lost(metaclass=LostType):
     def __init__(self, *args: Any) -> None:
         self._lost_call = ("call", args)
 
+    def __setstate__(self, state: Any) -> None:
+        self._lost_state = (state, None, None)
+
+    def extend(self, items: Any) -> None:
+        """Keep what a class like list is given while it is read."""
+        state, kept, pairs = self._lost_state or (None, None, None)
+        self._lost_state = (state, (*(kept or ()), *items), pairs)
+
+    def append(self, item: Any) -> None:
+        self.extend((item,))
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        state, items, kept = self._lost_state or (None, None, None)
+        self._lost_state = (state, items, (*(kept or ()), key, value))
+
     def kept(self) -> dict[str, Any]:
         """The stored attributes."""
         return {name: value for name, value in vars(self).items() if not name.startswith("_lost_")}
@@ -82,8 +97,8 @@ class LostMethod:
     In a snapshot: as the method that it stands for.
     """
 
-    def __init__(self, owner: Any, name: str) -> None:
-        self.owner, self.name = owner, name
+    def __init__(self, owner: Any, name: str, maker: str = "method") -> None:
+        self.owner, self.name, self.maker = owner, name, maker
 
     def __call__(self, *args: Any, **named: Any) -> Any:
         found = None if isinstance(self.owner, Lost) else getattr(self.owner, self.name, None)
@@ -93,6 +108,19 @@ class LostMethod:
 
     def __repr__(self) -> str:
         return f"<stand-in for method {self.name} of {self.owner!r}>"
+
+
+class LostModule:
+    """A module that is only looked at.
+
+    In a snapshot: by its name.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __repr__(self) -> str:
+        return f"<module {self.name}>"
 
 
 _standing: weakref.WeakSet[Lost] = weakref.WeakSet()

@@ -19,7 +19,7 @@ def describe(root: object, contents: Contents, about: Mapping[str, Any]) -> dict
     """The manifest of a stream.
 
     Args:
-        about: what only the caller knows: generation, parent, uuid, application, sources.
+        about: what only the caller knows: generation, parent, uuid, application, sources, bytes of the stream.
     """
     counts = {full_name(cls): (cls, number) for cls, number in contents.counts.items()}
     classes: dict[str, Any] = {}
@@ -37,13 +37,14 @@ def describe(root: object, contents: Contents, about: Mapping[str, Any]) -> dict
         "python": platform.python_version(),
         "pickler": f"zodbpickle {_zodbpickle}",
         "protocol": PROTOCOL,
-        **about,
         "objects": contents.objects,
         "roots": roots(root),
         "classes": classes,
         "functions": sorted(contents.functions),
         "modules": sorted(contents.modules),
         "dropped": contents.dropped,
+        "notes": contents.notes,
+        **about,
     }
 
 

@@ -34,7 +34,7 @@ def dumps(obj: object) -> bytes:
         writer.begin()
 
     contents = dump(obj, writer.write, restart, name=_name_of(obj))
-    writer.finish(describe(obj, contents, {}), None)
+    writer.finish(describe(obj, contents, {"raw": writer.raw}), None)
     return b"".join(written)
 
 

@@ -33,6 +33,7 @@ from zodbpickle import pickle as zodbpickle  # type: ignore[import-untyped]  # i
 from ..errors import NotStorable
 from . import names
 from .parts import DICT, LIST, SET, STATE, VALUE
+from .parts import MODULE as PARTS
 from .reducers import Entry, Offender, Table
 from .schema import Lineage, lineage
 from .walk import ATOMS, path_to, paths_to
@@ -62,8 +63,10 @@ class Contents:
     hashed: set[str] = field(default_factory=set)
     functions: set[str] = field(default_factory=set)
     modules: set[str] = field(default_factory=set)
-    #: What came back empty or not at all: (path, kind, why).
+    #: What has None in its place: (path, kind, why).
     dropped: list[tuple[str, str, str]] = field(default_factory=list)
+    #: What comes back, but not with all that it held, in the same form.
+    notes: list[tuple[str, str, str]] = field(default_factory=list)
 
 
 class _Again(Exception):
@@ -109,6 +112,9 @@ def dump(
             except Offender as offender:
                 raise _named(root, offender, name) from offender.__cause__
             contents.dropped = _told(root, [*known.omitted.values(), *known.dropped], name)
+            # Where they are takes a walk through everything; that is for who asked what is amiss.
+            notes = known.notes
+            contents.notes = _told(root, notes, name) if leave_out else [("", one.kind, one.reason) for one in notes]
             return contents
     finally:
         if collecting:
@@ -137,6 +143,7 @@ class _Known:
     #: Classes whose own reduction runs in a circle: their arguments are not completed first.
     circular: set[type] = field(default_factory=set)
     dropped: list[Offender] = field(default_factory=list)
+    notes: list[Offender] = field(default_factory=list)
 
 
 class Dumper:
@@ -148,6 +155,7 @@ class Dumper:
     def __init__(self, sink: Callable[[bytes], object], known: _Known, progress: Callable[[int], object]) -> None:
         self.known = known
         known.dropped.clear()
+        known.notes.clear()
         self._sink, self._progress = sink, progress
         self.contents = Contents()
         self._pickler = self._new_pickler()
@@ -173,6 +181,8 @@ class Dumper:
 
     def mention(self, module: str, qualname: str) -> None:
         """Note that the stream names this class or function."""
+        if module == PARTS:
+            return
         found = names.look_up(module, qualname)
         if isinstance(found, type):
             self.contents.classes.setdefault(f"{module}:{qualname}", lineage(found))
@@ -191,8 +201,10 @@ class Dumper:
         self._settle_weak()
         self._dump(self.table.quarantined())
         contents = self.contents
-        contents.objects = len(self.queue)
         contents.counts = Counter(map(type, self.queue))
+        for kind in _CODE:
+            contents.counts.pop(kind, None)
+        contents.objects = contents.counts.total()
         return contents
 
     def _drain(self) -> None:
@@ -292,7 +304,7 @@ class Dumper:
 
     def drop(self, obj: object, reason: str) -> None:
         """Note that something of this object does not come back."""
-        self.known.dropped.append(Offender(obj, _kind(obj), reason))
+        self.known.notes.append(Offender(obj, _kind(obj), reason))
 
     def late(self, obj: object) -> None:
         """Write this weak collection after everything that is held strongly."""

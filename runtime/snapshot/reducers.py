@@ -24,6 +24,7 @@ import operator
 import queue
 import selectors
 import subprocess
+import sys
 import threading
 import types
 import weakref
@@ -31,7 +32,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from . import names, parts, quarantine
-from .lost import Lost, LostFunction, LostMethod
+from .lost import Lost, LostFunction, LostMethod, LostModule
 from .parts import WEAK
 from .schema import has_plain_state, is_ordinary, needs_state_for_hash, slots, transient
 from .walk import ATOMS
@@ -110,6 +111,13 @@ class Now:
         self.obj = obj
 
 
+class StateOf:
+    """Stands in the stream for an object's entry."""
+
+    def __init__(self, obj: object) -> None:
+        self.obj = obj
+
+
 class End:
     """Stands in the stream for the end of a list of `Now`s."""
 
@@ -141,6 +149,7 @@ class Table(dict[type, Reducer]):
         self.update({
             Name: lambda name: (parts.find, (name.module, name.qualname)),
             Now: self._now,
+            StateOf: self._state_of,
             End: self._end,
             types.FunctionType: self._function,
             types.MethodType: self._method,
@@ -156,8 +165,9 @@ class Table(dict[type, Reducer]):
             _LOCK: lambda _: (parts.lock, ()),
             _RLOCK: lambda _: (parts.rlock, ()),
             queue.SimpleQueue: self._simple_queue,
-            LostMethod: lambda gone: (parts.method, (gone.owner, gone.name)),
+            LostMethod: lambda gone: (getattr(parts, gone.maker), (gone.owner, gone.name)),
             LostFunction: self._lost_function,
+            LostModule: self._module,
             contextvars.ContextVar: lambda var: self._dumper.refuse(var, "a context variable that no module names"),
         })  # fmt: skip
         self.update(dict.fromkeys(_METHODS_IN_C, self._slot))
@@ -285,13 +295,12 @@ class Table(dict[type, Reducer]):
             return parts.method, (self.ref(owner) if isinstance(owner, type) else owner, name)
         return parts.bind, (func, self.ref(owner) if isinstance(owner, type) else owner)
 
-    def _module(self, module: types.ModuleType) -> Any:
-        import sys
-
-        if sys.modules.get(module.__name__) is not module:
+    def _module(self, module: types.ModuleType | LostModule) -> Any:
+        name = module.name if isinstance(module, LostModule) else module.__name__
+        if not isinstance(module, LostModule) and sys.modules.get(name) is not module:
             return self._dumper.refuse(module, "this module is not imported under its name")
-        self._dumper.contents.modules.add(module.__name__)
-        return parts.module, (module.__name__,)
+        self._dumper.contents.modules.add(name)
+        return parts.module, (name,)
 
     def _slot(self, func: Any) -> Any:
         return parts.slot, (self.ref(func.__objclass__), func.__name__)
@@ -344,7 +353,8 @@ class Table(dict[type, Reducer]):
     # --- instances
 
     def _queue(self, obj: Any) -> None:
-        if self._nested and (now := self._nested[-1]) is not None:
+        now = self._nested[-1] if self._nested else None
+        if now is not None and id(obj) not in self.stated:
             self.stated.add(id(obj))
             now.append(Now(obj))
         self._dumper.queue.append(obj)
@@ -474,7 +484,7 @@ class Table(dict[type, Reducer]):
         """
         if func in _MAKERS:
             return func, args
-        instances = _reduces_in_python(cls) and cls not in self._known.circular
+        instances = (_reduces_in_python(cls) or issubclass(cls, Lost)) and cls not in self._known.circular
         if instances and id(obj) in self._reducing:
             self._dumper.again_without(cls)
         missing = self._unstated(args, instances=instances)
@@ -523,15 +533,13 @@ class Table(dict[type, Reducer]):
         return not isinstance(value, type) and kind not in _BY_REFERENCE and (kind in self.entries or is_ordinary(kind))
 
     def _now(self, now: Now) -> Any:
-        obj = now.obj
-        if (
-            type(obj) not in self.entries and type(obj) not in _CONTAINERS
-        ):  # not met before: its reducer makes the entry
-            self[type(obj)]
+        # The object goes first: with it comes how its state is had, where this is the first of its class.
+        return parts.state, (now.obj, StateOf(now.obj))
+
+    def _state_of(self, one: StateOf) -> Any:
         flat: list[Any] = []
-        self._dumper.add_entry(flat, obj)
-        self._dumper.mine(flat)
-        return parts.state, (obj, flat)
+        self._dumper.add_entry(flat, one.obj)
+        return parts.entry, tuple(flat)
 
     def _end(self, end: End) -> Any:
         self._nested.pop()
@@ -554,11 +562,13 @@ class Table(dict[type, Reducer]):
             self._queue(obj)
             maker, args = obj._lost_call
             if isinstance(maker, LostFunction):
-                return maker, args
+                return self._after_arguments(cls, obj, maker, args)
             self._dumper.contents.classes[cls.__lost__] = cls.__lineage__
             if maker == "hashed":
                 self._dumper.contents.hashed.add(cls.__lost__)
-            return (name, args) if maker == "call" else (getattr(parts, maker), (name, *args))
+            if maker == "call":
+                return self._after_arguments(cls, obj, name, args)
+            return getattr(parts, maker), (name, *args)
 
         self.entries[cls] = lambda obj: obj._lost_state if obj._lost_state is not None else obj.kept()
         return reduce

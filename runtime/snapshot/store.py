@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..disk import DISK, NO_LINKS, Disk, write_all
 from ..errors import SnapshotCorrupt, SnapshotError
 from .container import Container
-from .disk import DISK, NO_LINKS, Disk, write_all
 
 log = logging.getLogger("midair.snapshot")
 
@@ -234,7 +234,10 @@ class Store:
         for name in self.disk.names(self.folder):
             found = pattern.fullmatch(name)
             if found and not _is_at_work(int(found[1]), bool(_reserved.get(self.newest))):
-                self.disk.remove(self.folder / name)
+                try:
+                    self.disk.remove(self.folder / name)
+                except OSError as error:
+                    log.warning("%s could not be removed (%s)", name, error.strerror)
 
     def set_aside(self, path: Path) -> Path:
         """Rename a damaged file so that nobody takes it for a snapshot; its new name."""

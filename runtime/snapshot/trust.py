@@ -21,22 +21,28 @@ _SHORTEST_KEY = 16
 
 
 def key_file() -> Path:
-    """Where the user's key is: `$MIDAIR_KEY_FILE`, or `~/.config/midair/key`."""
-    chosen = os.environ.get("MIDAIR_KEY_FILE")
-    return Path(chosen) if chosen else Path.home() / ".config" / "midair" / "key"
+    """Where the user's key is: `$MIDAIR_KEY_FILE`, or `midair/key` in `$XDG_CONFIG_HOME`, which is `~/.config` unless set."""
+    if chosen := os.environ.get("MIDAIR_KEY_FILE"):
+        return Path(chosen)
+    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "midair" / "key"
 
 
 def signing_key() -> bytes | None:
     """The user's key, made when there is none yet. None, and a line in the log, when it can be neither had nor made."""
     path = key_file()
     try:
-        return _read(path) or _make(path)
+        return read_key(path) or _make(path)
     except OSError as error:
         log.warning("snapshots are not signed: no key at %s (%s); they load here, not elsewhere", path, error.strerror)
         return None
 
 
-def _read(path: Path) -> bytes | None:
+def read_key(path: Path) -> bytes | None:
+    """The key in a file; None when there is no such file.
+
+    Raises:
+        OSError: others could read it, or it is too short.
+    """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -63,7 +69,7 @@ def _make(path: Path) -> bytes:
     try:
         os.link(scratch, path)  # unlike a rename it leaves the key that another process made meanwhile
     except FileExistsError:
-        return _read(path) or key
+        return read_key(path) or key
     finally:
         scratch.unlink()
     return key
@@ -79,7 +85,7 @@ def insist(container: Container, descriptor: int, path: Path) -> None:
     if reason is None:
         return
     try:
-        key = _read(key_file())
+        key = read_key(key_file())
     except OSError:
         key = None
     if key is not None and container.signed_by(key):

@@ -106,7 +106,7 @@ class Reader(pickle.Unpickler):
             self.module,
             self.method,
         )
-        self._own = {func.__name__: func for func in own}
+        self._own: dict[str, Any] = {func.__name__: func for func in own}
         self._containers: dict[int, Any] = {}
         self._fillers: dict[type, Fill] = {}
         self._fields = {name: frozenset(entry.get("fields", ())) for name, entry in manifest["classes"].items()}
@@ -428,7 +428,7 @@ class Reader(pickle.Unpickler):
 _PARTS: dict[str, Callable[..., Any]] = {
     func.__name__: func
     for func in (
-        parts.nothing, parts.lock, parts.rlock, parts.simple_queue, parts.method, parts.bind, parts.slot,
+        parts.nothing, parts.entry, parts.lock, parts.rlock, parts.simple_queue, parts.method, parts.bind, parts.slot,
         parts.ref, parts.weak_method, parts.dead_ref,
     )
 }  # fmt: skip

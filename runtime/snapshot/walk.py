@@ -10,7 +10,7 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from .lost import Lost, LostFunction, LostMethod
+from .lost import Lost, LostFunction, LostMethod, LostModule
 from .parts import padded
 from .schema import has_plain_state, is_ordinary, slots, transient
 
@@ -19,6 +19,8 @@ ATOMS = frozenset({
     int, float, complex, bool, str, bytes, bytearray, type(None), type(...), type(NotImplemented), range, slice,
 })  # fmt: skip
 _BY_REFERENCE = (type, types.FunctionType, types.BuiltinFunctionType, types.ModuleType, enum.Enum)
+
+_SPACE = "midair.runtime.space:Space"
 
 Child = tuple[str, Any]
 
@@ -43,7 +45,7 @@ def _look(cls: Any) -> Callable[[Any], Iterable[Child]]:
 
     if issubclass(cls, Space):
         return _of_space
-    if cls is dict:
+    if cls in (dict, collections.OrderedDict):
         return _of_mapping
     if cls in (list, tuple, collections.deque):
         return _of_sequence
@@ -55,7 +57,7 @@ def _look(cls: Any) -> Callable[[Any], Iterable[Child]]:
         return lambda part: ((".func", part.func), (".args", part.args), (".keywords", part.keywords))
     if cls is LostMethod:
         return lambda gone: ((".__self__", gone.owner),)
-    if issubclass(cls, LostFunction):
+    if issubclass(cls, LostFunction | LostModule):
         return lambda _: ()
     if issubclass(cls, Lost):
         return _of_lost
@@ -71,9 +73,7 @@ def _of_space(space: Any) -> Iterator[Child]:
 
 def _of_mapping(mapping: Any) -> Iterator[Child]:
     for key, value in dict.items(mapping):
-        yield f"[{shown(key)}]", value
-        if type(key) not in ATOMS:
-            yield f".<key {shown(key)}>", key
+        yield from _of_pair(key, value)
 
 
 def _of_sequence(sequence: Iterable[Any]) -> Iterator[Child]:
@@ -87,10 +87,29 @@ def _of_set(members: Iterable[Any]) -> Iterator[Child]:
 
 
 def _of_lost(obj: Lost) -> Iterator[Child]:
-    for name, value in obj.kept().items():
+    state, items, pairs = obj._lost_state or (None, (), ())
+    pairs = pairs or ()
+    attributes = {**obj.kept(), **(state if isinstance(state, dict) else {})}
+    if obj.__lost__ == _SPACE:
+        yield from ((f"[{name!r}]", value) for name, value in attributes["_objects"].items())
+        yield from ((f".timers[{number}]", timer) for number, timer in enumerate(attributes["_timers"]))
+        return
+    for name, value in attributes.items():
         yield f".{name}", value
-    if obj._lost_state is not None:
-        yield ".<state>", obj._lost_state
+    if state is not None and not isinstance(state, dict):
+        yield ".__getstate__()", state
+    for number, value in enumerate(obj._lost_call[1]):
+        yield f".<argument {number}>", value
+    for number, value in enumerate(items or ()):
+        yield f"[{number}]", value
+    for at in range(0, len(pairs), 2):
+        yield from _of_pair(pairs[at], pairs[at + 1])
+
+
+def _of_pair(key: Any, value: Any) -> Iterator[Child]:
+    yield f"[{shown(key)}]", value
+    if type(key) not in ATOMS:
+        yield f".<key {shown(key)}>", key
 
 
 def _of_instance(obj: Any) -> Iterator[Child]:
@@ -138,9 +157,7 @@ def _of_reduced(obj: Any) -> Iterator[Child]:
     for number, value in enumerate(items or ()):
         yield f"[{number}]", value
     for key, value in pairs or ():
-        yield f"[{shown(key)}]", value
-        if type(key) not in ATOMS:
-            yield f".<key {shown(key)}>", key
+        yield from _of_pair(key, value)
 
 
 def shown(value: object, longest: int = 60) -> str:
@@ -201,6 +218,10 @@ class Map:
         if len(parts) > 24:
             parts[12:-6] = [f"...({len(parts) - 18} more)..."]
         return "".join(parts)
+
+    def number_of(self, obj: object) -> int | None:
+        """The number of an object that the walk met."""
+        return self._index.get(id(obj))
 
     def path_of(self, obj: object) -> str | None:
         """The path of an object that the walk met."""

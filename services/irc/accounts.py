@@ -47,7 +47,8 @@ def _scrypt(password: str, salt: bytes, n: int, r: int, p: int) -> bytes:
 def make(password: str) -> Hashed:
     """Hash a password. Slow."""
     salt = secrets.token_bytes(16)
-    return Hashed(salt, _scrypt(password, salt, SCRYPT_N, SCRYPT_R, SCRYPT_P))
+    cost = SCRYPT_N, SCRYPT_R, SCRYPT_P
+    return Hashed(salt, _scrypt(password, salt, *cost), *cost)
 
 
 def verify(hashed: Hashed | None, password: str) -> bool:

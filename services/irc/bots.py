@@ -77,6 +77,8 @@ class Bot:
     realname = "A bot of this server"
     #: Channels that it enters when it starts.
     channels: tuple[str, ...] = ()
+    #: Whether it hears other bots too. Two that answer each other talk without end, so mind what you say.
+    hears_bots = False
     #: What it is on the network, while it is there.
     client: BotClient | None = None
 
@@ -119,7 +121,8 @@ class Bot:
         if message is None:
             return
         nick = message.source.partition("!")[0]
-        if fold(nick) == fold(self.nick):
+        speaker = self.network.find(nick)
+        if fold(nick) == fold(self.nick) or (speaker and speaker.is_bot and not self.hears_bots):
             return
         try:
             if message.command in {"PRIVMSG", "NOTICE"}:
@@ -148,16 +151,20 @@ class BotClient(Client):
         self.modes = {"B"}
 
     def deliver(self, out: Outgoing) -> None:
-        self.network.pending.append((self, out))
+        self.deliver_apart(out)
 
     def deliver_apart(self, out: Outgoing) -> None:
-        self.network.pending.append((self, out))
+        pending = self.network.pending
+        pending.append((self, out))
+        if len(pending) == 1 and self.network.carrier is not None:
+            self.network.carrier.wake()
 
     def reply(self, numeric: str, *params: str, text: str | None = None, **tags: str) -> None:
         """A bot does not read numerics."""
 
     def hear(self, out: Outgoing) -> None:
-        self.bot.hear(out)
+        if self.bot.client is self:
+            self.bot.hear(out)
 
 
 def enter(network: Network, bot: Bot) -> None:

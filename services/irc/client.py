@@ -61,11 +61,12 @@ class Outgoing:
 
     def encoded(self, tagset: int) -> bytes:
         """Return the bytes for a client that asked for these kinds of tags, line ending included."""
-        data = self._encoded.get(tagset)
-        if data is None:
+        try:
+            return self._encoded[tagset]
+        except KeyError:
             tags = self._tags(tagset) if tagset or self.extra else {}
             data = self._encoded[tagset] = f"{format_tags(tags)}{self.line}\r\n".encode()
-        return data
+            return data
 
     def _tags(self, tagset: int) -> dict[str, str]:
         tags = dict(self.extra) if self.extra else {}
@@ -96,6 +97,35 @@ class Outgoing:
             extra={**(self.extra or {}), **extra},
             bare=self.bare,
         )
+
+
+# What goes along when a client's connection is handed to another process. An exchange under way (SASL, a batch) is
+# left behind: the client asks again.
+_PACKED = (
+    "account",
+    "admitted",
+    "away",
+    "cap_version",
+    "caps",
+    "connected",
+    "folded",
+    "host",
+    "last_heard",
+    "last_spoke",
+    "metadata",
+    "modes",
+    "monitoring",
+    "negotiating",
+    "nick",
+    "oper_name",
+    "password",
+    "read",
+    "real_host",
+    "realname",
+    "registered",
+    "subscribed",
+    "user",
+)
 
 
 class Client:
@@ -220,6 +250,21 @@ class Client:
         data = b"".join(self.out)
         self.out.clear()
         return data
+
+    # --- to another process
+
+    def packed(self) -> dict[str, Any]:
+        """Return what another process needs to go on with this client: plain values, nothing of this network."""
+        state = {name: getattr(self, name) for name in _PACKED}
+        state["channels"] = {channel.name: channel.members[self] for channel in self.channels}
+        state["invited"] = [channel.name for channel in self.invited]
+        return state
+
+    def unpack(self, state: dict[str, Any]) -> None:
+        """Become the client that was packed; the network puts it where it belongs."""
+        for name in _PACKED:
+            setattr(self, name, state[name])
+        self.set_caps(set(self.caps))
 
     # --- labelled replies
 

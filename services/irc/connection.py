@@ -7,7 +7,7 @@ import hashlib
 import time
 from typing import TYPE_CHECKING, Any
 
-from ...runtime.connection import Connection
+from ...runtime.connection import Connection, Frozen
 from ...runtime.errors import ProtocolError
 from . import dispatch
 from . import numerics as n
@@ -99,6 +99,27 @@ class IrcConnection(Connection):
         if self.client is not None:
             self.network.drop(self.client, str(error))
         self.close()
+
+    # --- to another process
+
+    def freeze(self) -> Frozen:
+        """This connection and its client as plain values; what the client has been sent counts as unsent."""
+        self.flush()
+        frozen = super().freeze()
+        client = self.client
+        if client is None:
+            return Frozen(frozen.inbox, frozen.unsent)
+        state = {"packed": client.packed(), "address": client.address, "certfp": client.certfp}
+        return Frozen(frozen.inbox, frozen.unsent, {**state, "secure": client.secure, "_skipping": self._skipping})
+
+    def thaw(self, frozen: Frozen) -> None:
+        state = dict(frozen.state)
+        if packed := state.pop("packed", None):
+            where, secure, certfp = state.pop("address"), state.pop("secure"), state.pop("certfp")
+            self.client = self.network.take_over(where, packed, secure=secure, certfp=certfp)
+            self.client.connection = self
+            self._tokens, self._refilled = float(self.network.settings.burst), time.monotonic()
+        super().thaw(Frozen(frozen.inbox, frozen.unsent, state))
 
     # --- the way back
 

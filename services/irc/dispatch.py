@@ -178,9 +178,7 @@ def _done(net: Network, client: Client) -> None:
     net.acting = None
     if client.captured is not None and not client.busy:
         client.end_label()
-    while net.pending:
-        bot, out = net.pending.popleft()
-        bot.hear(out)
+    net.settle()
 
 
 def _refuse(client: Client, bad: BadLine) -> None:

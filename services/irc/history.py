@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import bisect
+import heapq
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from itertools import islice
+from itertools import chain
 
 KEPT = 1000  # items a target
 PAGE_LIMIT = 200  # items a reply
@@ -50,80 +51,96 @@ class Item:
 class History:
     """The last items of one conversation, oldest first.
 
+    Messages and events (joins, topics, modes) are kept apart, so that a door that keeps swinging pushes no word out.
+
     In a snapshot: saved; whoever was there can page through it after a restart.
     """
 
     def __init__(self, kept: int = KEPT) -> None:
-        self._items: deque[Item] = deque(maxlen=kept)
+        self._messages: deque[Item] = deque(maxlen=kept)
+        self._events: deque[Item] = deque(maxlen=max(1, kept // 4))
 
     def __len__(self) -> int:
-        return len(self._items)
+        return len(self._messages) + len(self._events)
 
     def __iter__(self) -> Iterator[Item]:
-        return iter(self._items)
+        return heapq.merge(self._messages, self._events, key=_time)
 
     @property
     def last_time(self) -> float:
-        """When the last item was said, seconds since 1970; 0 when there is none."""
-        return self._items[-1].time if self._items else 0.0
+        """When the last message was said, seconds since 1970; 0 when there is none."""
+        return self._messages[-1].time if self._messages else 0.0
 
     def add(self, item: Item) -> None:
-        self._items.append(item)
+        (self._messages if item.is_message else self._events).append(item)
 
     def remove(self, msgid: str) -> bool:
         """Forget one item; tell whether it was there."""
-        for item in self._items:
-            if item.msgid == msgid:
-                self._items.remove(item)
-                return True
-        return False
+        item = self.find(msgid)
+        if item is None:
+            return False
+        (self._messages if item.is_message else self._events).remove(item)
+        return True
 
     def find(self, msgid: str) -> Item | None:
-        return next((item for item in self._items if item.msgid == msgid), None)
+        return next((item for item in chain(self._messages, self._events) if item.msgid == msgid), None)
 
     # --- pages; `events` takes joins, topics and the like too
 
     def latest(self, limit: int, *, after: Point | None = None, events: bool = False) -> list[Item]:
-        return self._tail(self._between(after, None, events=events), limit)
+        items = self._items(events=events)
+        start = self._place(items, after)[1] if after else 0
+        return items[max(start, len(items) - limit) :]
 
     def before(self, point: Point, limit: int, *, events: bool = False) -> list[Item]:
-        return self._tail(self._between(None, point, events=events), limit)
+        items = self._items(events=events)
+        stop = self._place(items, point)[0]
+        return items[max(0, stop - limit) : stop]
 
     def after(self, point: Point, limit: int, *, events: bool = False) -> list[Item]:
-        return list(islice(self._between(point, None, events=events), limit))
+        items = self._items(events=events)
+        start = self._place(items, point)[1]
+        return items[start : start + limit]
 
     def between(self, first: Point, second: Point, limit: int, *, events: bool = False) -> list[Item]:
         """Return what lies strictly between, from first on: the newest of it when first is the later one."""
-        if self._place(first)[1] <= self._place(second)[0]:
-            return list(islice(self._between(first, second, events=events), limit))
-        return self._tail(self._between(second, first, events=events), limit)
+        items = self._items(events=events)
+        one, two = self._place(items, first), self._place(items, second)
+        if one[1] <= two[0]:
+            return items[one[1] : min(two[0], one[1] + limit)]
+        return items[max(two[1], one[0] - limit) : one[0]]
 
     def around(self, point: Point, limit: int, *, events: bool = False) -> list[Item]:
-        older = self.before(point, limit // 2, events=events)
-        items = list(self._items)
-        start, _ = self._place(point)
-        rest = (item for item in items[start:] if events or item.is_message)
-        return older + list(islice(rest, limit - len(older)))
+        items = self._items(events=events)
+        middle = self._place(items, point)[0]
+        start = max(0, middle - limit // 2)
+        return items[start : start + limit]
 
-    def _between(self, first: Point | None, second: Point | None, *, events: bool) -> Iterator[Item]:
-        start = self._place(first)[1] if first else 0
-        stop = self._place(second)[0] if second else len(self._items)
-        return (item for item in list(self._items)[start:stop] if events or item.is_message)
+    def _items(self, *, events: bool) -> list[Item]:
+        return list(self) if events else list(self._messages)
 
-    def _place(self, point: Point) -> tuple[int, int]:
+    def _place(self, items: list[Item], point: Point) -> tuple[int, int]:
         """Return the places just before and just behind a point: the same where no item is exactly there."""
         if point.msgid:
-            for place, item in enumerate(self._items):
+            for place, item in enumerate(items):
                 if item.msgid == point.msgid:
                     return place, place + 1
-            return 0, 0
+            known = self.find(point.msgid)  # an event, where only messages were asked for
+            place = bisect.bisect_left(items, known.time, key=_time) if known else 0
+            return place, place
         # Clients send back the milliseconds that they were shown, so those are compared.
-        times = [round(item.time, 3) for item in self._items]
-        return bisect.bisect_left(times, point.time), bisect.bisect_right(times, point.time)
+        return (
+            bisect.bisect_left(items, point.time, key=_shown_time),
+            bisect.bisect_right(items, point.time, key=_shown_time),
+        )
 
-    @staticmethod
-    def _tail(items: Iterable[Item], limit: int) -> list[Item]:
-        return list(deque(items, maxlen=limit))
+
+def _time(item: Item) -> float:
+    return item.time
+
+
+def _shown_time(item: Item) -> float:
+    return round(item.time, 3)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 TOPIC_LIMIT = 390
 KICK_LIMIT = 390
 AWAY_LIMIT = 390
+REALNAME_LIMIT = 150
 TARGETS = {"JOIN": 0, "KICK": 4, "NAMES": 4, "NOTICE": 4, "PART": 0, "PRIVMSG": 4, "TAGMSG": 4, "WHOIS": 1}
 
 
@@ -42,7 +43,7 @@ def tokens(net: Network) -> list[str]:
         f"MODES={modes.MODES_PER_LINE}",
         f"MONITOR={settings.monitor_limit}",
         "MSGREFTYPES=msgid,timestamp",
-        f"NAMELEN={150}",
+        f"NAMELEN={REALNAME_LIMIT}",
         f"NETWORK={net.title.replace(' ', '_')}",
         f"NICKLEN={names.NICK_LIMIT}",
         f"PREFIX=({modes.MEMBER_MODES}){modes.MEMBER_SIGNS}",

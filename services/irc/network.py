@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from midair.version import __version__
 
-from . import modes
+from . import modes, numerics
 from .accounts import Accounts
 from .channel import Channel
 from .client import Client, Outgoing
@@ -31,10 +31,14 @@ if TYPE_CHECKING:
     from .accounts import Hashed
     from .bots import Bot, BotClient
 
+#: The capability, and its name while it was a draft.
+EXTENDED_MONITOR = {"extended-monitor", "draft/extended-monitor"}
+
 WHOWAS_KEPT = 1000
 CONVERSATIONS_KEPT = 5000
-FAILURES_ALLOWED = 10  # wrong passwords from one address
-FAILURES_WITHIN = 600.0  # seconds
+BOT_EVENTS, BOT_ANSWERS = 1000, 100  # lines that bots hear in one go, and of those in answer to one another
+FAILURES_ALLOWED, FAILURES_WITHIN = 10, 600.0  # wrong passwords from one address, in so many seconds
+ACCOUNTS_ALLOWED, ACCOUNTS_WITHIN = 5, 3600.0  # new accounts likewise
 
 
 @dataclass
@@ -56,6 +60,33 @@ class Settings:
     sts_port: int = 0
     sts_duration: int = 0  # seconds; 0: STS is not announced
     exempt: list[str] = field(default_factory=lambda: ["127.0.0.0/8", "::1/128"])
+
+
+#: Before the nickname of somebody without an account, in the name of a conversation; no nickname holds it.
+STRANGER = "?"
+
+
+class Tally:
+    """Counts what each address did within a while, and forgets.
+
+    Args:
+        allowed: how often is still fine.
+        within: seconds after which an address starts anew.
+    """
+
+    def __init__(self, allowed: int, within: float) -> None:
+        self._allowed, self._within = allowed, within
+        self._seen: dict[str, tuple[int, float]] = {}
+
+    def add(self, address: str, now: float) -> None:
+        count, since = self._seen.pop(address, (0, now))
+        self._seen[address] = (1, now) if now - since > self._within else (count + 1, since)
+        if len(self._seen) > 10_000:
+            del self._seen[next(iter(self._seen))]
+
+    def full(self, address: str, now: float) -> bool:
+        count, since = self._seen.get(address, (0, 0.0))
+        return count >= self._allowed and now - since < self._within
 
 
 @dataclass
@@ -96,7 +127,9 @@ class Network:
         "connections",
         "dirty",
         "failures",
+        "made",
         "monitors",
+        "offered",
         "peak",
         "pending",
         "started",
@@ -117,8 +150,11 @@ class Network:
     carrier: Any
     #: Who wants to hear of a nickname, by folded nick.
     monitors: dict[str, set[Client]]
-    #: Wrong passwords by address: how many, and since when.
-    failures: dict[str, tuple[int, float]]
+    #: The capabilities that clients have been told of.
+    offered: set[str]
+    #: Wrong passwords, and accounts made, by address.
+    failures: Tally
+    made: Tally
     #: What bots have been sent and not looked at yet.
     pending: deque[tuple[BotClient, Outgoing]]
 
@@ -142,9 +178,11 @@ class Network:
     def _begin(self) -> None:
         self.clients, self.connections, self.dirty, self.monitors = {}, set(), [], {}
         self.pending = deque()
-        self.failures = {}
+        self.failures = Tally(FAILURES_ALLOWED, FAILURES_WITHIN)
+        self.made = Tally(ACCOUNTS_ALLOWED, ACCOUNTS_WITHIN)
         self.acting = self.worker = self.carrier = None
         self.peak = 0
+        self.offered = set()
         self.started = self.now()
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -235,12 +273,16 @@ class Network:
             return f"the server is full ({settings.max_clients} connections)"
         if kline := self.kline_for(f"*@{address}", address):
             return f"you are banned from this server: {kline.reason}"
-        if any(address_matches(mask, address) for mask in settings.exempt):
+        if self.exempt(address):
             return ""
         held = sum(client.address == address for client in self.connections)
         if held >= settings.max_per_address:
             return f"too many connections from your address ({held}, at most {settings.max_per_address})"
         return ""
+
+    def exempt(self, address: str) -> bool:
+        """Tell whether limits by address are not for this one."""
+        return any(address_matches(mask, address) for mask in self.settings.exempt)
 
     def cloak(self, address: str) -> str:
         """Return a host that hides an address; one network shares the end of it, so that bans can be wide."""
@@ -312,6 +354,28 @@ class Network:
             Was(client.nick, client.user, client.host, client.realname, client.account, self.now(), client.address)
         )
 
+    # --- between processes
+
+    def take_over(self, address: str, state: dict[str, Any], *, secure: bool, certfp: str) -> Client:
+        """Put a client back that was packed in another process, where it was; nobody is told, for nothing happened."""
+        client = Client(self, address, secure=secure, certfp=certfp)
+        client.unpack(state)
+        self.connections.add(client)
+        if client.registered:
+            self.clients[client.folded] = client
+            self.peak = max(self.peak, len(self.clients) - len(self.bots))
+        for name, held in state["channels"].items():
+            channel = self.channels.get(fold(name)) or Channel(name, self.now())
+            self.channels[fold(name)] = channel
+            channel.members[client] = held
+            client.channels[channel] = None
+        for name in state["invited"]:
+            if inviting := self.channels.get(fold(name)):
+                client.invited[inviting] = None
+        for folded in client.monitoring:
+            self.monitors.setdefault(folded, set()).add(client)
+        return client
+
     # --- changes that others see
 
     def outgoing(
@@ -340,11 +404,28 @@ class Network:
             if receiver is not but and (not cap or cap in receiver.caps):
                 receiver.deliver(out)
 
+    def fan_out(self, receivers: Iterable[Client], out: Outgoing, *, but: Client | None = None) -> None:
+        """Deliver a line to many at once: what `deliver_apart` does for one, with as little as can be for each."""
+        dirty = self.dirty
+        idle = not dirty
+        for receiver in receivers:
+            if receiver is but:
+                continue
+            if receiver.is_bot:
+                receiver.deliver_apart(out)
+                continue
+            lines = receiver.out
+            if not lines:
+                dirty.append(receiver)
+            lines.append(out.encoded(receiver.tagset))
+        if idle and dirty and self.carrier is not None:
+            self.carrier.wake()
+
     def tell_peers(self, client: Client, out: Outgoing, cap: str) -> None:
         """Tell everybody with the capability who shares a channel, or monitors with extended-monitor."""
         receivers = self.peers(client)
         watching = self.monitors.get(client.folded, set())
-        receivers.update(watcher for watcher in watching if "extended-monitor" in watcher.caps)
+        receivers.update(watcher for watcher in watching if not EXTENDED_MONITOR.isdisjoint(watcher.caps))
         receivers.discard(client)
         self.spread(receivers, out, cap=cap)
 
@@ -367,9 +448,9 @@ class Network:
     def tell_monitors(self, folded: str, *, online: Client | None, shown: str) -> None:
         for watcher in list(self.monitors.get(folded, ())):
             if online:
-                watcher.reply("730", text=online.prefix)
+                watcher.reply(numerics.RPL_MONONLINE, text=online.prefix)
             else:
-                watcher.reply("731", text=shown)
+                watcher.reply(numerics.RPL_MONOFFLINE, text=shown)
 
     def change_host(self, client: Client, user: str, host: str) -> None:
         """Show a client under another user@host."""
@@ -381,7 +462,7 @@ class Network:
             self.tell_peers(client, out, "chghost")
             if "chghost" in client.caps:
                 client.deliver(out)
-            client.reply("396", host, text="is now your displayed host")
+            client.reply(numerics.RPL_VISIBLEHOST, host, text="is now your displayed host")
 
     def set_account(self, client: Client, account: str) -> None:
         """Log a client in, or out with ""; the reply that says so is sent too."""
@@ -391,14 +472,14 @@ class Network:
             self.accounts.seen(account, self.now())
             who = client.prefix if client.nick else "*"
             client.reply(
-                "900",
+                numerics.RPL_LOGGEDIN,
                 who if client.user else f"{client.nick or '*'}!*@{client.host}",
                 account,
                 text=f"You are now logged in as {account}",
             )
         else:
             client.modes.discard("r")
-            client.reply("901", client.prefix if client.user else "*!*@*")
+            client.reply(numerics.RPL_LOGGEDOUT, client.prefix if client.user else "*!*@*")
         if client.registered:
             out = self.outgoing(client, "ACCOUNT", account or "*")
             self.tell_peers(client, out, "account-notify")
@@ -431,26 +512,50 @@ class Network:
             del self.conversations[next(iter(self.conversations))]
 
     def conversation_key(self, client: Client, other: str) -> str:
-        """Return under what name the talk of two is kept; an account stands for the nick it is used with."""
+        """Return under what name the talk of two is kept.
+
+        Somebody without an account is kept under a mark and the nickname, so that whoever makes an account of that
+        name later does not read what was said to another.
+        """
         there = self.clients.get(other)
-        other = fold(there.account) if there and there.account else other
-        mine = client.folded_account or client.folded
-        return " ".join(sorted((mine, other)))
+        if there is not None:
+            theirs = there.folded_account or f"{STRANGER}{other}"
+        else:
+            theirs = other if other in self.accounts else f"{STRANGER}{other}"
+        mine = client.folded_account or f"{STRANGER}{client.folded}"
+        return " ".join(sorted((mine, theirs)))
+
+    def conversation(self, client: Client, other: str) -> History:
+        """Return what this client and somebody else said to each other; empty when there is nothing to tell."""
+        if not client.account:
+            return History()
+        found = self.conversations.get(self.conversation_key(client, other))
+        if found is None:  # they may have been without an account then
+            key = " ".join(sorted((client.folded_account, f"{STRANGER}{other}")))
+            found = self.conversations.get(key)
+        return History() if found is None else found
 
     # --- guessing
 
     def throttled(self, client: Client) -> bool:
         """Tell whether an address has guessed wrong too often of late."""
-        count, since = self.failures.get(client.address, (0, 0.0))
-        return count >= FAILURES_ALLOWED and self.now() - since < FAILURES_WITHIN
+        return self.failures.full(client.address, self.now())
 
     def failed(self, client: Client) -> None:
         """Count a wrong password against an address."""
-        now = self.now()
-        count, since = self.failures.get(client.address, (0, now))
-        self.failures[client.address] = (1, now) if now - since > FAILURES_WITHIN else (count + 1, since)
-        if len(self.failures) > 10_000:
-            del self.failures[next(iter(self.failures))]
+        self.failures.add(client.address, self.now())
+
+    # --- bots
+
+    def settle(self) -> None:
+        """Let the bots hear what they have been sent: so much at a time, for they may answer one another."""
+        for _ in range(min(len(self.pending) + BOT_ANSWERS, BOT_EVENTS)):
+            if not self.pending:
+                return
+            bot, out = self.pending.popleft()
+            bot.hear(out)
+        if self.pending and self.carrier is not None:
+            self.carrier.wake()
 
     # --- slow work
 

@@ -64,7 +64,7 @@ class NickServ(Bot):
         if client.nick in self.network.accounts:
             self.answer(client, "That name is taken.")
             return
-        make_account(self.network, client.nick, keys)
+        make_account(self.network, client.nick, keys, client.address)
         self.network.set_account(client, client.nick)
         self.answer(client, f"Account {client.nick} made; you are logged in. Your nickname is yours from now on.")
 

@@ -9,6 +9,8 @@ import hmac
 import secrets
 from typing import TYPE_CHECKING
 
+from . import accounts
+
 if TYPE_CHECKING:
     from .accounts import Accounts, Scram
 
@@ -51,8 +53,8 @@ def parse_plain(data: bytes) -> tuple[str, str]:
 class ScramExchange:
     """One SCRAM-SHA-256 exchange: client first, server first, client final, server final."""
 
-    def __init__(self, accounts: Accounts, cloak_key: bytes) -> None:
-        self._accounts, self._secret = accounts, cloak_key
+    def __init__(self, known: Accounts, secret: bytes) -> None:
+        self._accounts, self._secret = known, secret
         self.account = ""
         self._known: Scram | None = None
         self._bare = self._server_first = self._nonce = self._gs2 = ""
@@ -80,7 +82,7 @@ class ScramExchange:
             self.account, self._known = account.name, account.scram
         # An unknown name gets a salt too, the same each time, so that nobody can ask who has an account.
         salt = account.scram.salt if account else hmac.digest(self._secret, name.encode(), "sha256")[:16]
-        iterations = account.scram.iterations if account else 10_000
+        iterations = account.scram.iterations if account else accounts.SCRAM_ITERATIONS
         self._nonce = nonce + secrets.token_urlsafe(18)
         self._server_first = f"r={self._nonce},s={base64.b64encode(salt).decode()},i={iterations}"
         self.started = True

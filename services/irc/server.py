@@ -16,6 +16,7 @@ from ...runtime.service import Service
 from . import accounts, bots, tls
 from .bots import Bot
 from .chanserv import ChanServ
+from .commands import capability
 from .connection import IrcConnection
 from .names import fold
 from .network import Network
@@ -37,7 +38,10 @@ class Irc(Service):
     In a snapshot: accounts, channels with topics, modes and lists, history, bots and bans; nobody's connection.
     """
 
-    __transient__ = ("_certificate", "_threads", "_tasks", "_motd_seen")
+    __transient__ = ("_certificate", "_threads", "_tasks", "_motd_seen", "_next_sweep")
+
+    #: More than `Settings.max_clients`, which says so in words.
+    max_connections = 50_000
 
     #: Pages of these origins may use the websocket, besides those of its own host; "*": all.
     websocket_origins: tuple[str, ...] = ()
@@ -45,6 +49,7 @@ class Irc(Service):
     _certificate: tls.Certificate | None = None
     _threads: ThreadPoolExecutor | None = None
     _tasks: set[asyncio.Task[Any]]
+    _next_sweep: asyncio.TimerHandle | None = None
     _motd_seen: tuple[int, int] = (0, 0)
 
     def __init__(
@@ -91,6 +96,7 @@ class Irc(Service):
         self._threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="irc-hash")
         self._motd_seen = (0, 0)
         _from_environment(network)
+        capability.renew(network)
         self.read_motd()
         for bot in network.bots.values():
             bots.enter(network, bot)
@@ -103,7 +109,7 @@ class Irc(Service):
             from .websocket import WebSocketConnection
 
             await self.listen(self.ws_port, WebSocketConnection, host=self.ws_host)
-        self.spawn(self._keep_watch)
+        self._arm()
 
     async def stop(self) -> None:
         for client in list(self.network.connections):
@@ -112,6 +118,9 @@ class Irc(Service):
             bots.leave(self.network, bot, "The server is going down")
         for task in self._tasks:
             task.cancel()
+        if self._next_sweep:
+            self._next_sweep.cancel()
+            self._next_sweep = None
         if self._threads:
             self._threads.shutdown(wait=False, cancel_futures=True)
         self.network.worker = self.network.carrier = None
@@ -189,6 +198,7 @@ class Irc(Service):
 
     def flush(self) -> None:
         """Write what clients have been sent, each client's lines at once."""
+        self.network.settle()
         dirty, self.network.dirty = self.network.dirty, []
         for client in dirty:
             if client.connection is not None:
@@ -216,10 +226,14 @@ class Irc(Service):
 
     # --- the clock of the network
 
-    async def _keep_watch(self) -> None:
-        while True:
-            await asyncio.sleep(SWEEP)
-            self.sweep()
+    def _arm(self) -> None:
+        # Neither a timer of the space nor a job: those count as work, and a server on which nobody says anything
+        # would be saved every minute for nothing.
+        self._next_sweep = asyncio.get_running_loop().call_later(SWEEP, self._tick)
+
+    def _tick(self) -> None:
+        self._arm()
+        self.sweep()
 
     def sweep(self) -> None:
         """Look after those who fell silent, channels nobody came back to, and files that changed."""
@@ -238,6 +252,7 @@ class Irc(Service):
             for key, channel in list(network.channels.items()):
                 if not channel.members and not channel.stays:
                     del network.channels[key]
+        capability.renew(network)
         self.read_motd()
         self.refresh_certificate()
 

@@ -23,6 +23,7 @@ from types import CoroutineType
 from typing import Any
 from weakref import WeakValueDictionary
 
+from ...runtime.errors import ProtocolError
 from .calls import Running, run
 from .errors import (
     BadMessage,
@@ -84,7 +85,8 @@ class Broker:
         self.perspective: Any = None
         self.outbox: list[bytes] = []
         self.on_output: Callable[[bool], None] = _nothing
-        self._waiting = 0  # bytes in the outbox
+        #: Bytes of answers that the peer has not taken yet, at most; the owner of the connection lowers it.
+        self.answering = 0
         self.gone: BaseException | None = None
         self.exports = Exports("references")
         self.shown = Exports("caches")
@@ -94,9 +96,8 @@ class Broker:
         self._last = 0
         self._running: dict[int, Running] = {}
         self._unanswered: set[Running] = set()
-        self._results: dict[
-            int, Any
-        ] = {}  # references we answered with, until the peer has them: it may call them early
+        # What we answered with references, until the peer says that it has them: it may have called them before.
+        self._results: dict[int, Any] = {}
         self._granted: list[tuple[Exports, int]] = []
         self._dropped: deque[tuple[str, int, int]] = deque()
         self._dropping = False
@@ -112,7 +113,6 @@ class Broker:
             return
         outbox = self.outbox
         outbox.append(data)
-        self._waiting += len(data)
         if len(outbox) == 1:
             self.on_output(alone)
 
@@ -120,13 +120,12 @@ class Broker:
         """Everything there is to send now."""
         data = b"".join(self.outbox)
         self.outbox.clear()
-        self._waiting = 0
         return data
 
     @property
     def full(self) -> bool:
-        """Whether so much is waiting to be sent that no more calls should be read."""
-        return self._waiting > self.limits.unsent
+        """Whether so many answers wait for the peer that no more of its calls should be read."""
+        return self.answering > self.limits.unsent
 
     def _encode(self, make: Callable[..., bytes], *args: Any) -> bytes:
         """A message, whole or not at all: what it hands out is taken back when some part cannot be sent."""
@@ -169,10 +168,12 @@ class Broker:
         self.held.clear()
         self._results.clear()
 
-    def cancel_running(self) -> None:
-        """Stop the peer's calls that are under way, as when the server stops."""
-        for running in (*self._running.values(), *self._unanswered):
+    def cancel_running(self) -> list[asyncio.Future[Any]]:
+        """Stop the peer's calls that are under way, as when the server stops; what is to end now."""
+        under_way = (*self._running.values(), *self._unanswered)
+        for running in under_way:
             running.cancel()
+        return [running.task for running in under_way]
 
     # --- our calls
 
@@ -253,7 +254,9 @@ class Broker:
     def failed(self, number: int, type: str, text: str, parents: Any = (), traceback: str = "") -> None:
         kind = registered(str(type))
         if kind is not None and issubclass(kind, Exception):
-            self._break(number, kind(str(text)))
+            error = kind.__new__(kind)
+            error.args = (str(text),)
+            self._break(number, error)
         else:
             self._break(number, remake(str(type), str(text), tuple(map(str, parents)), str(traceback)))
 
@@ -357,6 +360,9 @@ class Broker:
     ) -> None:
         try:
             result = method(*args, **kw)
+        except asyncio.CancelledError:
+            self._answer_cancelled(number)
+            return
         except Exception as error:  # noqa: BLE001 - the method is users' code; what it raises is the answer
             self._answer_error(number, error, perspective)
             return
@@ -388,9 +394,8 @@ class Broker:
         try:
             result = running.result()
         except asyncio.CancelledError:
-            if number and not running.unwanted and self.gone is None:
-                name = dotted(asyncio.CancelledError)
-                self.say(self.wire.error(number, name, "the call was cancelled by the peer", (name,), ""))
+            if not running.unwanted:
+                self._answer_cancelled(number)
         except Exception as error:  # noqa: BLE001 - as in `_run`
             self._answer_error(number, error, running.perspective)
         else:
@@ -408,10 +413,16 @@ class Broker:
             self._results[number] = _callable(result, "", perspective)
             if len(self._results) > self.limits.references:
                 del self._results[next(iter(self._results))]
+        self.answering += len(data)
         self.say(data, alone=not self._running)
 
+    def _answer_cancelled(self, number: int) -> None:
+        if number and self.gone is None:
+            name = dotted(asyncio.CancelledError)
+            self.say(self.wire.error(number, name, "the call was cancelled by the peer", (name,), ""))
+
     def _answer_error(self, number: int, error: Exception, perspective: Any = None) -> None:
-        if not isinstance(error, SpreadError | BadMessage | Copyable | TimeoutError):
+        if not isinstance(error, SpreadError | ProtocolError | Copyable | TimeoutError):
             log.warning("%s: a call failed", self.peer, exc_info=error)
         if not number or self.gone is not None:
             return
@@ -419,13 +430,17 @@ class Broker:
             try:
                 self.say(self._encode(self.wire.raised, number, error, perspective))
             except Exception as unsendable:  # noqa: BLE001 - as in `_answer`
-                self._answer_error(number, unsendable)
+                self._answer_error(
+                    number, NotSendable(f"{dotted(type(error))} was raised and cannot be sent: {unsendable}")
+                )
             return
         known = isinstance(error, RemoteError)
         kind, parents = (error.type, error.parents) if known else (dotted(type(error)), lineage(type(error)))  # type: ignore[attr-defined] # narrowed by `known`
         text = error.text if known else _text(error)  # type: ignore[attr-defined] # as above
         where = "".join(traceback.format_exception(error)) if self.tracebacks else ""
-        self.say(self.wire.error(number, kind, text[:4096], parents, where[-65536:]))
+        data = self.wire.error(number, kind, text[:4096], parents, where[-65536:])
+        self.answering += len(data)
+        self.say(data)
 
     # --- flavors out
 

@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Any, Self
 
-from ...runtime.errors import ServiceError
+from ...runtime.errors import ProtocolError, ServiceError
 from ...runtime.service import Service
 from .address import Address, parse
 from .broker import Broker
@@ -114,6 +114,7 @@ class Peer:
         self._link: Link | None = None
         self._ready: asyncio.Future[Broker] | None = None
         self._closed = False
+        self._why: Exception | None = None  # we do not try to connect any more
         self._keeping: asyncio.Task[None] | None = None
         self._welcome: list[Callable[[Peer], Awaitable[None]]] = []
         self._logins: list[Callable[[], Awaitable[None]]] = []
@@ -177,7 +178,7 @@ class Peer:
         if self._keeping is not None:
             self._keeping.cancel()
         if self._link is not None:
-            self._link._flush()
+            self._link.flush()
             self._link.close()
             await self._link.lost()
         if self._ready is not None and not self._ready.done():
@@ -210,9 +211,8 @@ class Peer:
             DeadReference: not connected, and no reconnection will come.
         """
         if self._closed or not (self._reconnect or self.connected):
-            raise DeadReference(
-                f"the connection to {self.address.place} is gone; connect again, or with reconnect=True"
-            )
+            why = f"was given up: {self._why}" if self._why else "is gone; connect again, or with reconnect=True"
+            raise DeadReference(f"the connection to {self.address.place} {why}")
         if self._ready is None:
             self._ready = asyncio.get_running_loop().create_future()
             self._keep()
@@ -279,7 +279,8 @@ class Peer:
             agreed, reason or BadMessage(f"{self.address.place} closed the connection before an encoding was agreed on")
         )
         if self._link is link:
-            self._ready = None
+            if self._ready is not None and self._ready.done():
+                self._ready = None  # else somebody is waiting for it, and goes on waiting
             if self._reconnect and not self._closed:
                 self.ready()
 
@@ -289,32 +290,28 @@ class Peer:
 
     async def _connect_again(self) -> None:
         pause = FIRST_PAUSE
-        while True:
+        while not self.connected:
             try:
                 await self.open()
                 for enter in self._logins:
                     await enter()
-                break
             except (Unauthorized, ServiceError) as error:
                 self._give_up(error)
                 return
-            except (OSError, SpreadError, BadMessage) as error:
+            except (OSError, SpreadError, ProtocolError) as error:
                 log.debug("%r: %s", self, error)
                 await asyncio.sleep(pause * random.uniform(0.5, 1.0))
                 pause = min(2 * pause, LONGEST_PAUSE)
-        broker = self.broker
-        if broker is None or self._ready is None:  # lost again already, and noted
-            self._keeping = None
-            self.ready()
-            return
-        _settle(self._ready, None, broker)
+        if self._ready is not None:
+            _settle(self._ready, None, self.broker)
         for welcome in self._welcome:
             try:
                 await welcome(self)
             except Exception:
                 log.exception("%r: error in on_connect", self)
 
-    def _give_up(self, error: BaseException) -> None:
+    def _give_up(self, error: Exception) -> None:
+        self._why = error
         if self._ready is not None and not self._ready.done():
             self._ready.set_exception(error)
             self._ready.exception()
@@ -353,6 +350,11 @@ class NamedReference(Caller):
         self._peer, self._name = peer, name
         self._found: RemoteReference | None = None
 
+    @property
+    def peer(self) -> Peer:
+        """The program it belongs to; `await ref.peer.close()` ends the connection that `reference` made."""
+        return self._peer
+
     def send(self, name: str, /, *args: Any, **kw: Any) -> None:
         """Call without an answer.
 
@@ -379,7 +381,7 @@ class NamedReference(Caller):
             ready = self._peer.ready()
         except DeadReference as error:
             return failed(error)
-        return chained(ready, lambda broker: self.now(broker)._call(name, args, kw, seconds))
+        return chained(ready, lambda broker: self.now(broker)._call(name, args, kw, seconds), seconds)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return reference, (str(self._peer.address.named(self._name)),)

@@ -14,6 +14,7 @@ NotAllowed            (BadMessage) it names a class that was not registered; ref
 from __future__ import annotations
 
 import builtins
+import re
 from functools import cache
 
 from ...runtime.errors import LimitExceeded, MidairError, ProtocolError
@@ -90,13 +91,17 @@ def dotted(kind: type) -> str:
     return f"{kind.__module__}.{kind.__qualname__}"
 
 
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
 def lineage(kind: type[BaseException]) -> tuple[str, ...]:
     """The names by which a peer may know an error: its bases', and what other implementations call it."""
     return (*map(dotted, kind.__mro__), *getattr(kind, "wire_parents", ()))
 
 
 def remake(type: str, text: str, parents: tuple[str, ...] = (), traceback: str = "") -> RemoteError:
-    """The error to raise here for one that happened there."""
+    """The error to raise here for one that happened there, in characters that do nothing to a terminal or a log."""
+    type, text, traceback = (_CONTROL.sub("?", words) for words in (type, text, traceback))  # noqa: A001 - the parameter
     for name in (type, *parents):
         known = _known().get(name)
         if known is not None:

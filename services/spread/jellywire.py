@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from ...runtime.errors import ProtocolError
 from . import banana
 from .errors import BadMessage, lineage
 from .flavors import wire_name
 from .jelly import Jellier
-from .limits import Limits
+from .limits import Limits, message_too_long
 
 if TYPE_CHECKING:
     from .broker import Broker
@@ -101,7 +102,10 @@ class JellyWire:
         raise NotImplementedError(f"call {number}: this encoding has no calls on promises")
 
     def _encode(self, expression: list[Any]) -> bytes:
-        return banana.encode(expression, vocabulary=self._vocabulary)
+        data = banana.encode(expression, vocabulary=self._vocabulary)
+        if len(data) > self._broker.limits.message:
+            raise message_too_long(len(data), self._broker.limits)
+        return data
 
     # --- what the peer says
 
@@ -125,7 +129,13 @@ class JellyWire:
         count, handle = handler
         if len(expression) != count:
             raise BadMessage(f"{expression[0]!r} with {len(expression) - 1} parts, not {count - 1}")
-        handle(self, *expression[1:])
+        try:
+            handle(self, *expression[1:])
+        except ProtocolError:
+            raise
+        except (LookupError, TypeError, ValueError) as error:
+            # Every handler catches what users' code raises; what is left is a message of the wrong shape.
+            raise BadMessage(f"a message that cannot be read: {error}") from error
 
     def _called(self, number: Any, target: Any, name: Any, answer: Any, args: Any, kw: Any) -> None:
         where = target.decode(errors="replace") if type(target) is bytes else target
@@ -166,7 +176,7 @@ class JellyWire:
     def _failed(self, number: Any, failure: Any) -> None:
         broker = self._broker
         try:
-            if type(failure) is list and failure and failure[0] == _FAILURE:
+            if type(failure) is list and len(failure) == 2 and failure[0] == _FAILURE:
                 broker.failed(number, *_read_failure(broker.unjelly(failure[1])))
             else:
                 broker.raised(number, broker.unjelly(failure))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ...runtime.errors import LimitExceeded
+from .errors import NotSendable
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,10 @@ class Limits:
 
 FRIEND = Limits()
 STRANGER = Limits(message=64 << 10, elements=4_000, references=16, calls=8)
+
+
+def message_too_long(size: int, limits: Limits) -> NotSendable:
+    return NotSendable(f"a message of {size} bytes is over the limit of {limits.message}; stream it instead")
 
 
 def exceeded(what: str, limit: int, unit: str) -> LimitExceeded:

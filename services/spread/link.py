@@ -94,23 +94,24 @@ class Link(Connection):
         broker = self.broker or self._negotiate()
         if broker is None:
             return
-        self._parsing = True
-        try:
-            broker.received(self.inbox)
-            while broker.full and not self.is_closing:
-                # More is waiting to be said than the peer may leave unread: its next calls wait until it has read.
-                self._flush()
-                if self.transport.get_write_buffer_size() > self._limits.unsent:
-                    self.pause()
-                    self.within(STALLED, "it reads nothing")
-                    return
+        while True:
+            self._parsing = True
+            try:
                 broker.received(self.inbox)
-        except ProtocolError as error:
-            self.why = error
-            raise
-        finally:
-            self._parsing = False
-            self._flush()
+            except ProtocolError as error:
+                self.why = error
+                raise
+            finally:
+                self._parsing = False
+                full = broker.full
+                self.flush()
+            if not full:
+                return
+            if broker.full and not self.is_closing:
+                # The peer does not read what it asked for: what it asks next waits until it has.
+                self.pause()
+                self.within(STALLED, "it leaves its answers unread")
+                return
 
     def resume_writing(self) -> None:
         super().resume_writing()
@@ -149,7 +150,7 @@ class Link(Connection):
             peer=self.peer,
         )
         broker.on_output = self._say
-        self._flush()
+        self.flush()
         self._ready(self)
         return broker
 
@@ -157,14 +158,19 @@ class Link(Connection):
         if self._parsing:
             return  # `received` sends it at its end
         if alone:
-            self._flush()
+            self.flush()
         else:
-            asyncio.get_running_loop().call_soon(self._flush)
+            asyncio.get_running_loop().call_soon(self.flush)
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Write what there is to say now."""
         broker = self.broker
-        if broker is not None and broker.outbox:
+        if broker is None:
+            return
+        if broker.outbox:
             self.write(broker.take())
+        if broker.answering:
+            broker.answering = min(broker.answering, self.transport.get_write_buffer_size())
 
     def within(self, seconds: float, problem: str) -> None:
         """Drop the peer after this time, unless `at_ease` is called first."""

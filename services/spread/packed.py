@@ -27,7 +27,7 @@ from .banana import LISTS_PER_LEVEL
 from .errors import BadMessage, NotSendable, SpreadError
 from .flavors import Referenceable
 from .jelly import MAX_DEPTH
-from .limits import Limits, exceeded
+from .limits import Limits, exceeded, message_too_long
 from .references import RemoteReference
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ CALL, ANSWER, ERROR, RAISED, OBSERVE, DECREF, DECACHE, UNCACHE, CANCEL, FORGET =
 _TUPLE, _JELLY, _BIG, _REMOTE, _LOCAL = range(1, 6)
 
 _SCALARS = frozenset({NoneType, bool, int, float, str, bytes})
+_are_scalars = _SCALARS.issuperset
 _NESTING = (list, tuple, dict)
 _length = struct.Struct("!I")
 
@@ -104,24 +105,29 @@ class PackedWire:
     def _frame(self, message: list[Any]) -> bytes:
         try:
             body = self._packer.pack(message)
-        except (ValueError, TypeError, OverflowError) as error:
+        except Exception as error:
+            self._packer.reset()
             if isinstance(error, MidairError):
                 raise
             raise NotSendable(f"a value cannot be sent: {error}") from error
-        finally:
-            self._packer.reset()
         if len(body) > self._broker.limits.message:
-            raise NotSendable(
-                f"a message of {len(body)} bytes is over the limit of {self._broker.limits.message}; stream it instead"
-            )
+            raise message_too_long(len(body), self._broker.limits)
         return _length.pack(len(body)) + body  # type: ignore[no-any-return] # bytes, from a library without types
 
     def _args(self, args: tuple[Any, ...]) -> Any:
         values = list(args)
-        return values if self._is_plain(values, set(), 0) else self._jelly(values, self._broker.perspective)
+        if (
+            _are_scalars(map(type, values))
+            or (len(values) == 1 and _is_flat(values[0]))
+            or self._is_plain(values, set(), 0)
+        ):
+            return values
+        return self._jelly(values, self._broker.perspective)
 
     def _value(self, value: Any, perspective: Any = None) -> Any:
-        return value if self._is_plain((value,), set(), 0) else self._jelly(value, perspective)
+        if type(value) in _SCALARS or _is_flat(value) or self._is_plain((value,), set(), 0):
+            return value
+        return self._jelly(value, perspective)
 
     def _jelly(self, value: Any, perspective: Any) -> ExtType:
         expression = self._broker.jelly(value, perspective, rich=True)
@@ -191,7 +197,8 @@ class PackedWire:
         """
         position, end = 0, len(inbox)
         try:
-            while end - position >= 4 and not self._broker.full:
+            broker = self._broker
+            while end - position >= 4 and broker.answering <= limits.unsent:
                 (size,) = _length.unpack_from(inbox, position)
                 if size > limits.message:
                     raise exceeded("message", limits.message, "bytes")
@@ -201,7 +208,7 @@ class PackedWire:
                 body = inbox[position + 4 : stop]
                 position = stop
                 self._message(body)
-                limits = self._broker.limits
+                limits = broker.limits
         finally:
             del inbox[:position]
 
@@ -210,8 +217,9 @@ class PackedWire:
         try:
             message = unpackb(body, ext_hook=self._extension, strict_map_key=False)
             # Fewer bytes than levels cannot nest too deep.
-            if len(body) > MAX_DEPTH and _too_deep(message, MAX_DEPTH + 4, self._jellied):
-                raise exceeded("nesting", MAX_DEPTH, "levels")
+            nesting = self._broker.limits.nesting
+            if len(body) > nesting and _too_deep(message, nesting + 4, self._jellied):
+                raise exceeded("nesting", nesting, "levels")
         except (ValueError, TypeError, RecursionError, BadMessage, SpreadError) as error:
             self._unreadable(body, error)
             return
@@ -262,7 +270,7 @@ class PackedWire:
     def _extension(self, code: int, data: bytes) -> Any:
         if code == _TUPLE:
             self._depth += 1
-            if self._depth > MAX_DEPTH:
+            if self._depth > MAX_DEPTH:  # whatever the limits say: each level takes 40 kB of the C stack
                 raise exceeded("nesting", MAX_DEPTH, "levels")
             items = unpackb(data, ext_hook=self._extension, strict_map_key=False)
             self._depth -= 1
@@ -271,8 +279,9 @@ class PackedWire:
             return tuple(items)
         if code == _JELLY:
             expression = unpackb(data, ext_hook=_read_big, strict_map_key=False)
-            if len(data) > MAX_DEPTH and _too_deep(expression, LISTS_PER_LEVEL * MAX_DEPTH, []):
-                raise exceeded("nesting", MAX_DEPTH, "levels")
+            nesting = self._broker.limits.nesting
+            if len(data) > nesting and _too_deep(expression, LISTS_PER_LEVEL * nesting, []):
+                raise exceeded("nesting", nesting, "levels")
             value = self._broker.unjelly(expression)
             self._jellied.append(value)
             return value
@@ -281,6 +290,11 @@ class PackedWire:
         if code == _LOCAL:
             return self._broker.own(int(data) if data.isdigit() else data.decode())
         return _read_big(code, data)
+
+
+def _is_flat(value: Any) -> bool:
+    """Whether it is a list or tuple of scalars: most values are, and it takes no walk to see."""
+    return type(value) in (tuple, list) and _are_scalars(map(type, value))
 
 
 def _opaque(code: int, data: bytes) -> None:  # noqa: ARG001 - the message is read for its head alone

@@ -155,8 +155,10 @@ class Failures:
         self._times: dict[str, deque[float]] = {}
 
     def check(self, peer: str) -> None:
-        """Raises:
-        Unauthorized: too many from there lately.
+        """Pass, or say when the next try is possible.
+
+        Raises:
+            Unauthorized: too many from there lately.
         """
         times = self._recent(peer)
         if len(times) >= TRIES:
@@ -186,39 +188,39 @@ class Desk(Referenceable):
     """The root of a server with a login: proves who the visitor is and asks the realm for their avatar."""
 
     def __init__(self, portal: Portal, link: Link) -> None:
-        self._portal, self._link = portal, link
+        self.portal, self._link = portal, link
 
     def remote_authenticate(self, user: str, nonce: bytes) -> tuple[bytes, tuple[bytes, int, int, int], Prover]:
         """Begin: our number, the salt and cost for this user, and whom to give the proof to."""
-        self._portal.failures.check(self._link.peer)
+        self.portal.failures.check(self._link.peer)
         if type(user) is not str or type(nonce) is not bytes or not 16 <= len(nonce) <= 64:
             raise Unauthorized("a login is a name and a number of 16 to 64 bytes")
-        verifier = self._portal.users.verifier(user)
+        verifier = self.portal.users.verifier(user)
         prover = Prover(self, user, nonce)
         return prover.nonce, (verifier.salt, verifier.n, verifier.r, verifier.p), prover
 
     def remote_login(self, user: str | bytes) -> tuple[bytes, Challenger]:
         """Begin the login of older peers: a challenge, and whom to answer."""
-        if not self._portal.md5:
+        if not self.portal.md5:
             raise Unauthorized("this server does not offer the MD5 login")
-        self._portal.failures.check(self._link.peer)
+        self.portal.failures.check(self._link.peer)
         challenger = Challenger(self, user.decode() if isinstance(user, bytes) else user)
         return challenger.challenge, challenger
 
     async def remote_loginAnonymous(self, mind: Any = None) -> Any:  # noqa: N802 - the name on the wire
         """Enter without a name."""
-        if not self._portal.anonymous:
+        if not self.portal.anonymous:
             raise Unauthorized("this server lets nobody in without a login")
         return await self.enter(None, mind)
 
     def deny(self) -> Unauthorized:
-        self._portal.failures.add(self._link.peer)
+        self.portal.failures.add(self._link.peer)
         self._link.log.info("login refused")
         return Unauthorized("no such user with this password")
 
     async def enter(self, user: str | None, mind: Any) -> Any:
         """The avatar of somebody who may come in."""
-        link, realm = self._link, self._portal.realm
+        link, realm = self._link, self.portal.realm
         assert realm is not None
         visitor = Visitor(user, mind if isinstance(mind, RemoteReference) else None, link.peer, link.credentials)
         avatar = realm.avatar(visitor)
@@ -228,14 +230,10 @@ class Desk(Referenceable):
             if isinstance(avatar, Avatar):
                 avatar.logout()
             raise Unauthorized(f"{link.peer} left before it was let in")
-        self._portal.admit(link)
+        self.portal.admit(link)
         link.broker.perspective = avatar
         link.log.info("logged in as %s", user or "nobody")
         return avatar
-
-    @property
-    def portal(self) -> Portal:
-        return self._portal
 
 
 class Prover(Referenceable):

@@ -117,6 +117,12 @@ class RemoteReference(Caller):
         if self._broker is not None and self._receipts:
             self._broker.reference_dropped(self._luid, self._receipts)
 
+    def __copy__(self) -> RemoteReference:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> RemoteReference:
+        return self
+
     def __reduce__(self) -> tuple[Any, ...]:
         return RemoteReference, (None, self._luid)
 
@@ -146,7 +152,7 @@ class Promise(asyncio.Future[Any], Caller):
     def _call(self, name: str, args: tuple[Any, ...], kw: dict[str, Any], seconds: float | None) -> Promise:
         if self._broker is not None and not self.done() and self._broker.wire.pipelines:
             return self._broker.call_promise(self, self._number, name, args, kw, seconds)
-        return chained(self, lambda target: _caller(target)._call(name, args, kw, seconds))
+        return chained(self, lambda target: _caller(target)._call(name, args, kw, seconds), seconds)
 
     def __aiter__(self) -> AsyncIterator[Any]:
         from .stream import read
@@ -161,9 +167,14 @@ def failed(error: Exception) -> Promise:
     return promise
 
 
-def chained(source: asyncio.Future[Any], proceed: Callable[[Any], asyncio.Future[Any]]) -> Promise:
-    """What `proceed` will promise when it gets the result of `source`; its error if it gets none."""
+def chained(
+    source: asyncio.Future[Any], proceed: Callable[[Any], asyncio.Future[Any]], seconds: float | None = None
+) -> Promise:
+    """What `proceed` will promise when it gets the result of `source`, within so many seconds; or its error."""
     promise = Promise()
+    if seconds is not None:
+        timer = promise.get_loop().call_later(seconds, _expired, promise, seconds)
+        promise.add_done_callback(lambda _: timer.cancel())
 
     def arrived(source: asyncio.Future[Any]) -> None:
         if promise.done():
@@ -180,6 +191,11 @@ def chained(source: asyncio.Future[Any], proceed: Callable[[Any], asyncio.Future
     else:
         source.add_done_callback(arrived)
     return promise
+
+
+def _expired(promise: Promise, seconds: float) -> None:
+    if not promise.done():
+        promise.set_exception(TimeoutError(f"the call could not be made and answered within {seconds:g} s"))
 
 
 def _caller(target: Any) -> Caller:
@@ -203,4 +219,5 @@ def copy(source: asyncio.Future[Any], promise: Promise) -> None:
             promise.set_result(source.result())
 
     source.add_done_callback(ended)
-    promise.add_done_callback(lambda promise: source.cancel() if promise.cancelled() else None)
+    # Ended before its source, by whoever waited or by its deadline: then nobody wants that any more.
+    promise.add_done_callback(lambda _: source.cancel())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import hashlib
 import importlib
 import ssl as _ssl
@@ -93,9 +94,13 @@ class Spread(Service):
             await serve(self, self.portal, self.port, host=self.host, ssl=context)
 
     async def stop(self) -> None:
-        for connection in self.connections:
-            if isinstance(connection, Link) and connection.broker is not None:
-                connection.broker.cancel_running()
+        links = [link for link in self.connections if isinstance(link, Link) and link.broker is not None]
+        ending = [task for link in links if link.broker for task in link.broker.cancel_running()]
+        if ending:
+            await asyncio.wait(ending)
+            await asyncio.sleep(0)  # for the answers that say so
+        for link in links:
+            link.flush()
 
     def publish(self, target: Referenceable, name: str | None = None) -> str:
         """The URL of an object, for whoever is to call it: `midair://…/NAME`. The same object has the same name.

@@ -21,7 +21,7 @@ ITEMS = 64
 """Items made ahead of the reader, and in one answer, at the most."""
 
 BYTES = 128 * 1024
-"""Likewise in bytes of text and bytes, give or take one item."""
+"""Likewise in bytes, roughly, give or take one item."""
 
 AHEAD = 4
 """Answers that a reader asks for before it has used up the earlier ones."""
@@ -75,7 +75,7 @@ class Source(Referenceable):
         try:
             async for item in items:
                 self._ready.append(item)
-                self._size += len(item) if isinstance(item, bytes | str) else 0
+                self._size += _weight(item)
                 self._deliver_soon()
                 while len(self._ready) >= ITEMS or self._size >= BYTES:
                     self._room.clear()
@@ -114,10 +114,21 @@ class Source(Referenceable):
         while self._ready and len(items) < max(most, 1) and size < BYTES:
             item = self._ready.popleft()
             items.append(item)
-            size += len(item) if isinstance(item, bytes | str) else 0
+            size += _weight(item)
         self._size -= size
         self._room.set()
         return items, bool(self._ready or self._error or not self._ended)
+
+
+def _weight(item: Any, depth: int = 4) -> int:
+    """About how many bytes an item takes on the wire."""
+    if isinstance(item, bytes | str):
+        return len(item)
+    if isinstance(item, dict):
+        item = (*item, *item.values())
+    if depth and isinstance(item, list | tuple | set | frozenset):
+        return sum([_weight(part, depth - 1) for part in item])
+    return 8
 
 
 async def _stepped(items: Iterable[Any]) -> AsyncGenerator[Any, None]:

@@ -10,4 +10,6 @@ Message: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+#: An application that may have answered when it returns, which it says by None.
+Begin: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None] | None]
 RawHeaders: TypeAlias = list[tuple[bytes, bytes]]

@@ -20,7 +20,7 @@ GREETING = "Hello from a server that is changed while it runs"
 STYLE = """:root{color-scheme:light dark}body{font:17px/1.55 system-ui,sans-serif;max-width:44em;margin:3em auto;padding:0 1.2em}
 h1{font-size:1.6em;line-height:1.2}h2{font-size:1.05em;margin:2em 0 .4em}code,pre{font:.88em ui-monospace,monospace}
 pre{background:#8881;padding:.8em 1em;border-radius:.5em;overflow:auto}form{display:grid;gap:.6em;grid-template-columns:8em 1fr;align-items:center}
-input,select,textarea,button{font:inherit;padding:.35em .5em}button{grid-column:2;justify-self:start}b{font-variant-numeric:tabular-nums}"""
+input,select,textarea,button{font:inherit;padding:.35em .5em}button,[type=checkbox]{grid-column:2;justify-self:start}b{font-variant-numeric:tabular-nums}"""
 
 PAGE = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>midair</title>

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from ...runtime import rebuild
 from .errors import NotFound, WebError
 from .operator_page import LOGIN, STATUS
 from .ratelimit import RateLimit, network_of
@@ -36,7 +37,7 @@ class Operator(Resource):
     *In a snapshot:* the hash of the password; logins are not kept.
     """
 
-    __transient__ = ("_logins", "_service", "_happened", "_stops", "_lag")
+    __transient__ = ("_logins", "_service", "_happened", "_stops", "_saved")
 
     def __init__(self, *, metrics: bool = False) -> None:
         self.metrics = metrics
@@ -50,7 +51,7 @@ class Operator(Resource):
         self._service: Web | None = None
         self._happened: list[tuple[float, str]] = []
         self._stops: list[Any] = []
-        self._lag = 0.0
+        self._saved: float | None = None
 
     def __resume__(self, space: Any) -> None:
         self._start()
@@ -65,15 +66,18 @@ class Operator(Resource):
     # --- its life
 
     async def begin(self, service: Service) -> None:
-        from ...runtime import rebuild
-
         self._service = service  # type: ignore[assignment]  # only a Web has an operator
-        self._stops = [rebuild.subscribe(lambda report: self._note(f"edit {report.number}"))]
+        self._stops = [rebuild.subscribe(self._edited)]
 
     async def end(self) -> None:
         for stop in self._stops:
             stop()
         self._service = None
+
+    def _edited(self, report: rebuild.Report) -> None:
+        names = list(dict.fromkeys(change.name for change in report.changes))
+        told = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+        self._note(f"edit {report.number}: {told}" if not report.refused else str(report))
 
     def _note(self, text: str) -> None:
         self._happened = [*self._happened[-99:], (time.time(), text)]
@@ -160,6 +164,9 @@ class Operator(Resource):
         metrics = web.engine.metrics
         runner: Any = web.space.runner
         status = runner.status() if hasattr(runner, "status") else {}
+        if status.get("saved") != self._saved:
+            self._saved = status.get("saved")
+            self._note(f"snapshot, generation {web.space.generation}")
         edits = [{"at": at, "what": what} for at, what in self._happened]
         return {
             "time": time.time(),

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import getpass
 import os
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ...runtime import kinds
 from ...runtime.errors import ServiceError
 from .apps import AppMount
 from .cgi import CGI
@@ -14,6 +16,7 @@ from .ratelimit import RateLimit
 from .resource import NameVirtualHost, Resource
 from .scripts import Scripts
 from .static import Static
+from .templates import Templates, engines
 from .tls import Certificate
 from .users import RENDEZVOUS, admitted
 
@@ -67,9 +70,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "-i", "--index", action="append", metavar="NAME", help="file that stands for its folder (default index.html)"
     )
     more.add_argument("--no-listing", action="store_true", help="do not list folders without one")
-    more.add_argument("--scripts", action="store_true", help="run .epy and .cgi files, with the rights of the server")
+    more.add_argument(
+        "--cache",
+        action="append",
+        default=[],
+        metavar="PATTERN=VALUE",
+        help="Cache-Control of files, such as *.css=max-age=60",
+    )
+    more.add_argument("--scripts", action="store_true", help="run .epy, .cgi and template files, as the server's user")
 
     operate = parser.add_argument_group("operating it")
+    operate.add_argument(
+        "-t", "--telnet", type=int, metavar="PORT", help="a console over telnet; prints its password once"
+    )
     operate.add_argument("--access-log", metavar="FILE", help="Combined log; '-' is standard output")
     operate.add_argument("--rate", type=float, metavar="N", help="requests a second that one client may make")
     operate.add_argument(
@@ -109,6 +122,10 @@ def make(cls: type[W], options: argparse.Namespace) -> W:
         admitted(options.central)  # now, when somebody is there to read that a user is unknown
         web.addresses_wanted = [Personal(options.rendezvous, tuple(options.central))]
     web.site.show_errors = options.show_errors
+    if options.telnet is not None:
+        # The console is not ours to import: it is a kind like any other.
+        wanted = argparse.Namespace(port=options.telnet, user=getpass.getuser(), password=None)
+        web.beside["telnet"] = kinds.load("telnet").make(wanted)
     if options.status or options.metrics:
         from .operator import Operator
 
@@ -142,9 +159,10 @@ def static_of(path: str, options: argparse.Namespace) -> Static:
     if not os.path.exists(path):
         raise ServiceError(f"there is no file or folder {path}; nothing is served")
     index = options.index or ["index.html", "index.htm", *(["index.epy"] if options.scripts else ())]
-    static = Static(path, index=index, listing=not options.no_listing)
+    cache = [_pair(text, "--cache PATTERN=VALUE") for text in options.cache]
+    static = Static(path, index=index, listing=not options.no_listing, cache=cache)
     if options.scripts:
-        static.processors = {".epy": Scripts(), ".cgi": CGI()}
+        static.processors = {".epy": Scripts(), ".cgi": CGI(), **dict.fromkeys(engines(), Templates())}
     return static
 
 

@@ -39,43 +39,23 @@ class Request:
         code: status of the answer, 200 until changed.
     """
 
-    __slots__ = (
-        "_args",
-        "_cookies",
-        "_form",
-        "_incoming",
-        "_out",
-        "_session",
-        "_type_given",
-        "_written",
-        "code",
-        "finished",
-        "method",
-        "postpath",
-        "prepath",
-        "receive",
-        "scope",
-        "send",
-        "site",
-        "started",
-    )
+    code = 200
+    started = False
+    finished = False
+    _type_given = False
+    _incoming: dict[bytes, bytes] | None = None
+    _args: dict[str, list[str]] | None = None
+    _cookies: dict[str, str] | None = None
+    _form: Form | None = None
+    _session: Session | None = None
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, site: Site, parts: list[str]) -> None:
         self.scope, self.receive, self.send, self.site = scope, receive, send, site
         self.method: str = scope["method"]
         self.prepath: list[str] = []
         self.postpath = parts
-        self.code = 200
-        self.started = False
-        self.finished = False
-        self._type_given = False
         self._out: RawHeaders = []
         self._written: list[bytes] = []
-        self._incoming: dict[bytes, bytes] | None = None
-        self._args: dict[str, list[str]] | None = None
-        self._cookies: dict[str, str] | None = None
-        self._form: Form | None = None
-        self._session: Session | None = None
 
     # --- what came in
 
@@ -315,18 +295,22 @@ class Request:
         if self._written:
             self._written.append(result)
             result, self._written = b"".join(self._written), []
-        self.finished = True
-        if not self.started:
-            whole = self.scope.get("midair.whole")
-            if whole is not None:
-                self.started = True
-                if not self._type_given and result:
-                    self._out.append(HTML)
-                if whole(self.code, rules.lines(self._out) + self.site.lines_of(self), result):
-                    return
-                self._type_given = True
-            await self._start(len(result))
-        await self.send({"type": "http.response.body", "body": result})
+        if not self.finish_now(result):
+            if not self.started:
+                await self._start(len(result))
+            self.finished = True
+            await self.send({"type": "http.response.body", "body": result})
+
+    def finish_now(self, body: bytes) -> bool:
+        """Send a whole answer without waiting for anything; False when that cannot be done, and nothing was."""
+        whole = self.scope.get("midair.whole")
+        if whole is None or self.started or self._written:
+            return False
+        out = self._out if self._type_given or not body else [*self._out, HTML]
+        if not whole(self.code, rules.lines(out) + self.site.lines_of(self), body):
+            return False
+        self.started = self.finished = True
+        return True
 
     def release(self) -> None:
         """Give back what the request holds on disk. The site calls it when the answer is out."""

@@ -8,6 +8,7 @@ The tree is looked up for each request, so whatever an edit or a person at the c
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Any
 
 from .errors import WebError
@@ -87,9 +88,28 @@ class Resource:
             result = await result
         await request.finish(result)
 
+    def respond_now(self, request: Request) -> Awaitable[None] | None:
+        """Begin to answer: what has still to be awaited, or None when the answer is out.
+
+        A plain `render` that returns bytes or text needs no task of its own, and so gets none.
+        """
+        if type(self).respond is not Resource.respond:
+            return self.respond(request)
+        result = self.render(request)
+        if hasattr(result, "__await__"):
+            return _later(result, request)
+        body = result.encode() if isinstance(result, str) else result
+        if isinstance(body, bytes) and request.finish_now(body):
+            return None
+        return request.finish(result)
+
     async def respond_websocket(self, request: Request) -> None:
         """Take a websocket; only mounted applications do."""
         raise WebError(403, "no websocket is taken here")
+
+
+async def _later(result: Awaitable[Any], request: Request) -> None:
+    await request.finish(await result)
 
 
 class Text(Resource):

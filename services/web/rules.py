@@ -30,6 +30,8 @@ def segments(raw_path: bytes) -> list[str]:
     Raises:
         BadPath: a part is `.` or `..`, has NUL in it, or is not UTF-8, however it was written.
     """
+    if raw_path == b"/":
+        return [""]
     if raw_path[:1] != b"/":
         raise BadPath(f"the path {raw_path[:80]!r} does not begin with a slash")
     if b"%" not in raw_path and b"/." not in raw_path and raw_path.isascii() and b"\0" not in raw_path:

@@ -87,6 +87,8 @@ class Web(Service):
         self.site = Site(root)
         self.addresses_wanted: list[Address | Personal] = [Address(port, host, certificate)]
         self.settings = settings or Settings()
+        #: Services that are put into the space beside this one at its first start, by name.
+        self.beside: dict[str, Service] = {}
 
     # --- its life
 
@@ -95,6 +97,9 @@ class Web(Service):
         log = AccessLog(settings.access_log) if settings.access_log else None
         self.engine = Engine(self.answer, limits=settings.limits, access_log=log)
         self.engine.start()
+        while self.beside:
+            name, service = self.beside.popitem()
+            self.space[f"{self.name}-{name}"] = service
         self._open: list[Resource] = []
         self.site.service = self
         try:
@@ -156,8 +161,8 @@ class Web(Service):
 
     # --- requests
 
-    def answer(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        """What the engine calls for each request; the site is looked up here, each time."""
+    def answer(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None] | None:
+        """What the engine calls for each request; the site is looked up here, each time. None: it is answered."""
         if scope.get("client") is None:
             _believe(scope)
         rate = self.settings.rate
@@ -166,7 +171,7 @@ class Web(Service):
             wait = rate.wait(network_of(peer[0])) if peer else 0.0
             if wait:
                 return _too_many(send, wait)
-        return self.site(scope, receive, send)
+        return self.site.begin(scope, receive, send)
 
     # --- a kind
 

@@ -11,7 +11,9 @@ import ipaddress
 import logging
 import secrets
 import traceback
+from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from . import rules
 from .asgi import RawHeaders, Receive, Scope, Send
@@ -31,6 +33,7 @@ SAFE_HEADERS = {
     "X-Frame-Options": "SAMEORIGIN",
     "Referrer-Policy": "strict-origin-when-cross-origin",
 }
+_PROXIED = frozenset((b"x-forwarded-for", b"forwarded", b"via", b"x-real-ip"))
 _FRAMING = frozenset((b"host", b"content-length", b"transfer-encoding"))
 
 PAGE = """<!DOCTYPE html>
@@ -43,6 +46,10 @@ pre{{background:#111}}}}</style></head>
 {body}
 </body></html>
 """
+
+
+async def _raising(error: Exception) -> None:
+    raise error
 
 
 def _loopback(address: str) -> bool:
@@ -68,6 +75,9 @@ class Site:
 
     __transient__ = ("_fixed", "service")
 
+    #: The web server that runs it, while one does.
+    service: Web | None = None
+
     def __init__(self, root: Resource) -> None:
         self.root = root
         self.sessions = Sessions()
@@ -75,7 +85,6 @@ class Site:
         self.headers: dict[str, str] = dict(SAFE_HEADERS)
         self.show_errors = "local"
         self.operator: Operator | None = None
-        self.service: Web | None = None
 
     def headers_of(self, request: Request) -> RawHeaders:  # noqa: ARG002 - a site of yours may look at it
         """The headers that each answer gets, as bytes."""
@@ -93,20 +102,38 @@ class Site:
         return fixed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] not in {"http", "websocket"}:
-            raise ValueError(f"a site answers http and websocket, not {scope['type']}")
+        rest = self.begin(scope, receive, send)
+        if rest is not None:
+            await rest
+
+    def begin(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None] | None:
+        """Begin to answer: what has still to be awaited, or None when the answer is out."""
         if scope["type"] == "websocket":
-            await self._websocket(scope, receive, send)
-            return
+            return self._websocket(scope, receive, send)
+        if scope["type"] != "http":
+            raise ValueError(f"a site answers http and websocket, not {scope['type']}")
         request = Request(scope, receive, send, self, [])
         try:
             self._admit(scope)
-            request.postpath = rules.segments(rules.path_of_target(scope["raw_path"]))
-            root: Resource = self.root
+            target: bytes = scope["raw_path"]
+            request.postpath = rules.segments(target if target[:1] == b"/" else rules.path_of_target(target))
+            node: Any = self.root
             if self.operator is not None and request.postpath[0] == "-":
                 request.prepath.append(request.postpath.pop(0))
-                root = self.operator
-            await self.serve(root, request)
+                node = self.operator
+            while request.postpath and not node.isLeaf:
+                node = self._step(node, request)
+                if hasattr(node, "__await__"):
+                    return self._complete(request, self._walk_on(node, request))
+            rest = node.respond_now(request)
+        except Exception as error:  # noqa: BLE001 - answered as any other, when it can be awaited
+            return self._complete(request, _raising(error))
+        return None if rest is None else self._complete(request, rest)
+
+    async def _complete(self, request: Request, rest: Awaitable[None]) -> None:
+        """Await the rest of an answer; whatever it raises becomes one."""
+        try:
+            await rest
         except Disconnected:
             if request.started:
                 raise  # the answer cannot be completed: the engine closes the connection, so that it is seen to be cut
@@ -119,6 +146,25 @@ class Site:
         finally:
             request.release()
 
+    def _step(self, node: Resource, request: Request) -> Any:
+        """One part of the path: the child of its name, or an awaitable of one.
+
+        Raises:
+            NotFound: there is none.
+        """
+        name = request.postpath.pop(0)
+        child = node.getChildWithDefault(name, request)
+        request.prepath.append(name)
+        if child is None:
+            raise NotFound
+        return child
+
+    async def _walk_on(self, child: Awaitable[Resource | None], request: Request) -> None:
+        node = await child
+        if node is None:
+            raise NotFound
+        await self.serve(node, request)
+
     async def serve(self, node: Resource, request: Request) -> None:
         """Walk from this resource along what is left of the path, and answer by the one where it ends."""
         await (await self.find(node, request)).respond(request)
@@ -129,15 +175,12 @@ class Site:
         Raises:
             NotFound: a part has no child of its name.
         """
-        postpath = request.postpath
-        while postpath and not node.isLeaf:
-            name = postpath.pop(0)
-            child: Any = node.getChildWithDefault(name, request)
-            request.prepath.append(name)
+        while request.postpath and not node.isLeaf:
+            child = self._step(node, request)
             if hasattr(child, "__await__"):
                 child = await child
-            if child is None:
-                raise NotFound
+                if child is None:
+                    raise NotFound
             node = child
         return node
 
@@ -168,16 +211,35 @@ class Site:
         try:
             raw_path: bytes = scope.get("raw_path") or scope["path"].encode()
             request.postpath = rules.segments(rules.path_of_target(raw_path))
+            self._same_machine(request)
             node = await self.find(self.root, request)
             await node.respond_websocket(request)
         except (WebError, rules.BadPath):
             await send({"type": "websocket.close", "code": 1000})
 
+    @staticmethod
+    def _same_machine(request: Request) -> None:
+        """Refuse a page of the network that opens a websocket to a server of this machine: browsers would let it."""
+        origin = urlsplit(request.headers.get(b"origin", b"").decode("latin-1")).hostname
+        near = request.host == "localhost" or _loopback(request.host)
+        # A proxy may ask under our own name for whoever asks it; no browser can be made to say that it is one.
+        if (
+            near
+            and _PROXIED.isdisjoint(request.headers)
+            and origin is not None
+            and origin != "localhost"
+            and not _loopback(origin)
+        ):
+            raise WebError(403, "a page of another machine may not open a websocket here")
+
     def is_local(self, request: Request) -> bool:
         """Whether the client is a browser on this machine: not behind a proxy, not lured here by a foreign name."""
         headers = request.headers
-        proxied = not headers.keys().isdisjoint((b"x-forwarded-for", b"forwarded", b"via", b"x-real-ip"))
-        return not proxied and _loopback(request.client) and (request.host == "localhost" or _loopback(request.host))
+        return (
+            _PROXIED.isdisjoint(headers)
+            and _loopback(request.client)
+            and (request.host == "localhost" or _loopback(request.host))
+        )
 
     async def _refuse(self, request: Request, error: WebError) -> None:
         if request.started:

@@ -17,7 +17,7 @@ import os
 import re
 import stat
 import zlib
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 from urllib.parse import quote
@@ -105,6 +105,12 @@ class Entry:
     plain: Variant
     packed: dict[bytes, Variant] = field(default_factory=dict)
     may_pack: bool = False
+
+    @property
+    def varies(self) -> bool:
+        """Whether what is sent depends on the codings that the client takes."""
+        return self.may_pack or bool(self.packed)
+
     beside: tuple[tuple[bytes, tuple[int, ...] | None], ...] = ()
 
 
@@ -157,20 +163,45 @@ class Static(Resource):
 
     # --- answering
 
+    def respond_now(self, request: Request) -> Awaitable[None] | None:
+        entry = self._still_true(request)
+        if entry is None:
+            return self._look(request, "/".join(request.postpath))
+        plain, headers = entry.plain, dict(request.scope["headers"])
+        if (
+            plain.body is None
+            or not _CONDITIONS.isdisjoint(headers)
+            or (entry.varies and b"accept-encoding" in headers)
+        ):
+            return self._send(request, entry)
+        whole = request.scope.get("midair.whole")
+        if (
+            whole is not None
+            and not request._out
+            and whole(200, plain.lines + request.site.lines_of(request), plain.body)
+        ):
+            request.started = True
+            return None
+        return self._send(request, entry)
+
     async def respond(self, request: Request) -> None:
+        rest = self.respond_now(request)
+        if rest is not None:
+            await rest
+
+    def _still_true(self, request: Request) -> Entry | None:
+        """What is known of the file, if the disk still says the same."""
         name = "/".join(request.postpath)
         entry = self._known.get(name)
-        if entry is not None and request.method in {"GET", "HEAD"}:
-            try:
-                found = os.stat(entry.plain.path)
-            except OSError:
-                found = None
-            if found is not None and sign_of(found) == entry.plain.sign:
-                await self._send(request, entry)
-                return
-        if entry is not None:
-            self._drop(name)
-        await self._look(request, name)
+        if entry is None or request.method not in {"GET", "HEAD"}:
+            return None
+        try:
+            if sign_of(os.stat(entry.plain.path)) == entry.plain.sign:
+                return entry
+        except OSError:
+            pass  # it is gone: the long way says so
+        self._drop(name)
+        return None
 
     async def _look(self, request: Request, name: str) -> None:
         """The long way: find the file, the folder's index, its listing, or the processor."""
@@ -249,6 +280,7 @@ class Static(Resource):
             query = request.scope["query_string"].decode("latin-1")
             there = f"./{quote(last)}/" + (f"?{query}" if query else "")
             request.redirect(there, 301)
+            request.setHeader("Cache-Control", "max-age=300")
             await request.finish()
             return
         parts = request.postpath[:-1] if request.postpath else []
@@ -262,7 +294,7 @@ class Static(Resource):
             raise NotFound
         shown = "/".join([*request.prepath, *parts])
         page = await asyncio.to_thread(listing, path, f"/{shown}", hidden=self.hidden, top=not request.path.strip("/"))
-        request.setHeader("Cache-Control", "no-cache")
+        request.setHeader("Cache-Control", "no-store")
         await request.finish(page)
 
     # --- what is known of a file
@@ -356,7 +388,7 @@ class Static(Resource):
         headers = dict(request.scope["headers"])
         variant = entry.plain
         accept = headers.get(b"accept-encoding")
-        if accept is not None and (entry.packed or entry.may_pack):
+        if accept is not None and entry.varies:
             variant = await self._choose(entry, accept)
         if not _CONDITIONS.isdisjoint(headers):
             await self._send_conditional(request, variant, headers)
@@ -401,12 +433,6 @@ class Static(Resource):
     ) -> None:
         length = span.stop - span.start
         body = variant.body
-        whole = request.scope.get("midair.whole")
-        if body is not None and whole is not None and not request._out:
-            lines = (variant.lines if code == 200 else rules.lines(headers)) + request.site.lines_of(request)
-            if whole(code, lines, body if length == len(body) else body[slice(*span)]):
-                request.started = True
-                return
         start = {
             "type": "http.response.start",
             "status": code,

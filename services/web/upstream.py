@@ -11,8 +11,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import select
+import socket
 import ssl
-from typing import Any
+from collections.abc import AsyncIterator
+from typing import Any, Protocol
 from urllib.parse import quote, urlsplit
 
 import h11
@@ -45,29 +48,113 @@ _IDLE = 8  # connections kept for the next request
 _IDLE_FOR = 4.0  # seconds; shorter than what servers usually keep them
 
 
+class Wire(Protocol):
+    """Bytes to and from another server."""
+
+    async def send(self, data: bytes) -> None: ...
+    async def receive(self) -> bytes: ...
+    def close(self) -> None: ...
+    @property
+    def is_gone(self) -> bool: ...
+
+
+class Plain:
+    """A socket as it is: what arrives is copied once, which a stream's buffer would do again."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.socket, self._loop = sock, asyncio.get_running_loop()
+
+    async def send(self, data: bytes) -> None:
+        await self._loop.sock_sendall(self.socket, data)
+
+    async def receive(self) -> bytes:
+        return await self._loop.sock_recv(self.socket, PIECE)
+
+    def close(self) -> None:
+        self.socket.close()
+
+    @property
+    def is_gone(self) -> bool:
+        # Anything that can be read from a connection at rest is its end, or worse.
+        return bool(select.select([self.socket], [], [], 0)[0])
+
+
+class Secure:
+    """A stream under TLS."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader, self._writer = reader, writer
+
+    async def send(self, data: bytes) -> None:
+        self._writer.write(data)
+        await self._writer.drain()
+
+    async def receive(self) -> bytes:
+        return await self._reader.read(PIECE)
+
+    def close(self) -> None:
+        self._writer.transport.abort()
+
+    @property
+    def is_gone(self) -> bool:
+        return self._reader.at_eof() or self._writer.is_closing()
+
+
 class Connected:
     """One connection to the other server."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.reader, self.writer = reader, writer
+    def __init__(self, wire: Wire) -> None:
+        self.wire = wire
         self.since = asyncio.get_running_loop().time()
         self.machine = h11.Connection(h11.CLIENT, max_incomplete_event_size=64 << 10)
 
     async def send(self, event: Any) -> None:
         data = self.machine.send(event)
         if data:
-            self.writer.write(data)
-            await self.writer.drain()
+            await self.wire.send(data)
 
     async def next(self) -> Any:
         while True:
             event = self.machine.next_event()
             if event is not h11.NEED_DATA:
                 return event
-            self.machine.receive_data(await self.reader.read(PIECE))
+            self.machine.receive_data(await self.wire.receive())
+
+    async def body(self) -> AsyncIterator[bytes]:
+        """The body of the answer.
+
+        Raises:
+            h11.RemoteProtocolError: it ended too early.
+        """
+        while isinstance(event := await self.next(), h11.Data):
+            yield bytes(event.data)
+
+    def begun(self) -> bytes:
+        """What of the body came with the header; the rest is on the wire, and the parser is not asked again."""
+        self.past_parser = True
+        parts = []
+        while isinstance(event := self.machine.next_event(), h11.Data):
+            parts.append(bytes(event.data))
+        return b"".join(parts)
+
+    #: Whether the parser has not seen all of the answer, and so cannot begin another.
+    past_parser = False
+
+    def start_anew(self) -> bool:
+        """Be ready for another request; whether that can be."""
+        machine = self.machine
+        if self.past_parser and machine.our_state is h11.DONE:
+            self.past_parser = False
+            self.machine = h11.Connection(h11.CLIENT, max_incomplete_event_size=64 << 10)
+        elif machine.our_state is h11.DONE and machine.their_state is h11.DONE:
+            machine.start_next_cycle()
+        else:
+            return False
+        self.since = asyncio.get_running_loop().time()
+        return True
 
     def close(self) -> None:
-        self.writer.transport.abort()
+        self.wire.close()
 
 
 class Upstream(Resource):
@@ -127,22 +214,37 @@ class Upstream(Resource):
         except BaseException:
             link.close()
             raise
-        self._keep(link)
+        self._keep(link, response)
+
+    async def respond_websocket(self, request: Request) -> None:
+        from .tunnel import relay
+
+        path = self.target_for(request).decode("latin-1")
+        scheme = "wss" if self.secure else "ws"
+        wire = None
+        try:
+            async with asyncio.timeout(self.connect):
+                wire = None if self.secure else await self._open()
+            sock = wire.socket if isinstance(wire, Plain) else None
+            url = f"{scheme}://{self.authority}{path}"
+            await relay(request, url, self.headers_for(request), sock, self.connect)
+        except (OSError, TimeoutError) as error:
+            if wire is not None:
+                wire.close()
+            raise self._away(error) from error
 
     def _kept(self) -> Connected | None:
         now = asyncio.get_running_loop().time()
         while self._idle:
             link = self._idle.pop()
-            if now - link.since < _IDLE_FOR and not link.reader.at_eof() and not link.writer.is_closing():
+            if now - link.since < _IDLE_FOR and not link.wire.is_gone:
                 return link
             link.close()
         return None
 
-    def _keep(self, link: Connected) -> None:
-        machine = link.machine
-        if machine.our_state is h11.DONE and machine.their_state is h11.DONE and len(self._idle) < _IDLE:
-            machine.start_next_cycle()
-            link.since = asyncio.get_running_loop().time()
+    def _keep(self, link: Connected, response: h11.Response) -> None:
+        closes = any(name == b"connection" and b"close" in value.lower() for name, value in response.headers)
+        if len(self._idle) < _IDLE and not closes and link.start_anew():
             self._idle.append(link)
         else:
             link.close()
@@ -150,15 +252,23 @@ class Upstream(Resource):
     async def _connected(self) -> Connected:
         try:
             async with asyncio.timeout(self.connect):
-                return Connected(*await self._open())
+                return Connected(await self._open())
         except (OSError, TimeoutError) as error:
             raise self._away(error) from error
 
-    async def _open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    async def _open(self) -> Wire:
+        if self.secure:
+            context = ssl.create_default_context()
+            return Secure(*await asyncio.open_connection(self.host, self.port, ssl=context, limit=PIECE))
         if self.socket:
-            return await asyncio.open_unix_connection(self.socket, limit=PIECE)
-        context = ssl.create_default_context() if self.secure else None
-        return await asyncio.open_connection(self.host, self.port, ssl=context, limit=PIECE)
+            return Plain(await dial(socket.AF_UNIX, self.socket))
+        loop, failed = asyncio.get_running_loop(), OSError(f"{self.host} has no address")
+        for family, _, _, _, address in await loop.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM):
+            try:
+                return Plain(await dial(family, address))
+            except OSError as error:
+                failed = error
+        raise failed
 
     def _away(self, error: BaseException) -> WebError:
         log.info("%s does not answer: %s", self.url, str(error) or type(error).__name__)
@@ -236,18 +346,43 @@ class Upstream(Resource):
         headers += [item for item in request.site.headers_of(request) if item[0] not in names]
         request.started = True
         await request.send({"type": "http.response.start", "status": response.status_code, "headers": headers})
-        while True:
-            try:
-                event = await link.next()
-            except (OSError, h11.RemoteProtocolError) as error:
-                # Half an answer cannot be taken back; the client sees the connection closed.
-                raise Disconnected(f"{self.url} broke off its answer: {error}") from error
-            if isinstance(event, h11.Data):
-                await request.send({"type": "http.response.body", "body": bytes(event.data), "more_body": True})
+        length = max([int(value) for name, value in headers if name.lower() == b"content-length"], default=0)
+        bodiless = request.method == "HEAD" or response.status_code in {204, 304}
+        direct = "midair.response.splice" in request.scope.get("extensions", ())
+        try:
+            if length > PIECE and not bodiless and direct and isinstance(link.wire, Plain):
+                await self._splice(link, link.wire, length, request)
             else:
-                break
+                async for piece in link.body():
+                    await request.send({"type": "http.response.body", "body": piece, "more_body": True})
+        except Disconnected:
+            raise
+        except (OSError, h11.RemoteProtocolError) as error:
+            # Half an answer cannot be taken back; the client sees the connection closed.
+            raise Disconnected(f"{self.url} broke off its answer: {error}") from error
         request.finished = True
         await request.send({"type": "http.response.body", "body": b""})
+
+    @staticmethod
+    async def _splice(link: Connected, wire: Plain, length: int, request: Request) -> None:
+        """A long answer, past the parser and from socket to socket."""
+        begun = link.begun()
+        await request.send({"type": "http.response.body", "body": begun, "more_body": True})
+        await request.send({"type": "midair.response.splice", "socket": wire.socket, "count": length - len(begun)})
+
+
+async def dial(family: int, address: Any) -> socket.socket:
+    """A connected socket."""
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        if family != socket.AF_UNIX:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        await asyncio.get_running_loop().sock_connect(sock, address)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
 
 
 def _lower(name: bytes) -> bytes:

@@ -17,6 +17,7 @@ import html
 import logging
 import os
 import pwd
+import socket
 import stat
 from collections.abc import Iterable
 from pathlib import Path
@@ -30,7 +31,7 @@ from .request import Request
 from .resource import Resource
 from .site import PAGE
 from .static import Static
-from .upstream import Upstream
+from .upstream import Plain, Upstream, Wire, dial
 
 log = logging.getLogger("midair.web")
 
@@ -88,17 +89,17 @@ class PersonalServer(Upstream):
         super().__init__(f"http+unix:{path}")
         self.uid = uid
 
-    async def _open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    async def _open(self) -> Wire:
         assert self.socket is not None
         found = os.lstat(self.socket)
         if not stat.S_ISSOCK(found.st_mode) or found.st_uid != self.uid:
             raise PermissionError(f"{self.socket} does not belong to the user that it names; nothing was sent to it")
-        reader, writer = await super()._open()
+        sock = await dial(socket.AF_UNIX, self.socket)
         # The file may have been changed since; who answers is what counts.
-        if peer_of(writer.get_extra_info("socket")) != self.uid:
-            writer.transport.abort()
+        if peer_of(sock) != self.uid:
+            sock.close()
             raise PermissionError(f"somebody else answers at {self.socket}; nothing was sent there")
-        return reader, writer
+        return Plain(sock)
 
 
 class Users(Resource):
@@ -201,6 +202,10 @@ class _Folder(Resource):
     async def respond(self, request: Request) -> None:
         if not request.postpath:
             request.redirect(f"./{quote(self.name)}/", 301)
+            request.setHeader("Cache-Control", "max-age=300")
             await request.finish()
             return
         await self.server.respond(request)
+
+    async def respond_websocket(self, request: Request) -> None:
+        await self.server.respond_websocket(request)

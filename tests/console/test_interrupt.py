@@ -159,9 +159,8 @@ def test_while_the_loop_is_stuck_a_person_gets_in_sees_where_and_frees_it(tmp_pa
     def scenario(at: At) -> None:
         stick(at)
         one: Client = at.telnet()
-        one.prompt()
-        one.until("The server's loop has not answered")
-        one.line("'a question'")
+        assert "The server's loop has not answered for 0.3 s" in one.prompt()
+        one.line("ran = True")
         told = one.until("interrupt() frees the loop")
         assert "callback_that_never_ends" in told
         one.send(b"\xff\xf4")
@@ -173,11 +172,31 @@ def test_while_the_loop_is_stuck_a_person_gets_in_sees_where_and_frees_it(tmp_pa
         one.until("anna")
         one.line("interrupt()")
         one.until("interrupted ")
-        one.line("6 * 7")
-        one.until("42")
+        one.line("6 * 7, 'ran' in globals()")
+        one.until("(42, False)")
 
     converse(tmp_path, scenario, prepare=prepare)
     assert [type(p["exception"]) for p in problems] == [Interrupted]
+
+
+def test_all_this_holds_on_uvloop_too(tmp_path: Path) -> None:
+    uvloop = pytest.importorskip("uvloop", reason="uvloop is not installed")
+
+    def scenario(at: At) -> None:
+        assert "nothing to interrupt" in at.command("interrupt").out
+        json = at.json()
+        for number, source in enumerate(
+            ("while True: n = 1", "import time; time.sleep(600)", "import asyncio; await asyncio.sleep(600)")
+        ):
+            json.send(id=number, code="print('begun')\n" + source)
+            assert json.next()["out"] == "begun\n"
+            json.send(interrupt=number)
+            assert json.next()["kind"] == "interrupted"
+        stick(at)
+        assert "callback_that_never_ends" in at.command("interrupt").out
+        assert json.ask(id=9, code="6 * 7")["result"] == "42"
+
+    converse(tmp_path, scenario, limit=0, loop_factory=uvloop.new_event_loop)
 
 
 def test_interrupt_leaves_a_loop_alone_that_only_waits(tmp_path: Path) -> None:

@@ -210,6 +210,7 @@ def test_strangers_are_few_and_slow_ones_are_sent_away(tmp_path: Path, monkeypat
         at.raw().until("Too many people are logging in; try again later.")
         for one in strangers:
             one.until("Too slow; goodbye.")
+        monkeypatch.undo()
         at.telnet().prompt()
 
     converse(tmp_path, scenario)

@@ -1,12 +1,17 @@
 """The `midair` command as people use it: whole processes, real files, real sockets."""
 
 import json
+import os
+import pty
 import re
+import select
 import signal
 import socket
+import subprocess
+import sys
 
 import pytest
-from live_server import LiveServer
+from live_server import PATIENCE, LiveServer
 
 from midair.runtime.files import is_alive
 from midair.runtime.testing import edit
@@ -67,6 +72,40 @@ class Client:
     def __exit__(self, *_):
         self.lines.close()
         self.socket.close()
+
+
+class Terminal:
+    """A `midair` command on a terminal of its own."""
+
+    def __init__(self, *words):
+        self.heard = ""
+        self.fd, far = pty.openpty()
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "midair", *words],
+            env={**os.environ, "TERM": "xterm"},
+            stdin=far,
+            stdout=far,
+            stderr=far,
+            start_new_session=True,
+        )
+        os.close(far)
+
+    def type(self, keys):
+        os.write(self.fd, keys.encode())
+
+    def hear(self, pattern):
+        while not (found := re.search(pattern, self.heard)):
+            assert select.select([self.fd], [], [], PATIENCE)[0], f"no {pattern!r} in {self.heard[-500:]!r}"
+            self.heard += os.read(self.fd, 65536).decode(errors="replace")
+        self.heard = self.heard[found.end() :]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
+        os.close(self.fd)
 
 
 def one_line(done):
@@ -183,6 +222,13 @@ def test_a_port_that_is_taken_is_one_line_and_status_1(shell, more):
     assert shell.midair("ps").stdout == "no server of yours is running\n"
 
 
+@pytest.mark.parametrize("more", [[], ["--daemon"]])
+def test_a_kind_s_own_options_are_checked(shell, more):
+    done = shell.midair("run", *more, "telnet", "8023")
+    assert done.returncode == 2
+    assert one_line(done) == "midair: the following arguments are required: USER; see 'midair run telnet --help'\n"
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -222,6 +268,29 @@ def test_a_program_that_fails_is_named_with_its_line(shell, program, said):
     assert files <= {str(shell.folder / "app.py")}
     assert not list(shell.folder.glob("*.spl"))
     assert not (shell.folder / "app.pid").exists()
+
+
+def test_sources_that_do_not_import_any_more_are_named_and_the_last_good_ones_run(folder):
+    with LiveServer(folder, "parrot.py", "--settle", "0.01") as server:
+        with Client(server.port("parrot")) as client:
+            client.ask("hello")
+        assert server.end() == 0
+        edit(folder / "parrot.py", "{text}, the", '{text}", the')
+        refused = server.midair("run", "parrot.py")
+        assert refused.returncode == 1
+        assert re.fullmatch(
+            r"midair: parrot\.py line \d+: SyntaxError: .*; nothing was started; "
+            r"--last-good starts on the sources of generation 1",
+            refused.stderr.splitlines()[-1],
+        )
+        server.start("parrot.py", "--last-good", "--settle", "0.01")
+        assert server.out[1].startswith("  parrot.py is not what runs: ")
+        with Client(server.port("parrot")) as client:
+            assert client.ask("hello") == "hello, the 2. time"
+            assert "parrot.py" in server.midair("status").stdout
+            edit(folder / "parrot.py", '{text}", the', "{text}!, the")
+            server.wait_for(r"edit 1\b")
+            assert client.ask("hello") == "hello!, the 3. time"
 
 
 def test_a_module_is_run_by_its_name_and_keeps_its_space_here(folder):
@@ -401,6 +470,30 @@ def test_many_files_that_are_saved_between_hold_and_release_arrive_as_one_edit(f
         assert not any("edit 2" in line or "refused" in line for line in server.err)
 
 
+def test_the_telnet_client_gives_its_terminal_to_the_server(folder):
+    with LiveServer(folder, "parrot.py", "--no-watch", "--telnet", "0") as server:
+        port = re.search(r"telnet 127\.0\.0\.1 (\d+)", server.out[-1])[1]
+        password = re.search(r"password (\S+) ", server.out[1])[1]
+        with Terminal("telnet", "127.0.0.1", port) as terminal:
+            terminal.hear(r"(?i)user")
+            terminal.type("admin\r")
+            terminal.hear(r"(?i)password")
+            terminal.type(f"{password}\r")
+            terminal.hear(">>>")
+            terminal.type("6*7\r")
+            terminal.hear("42")
+            terminal.type("exec('print(1234 * 2)\\nwhile True: pass')\r")
+            terminal.hear("2468")
+            terminal.type("\x03")
+            terminal.hear("KeyboardInterrupt")
+            terminal.type("\x1d")
+            assert terminal.process.wait(PATIENCE) == 0
+        assert password not in "".join(server.err)
+        refused = server.midair("telnet", "127.0.0.1", "1")
+        assert refused.returncode == 1
+        assert "nobody answers at 127.0.0.1 port 1" in one_line(refused)
+
+
 # --- make, and the telnet kind
 
 
@@ -412,7 +505,7 @@ def test_make_writes_a_file_that_runs_and_refuses_to_write_it_again(shell):
     refused = shell.midair("make", "telnet", "0", "anna", "secret")
     assert refused.returncode == 1
     assert "telnet.spl exists already" in one_line(refused)
-    with LiveServer(shell.folder, "telnet.spl") as server:
+    with LiveServer(shell.folder, "telnet") as server:
         with socket.create_connection(("127.0.0.1", server.port("telnet"))) as sock:
             sock.sendall(b"anna\r\na-long-passphrase\r\nlen(space)\r\nexit()\r\n")
             heard = b"".join(iter(lambda: sock.recv(4096), b""))
@@ -432,7 +525,7 @@ def test_a_kind_that_does_not_exist_is_named_beside_those_that_do(shell):
     assert re.search(r"no kind of service called 'gopher'; there are .*telnet", one_line(refused))
     assert shell.midair("make", "telnet", "much").returncode == 2
     kinds = shell.midair("make")
-    assert re.search(r"^telnet +a Python console over telnet", kinds.stdout, re.MULTILINE)
+    assert re.search(r"^telnet +A Python console over telnet", kinds.stdout, re.MULTILINE)
 
 
 # --- users

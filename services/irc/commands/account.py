@@ -146,12 +146,15 @@ def refuse_registration(net: Network, client: Client, name: str, password: str) 
     if not len(password) >= PASSWORD_LEAST or len(password.encode()) > accounts.PASSWORD_LIMIT:
         limits = f"{PASSWORD_LEAST} characters to {accounts.PASSWORD_LIMIT} bytes"
         return "WEAK_PASSWORD", f"A password has {limits}"
+    if net.made.full(client.address, net.now()) and not net.exempt(client.address):
+        return "TEMPORARILY_UNAVAILABLE", "Too many accounts were made from your address; try again later"
     return None
 
 
-def make_account(net: Network, name: str, keys: tuple[Hashed, Scram]) -> Account:
+def make_account(net: Network, name: str, keys: tuple[Hashed, Scram], address: str = "") -> Account:
     account = Account(name, *keys, created=net.now())
     net.accounts.add(account)
+    net.made.add(address, net.now())
     log.info("account %s made", name)
     return account
 
@@ -160,7 +163,7 @@ def then_register(net: Network, client: Client, keys: tuple[Hashed, Scram], name
     if name in net.accounts:
         client.fail("REGISTER", "ACCOUNT_EXISTS", name, text="That name is taken")
         return
-    make_account(net, name, keys)
+    make_account(net, name, keys, client.address)
     client.send(net.name, "REGISTER", "SUCCESS", name, text="Account created; you are logged in")
     net.set_account(client, name)
 

@@ -127,9 +127,13 @@ def has(client: Client, name: str) -> bool:
     return name in client.caps and (needed is None or needed in client.caps)
 
 
-def announce(net: Network, *, new: list[str] | None = None, gone: list[str] | None = None) -> None:
-    """Tell those with cap-notify what is offered now and was not, or the other way round."""
-    for client in net.connections:
+def renew(net: Network) -> None:
+    """Tell those with cap-notify what an edit has added or taken away since the last look."""
+    now = set(CAPABILITIES)
+    new, gone = sorted(now - net.offered), sorted(net.offered - now)
+    net.offered = now
+    for client in net.connections if new or gone else ():
+        client.set_caps(client.caps.difference(gone))
         if "cap-notify" in client.caps:
             for action, names in (("NEW", new), ("DEL", gone)):
                 if names:

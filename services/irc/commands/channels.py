@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from .. import modes
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
     from ..client import Client, Outgoing
     from ..message import Message
     from ..network import Network
+
+
+#: Channels in one LIST: more would fill what a client may leave unread.
+LISTED = 2000
 
 
 def split(targets: str, limit: int = 0) -> list[str]:
@@ -291,9 +296,11 @@ def throw_out(net: Network, channel: Channel, victim: Client, out: Outgoing, by:
 def cmd_list(net: Network, client: Client, message: Message) -> None:
     conditions = split(message.get(0))
     client.reply(n.RPL_LISTSTART, "Channel", text="Users  Name")
-    for channel in list(net.channels.values()):
-        if channel.visible_to(client) and _listed(net, channel, conditions):
-            client.reply(n.RPL_LIST, channel.name, str(len(channel.members)), text=channel.topic.text)
+    shown = (c for c in net.channels.values() if c.visible_to(client) and _listed(net, c, conditions))
+    for channel in islice(shown, LISTED):
+        client.reply(n.RPL_LIST, channel.name, str(len(channel.members)), text=channel.topic.text)
+    if next(shown, None):
+        client.notice(f"Only the first {LISTED} channels are shown: ask for fewer, e.g. LIST >10 or LIST #a*")
     client.reply(n.RPL_LISTEND)
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..client import Outgoing
+from ..client import Outgoing, middle
 from ..history import PAGE_LIMIT, History, Item, Point, parse_point, parse_timestamp, timestamp
 from ..message import format_line
 from ..names import fold, is_channel
+from ..network import STRANGER
 
 if TYPE_CHECKING:
     from ..client import Client
@@ -75,9 +76,7 @@ def _history(net: Network, client: Client, target: str) -> History | None:
     if is_channel(target):
         channel = net.channel(target)
         return channel.history if channel and client in channel.members else None
-    if not client.account:
-        return History()
-    return net.conversations.get(net.conversation_key(client, fold(target)), History())
+    return net.conversation(client, fold(target))
 
 
 def send_items(net: Network, client: Client, kind: str, target: str, items: list[Item]) -> None:
@@ -118,7 +117,7 @@ def _targets(net: Network, client: Client, words: list[str]) -> None:
             names = key.split(" ")
             if mine in names:
                 other = names[0] if names[1] == mine else names[1]
-                found.append((history.last_time, other))
+                found.append((history.last_time, other.removeprefix(STRANGER)))
     chosen = sorted((at, name) for at, name in found if low < at < high)
     chosen = chosen[:limit] if points[0].time <= points[1].time else chosen[-limit:]
     batch = net.new_id()
@@ -168,4 +167,4 @@ def _set_marker(net: Network, client: Client, target: str, at: str) -> bool:
 
 def send_marker(net: Network, client: Client, target: str) -> None:
     at = _markers(net, client).get(fold(target))
-    client.send(net.name, "MARKREAD", target.split(" ", maxsplit=1)[0], f"timestamp={at}" if at else "*")
+    client.send(net.name, "MARKREAD", middle(target), f"timestamp={at}" if at else "*")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from .. import modes
 from .. import numerics as n
 from ..channel import Channel
+from ..history import History
 from ..isupport import TARGETS
 from ..names import fold, is_channel, matches
 
@@ -119,7 +120,7 @@ def _to_person(net: Network, client: Client, target: str, text: str | None, *, q
         return None
     if refusal := _unwelcome(client, person, text):
         if not quiet:
-            client.reply("531", person.nick, text=refusal)
+            client.reply(n.ERR_CANTSENDTOUSER, person.nick, text=refusal)
         return None
     return Route(person.nick, (person,), person=person)
 
@@ -137,9 +138,7 @@ def say_to(
             if "message-tags" in receiver.caps and (receiver is not client or route.person):
                 receiver.deliver_apart(out)
     else:
-        for receiver in route.receivers:
-            if receiver is not client or route.person:
-                receiver.deliver_apart(out)
+        net.fan_out(route.receivers, out, but=None if route.person else client)
     if text is not None or (tags and "+draft/persist" in tags):
         keep(net, client, route, command, out, text)
     if "echo-message" in client.caps and (text is not None or "message-tags" in client.caps):
@@ -167,26 +166,38 @@ def _unwelcome(client: Client, receiver: Client, text: str | None) -> str:
 def cmd_redact(net: Network, client: Client, message: Message) -> None:
     """Take back a message (draft/message-redaction): one's own, or as an operator of the channel."""
     target, msgid, reason = message.params[0], message.params[1], message.get(2)
-    if not is_channel(target):
-        client.fail("REDACT", "INVALID_TARGET", target, text="Only messages to channels can be taken back")
+    found = _redactable(net, client, target)
+    if found is None:
+        client.fail("REDACT", "INVALID_TARGET", target, text="There is no such conversation, or you are not in it")
         return
-    channel = net.channel(target)
-    if channel is None or client not in channel.members:
-        client.fail("REDACT", "INVALID_TARGET", target, text="You are not on that channel")
-        return
-    item = channel.history.find(msgid)
-    if item is None or not item.is_message:
+    history, shown, receivers, may_all = found
+    item = history.find(msgid)
+    if item is None or item.command not in {"PRIVMSG", "NOTICE", "TAGMSG"}:
         client.fail("REDACT", "UNKNOWN_MSGID", target, msgid, text="This message does not exist or is too old")
         return
     own = item.account == client.account if item.account else item.source == client.prefix
-    if not own and channel.rank(client) < modes.HALFOP:
+    if not own and not may_all:
         client.fail("REDACT", "REDACT_FORBIDDEN", target, msgid, text="That is not yours to take back")
         return
-    channel.history.remove(msgid)
-    out = net.outgoing(client, "REDACT", channel.name, msgid, text=reason or None)
-    net.spread(channel.members, out, cap="draft/message-redaction", but=client)
+    history.remove(msgid)
+    out = net.outgoing(client, "REDACT", shown, msgid, text=reason or None)
+    net.spread(receivers, out, cap="draft/message-redaction", but=client)
     if "echo-message" in client.caps:
         client.deliver(out)
+
+
+def _redactable(net: Network, client: Client, target: str) -> tuple[History, str, Iterable[Client], bool] | None:
+    """Return where to look, the target as others see it, who is told, and whether all of it is this client's."""
+    if is_channel(target):
+        channel = net.channel(target)
+        if channel is None or (client not in channel.members and not client.is_oper):
+            return None
+        everything = client.is_oper or channel.rank(client) >= modes.HALFOP
+        return channel.history, channel.name, channel.members, everything
+    person = net.find(target)
+    if person is None:
+        return None
+    return net.conversation(client, person.folded), person.nick, (person,), False
 
 
 def cmd_wallops(net: Network, client: Client, message: Message) -> None:

@@ -22,8 +22,6 @@ VALUE_LIMIT = 300  # bytes
 
 _KEY = re.compile(r"[a-z0-9_./-]{1,60}")
 
-Target = "Client | Channel"
-
 
 def has(client: Client) -> bool:
     """Tell whether a client knows metadata, under its name of today or of yesterday."""
@@ -113,13 +111,12 @@ def _in_batch(net: Network, client: Client, target: Client | Channel, pairs: Ite
         client.send(net.name, "BATCH", f"-{tags['batch']}")
 
 
-def sync(net: Network, client: Client, targets: Iterable[Client | Channel]) -> None:
-    """Tell a client what it follows about these targets."""
-    if not client.subscribed:
-        return
-    for target in targets:
+def sync(net: Network, client: Client, targets: Iterable[Client | Channel], keys: Iterable[str] | None = None) -> None:
+    """Tell a client what it follows about these targets: all of it, or only these keys."""
+    wanted = client.subscribed if keys is None else client.subscribed.intersection(keys)
+    for target in targets if wanted else ():
         values = values_of(net, target)
-        for key in client.subscribed & values.keys():
+        for key in sorted(wanted & values.keys()):
             _tell(client, _name(client, target), key, values[key])
 
 
@@ -210,4 +207,4 @@ def _subscriptions(net: Network, client: Client, action: str, keys: list[str]) -
     if good:
         client.reply(n.RPL_METADATASUBOK, *good)
     if client.registered:
-        sync(net, client, [*client.channels, *net.peers(client)])
+        sync(net, client, [*client.channels, *net.peers(client)], fresh)

@@ -101,7 +101,7 @@ def cmd_stats(net: Network, client: Client, message: Message) -> None:
         days, rest = divmod(seconds, 86400)
         text = f"Server Up {days} days {rest // 3600}:{rest // 60 % 60:02}:{rest % 60:02}"
         client.reply(n.RPL_STATSUPTIME, text=text)
-    elif query in {"k", "o", "l", "m"} and not client.is_oper:
+    elif query in {"k", "o", "l"} and not client.is_oper:
         client.reply(n.ERR_NOPRIVILEGES)
     elif query == "k":
         for kline in net.klines:

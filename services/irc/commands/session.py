@@ -6,16 +6,13 @@ from typing import TYPE_CHECKING
 
 from .. import accounts
 from .. import numerics as n
-from ..isupport import tokens
+from ..isupport import AWAY_LIMIT, REALNAME_LIMIT, tokens
 from ..names import clean_user, clip, fold, valid_nick
 
 if TYPE_CHECKING:
     from ..client import Client
     from ..message import Message
     from ..network import Network
-
-AWAY_LIMIT = 390
-REALNAME_LIMIT = 150
 
 
 def cmd_pass(net: Network, client: Client, message: Message) -> None:
@@ -46,7 +43,9 @@ def _free_to_rename(client: Client) -> bool:
     # A ban that keeps somebody silent would be worth little if a new name got round it.
     for channel in client.channels:
         if not channel.members[client] and channel.lists["b"] and channel.muted(client):
-            client.reply("437", channel.name, text="Cannot change nickname while banned or muted on channel")
+            client.reply(
+                n.ERR_UNAVAILRESOURCE, channel.name, text="Cannot change nickname while banned or muted on channel"
+            )
             return False
     return True
 
@@ -65,7 +64,7 @@ def cmd_user(net: Network, client: Client, message: Message) -> None:
         return
     user = clean_user(message.params[0])
     if not user:
-        client.reply("468", text="Your username is not valid: use letters, digits, - _ and .")
+        client.reply(n.ERR_INVALIDUSERNAME, text="Your username is not valid: use letters, digits, - _ and .")
         return
     # The tilde says that nobody has checked the name.
     client.user = f"~{user}"

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from ..message import Message
     from ..network import Network
 
+#: People in one WHO: more would fill what a client may leave unread.
+FOUND = 1000
+
 # The order of WHOX fields is fixed, whatever the order in which they were asked for.
 _WHOX_ORDER = "tcuihsnfdlaor"
 
@@ -58,6 +61,9 @@ def _who_matches(net: Network, client: Client, mask: str) -> list[Client]:
             names += [person.real_host, person.address]
         if any(matches(wanted, name) for name in names):
             found.append(person)
+        if len(found) == FOUND:
+            client.notice(f"Only the first {FOUND} are shown: ask for fewer")
+            break
     return found
 
 

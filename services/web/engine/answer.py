@@ -1,13 +1,16 @@
 """One answer on its way out.
 
 It stands between uvicorn's request cycle and the transport. The head waits for the first piece of the body, which ASGI allows and which
-makes a small answer one write; a file goes by `sendfile` (the `http.response.zerocopysend` extension).
+makes a small answer one write; a file goes by `sendfile` (the `http.response.zerocopysend` extension), and what is relayed by `splice`.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import fcntl
 import os
+import socket
 import ssl
 from collections.abc import Awaitable
 from typing import Any
@@ -32,11 +35,11 @@ class Answer:
         sent: bytes of the body so far, as written.
     """
 
-    __slots__ = ("_cycle", "_fixed", "_held", "_stall", "sent", "status", "transport")
+    __slots__ = ("_cycle", "_fixed", "_held", "_sized", "_stall", "sent", "status", "transport")
 
     def __init__(self, transport: asyncio.Transport, cycle: Any, stall: float, fixed: bytes = b"") -> None:
         self.transport, self._cycle, self._stall, self._fixed = transport, cycle, stall, fixed
-        self._held = b""
+        self._held, self._sized = b"", False
         self.status = 0
         self.sent = 0
 
@@ -48,7 +51,7 @@ class Answer:
             if code < 200:  # "100 Continue" comes before the answer and must not wait for it
                 self.transport.write(data)
                 return
-            self.status = code
+            self.status, self._sized = code, b"\r\ncontent-length:" in data.lower()
             if self._cycle.scope["method"] == "HEAD":
                 self.transport.write(data)
             else:
@@ -101,7 +104,8 @@ class Answer:
             head += b"connection: close\r\n"
         elif b"connection: close\r\n" in lines:
             cycle.keep_alive = False
-        self.transport.write(head + b"\r\n" + (b"" if bodiless or cycle.scope["method"] == "HEAD" else body))
+        shown = b"" if bodiless or cycle.scope["method"] == "HEAD" else body
+        self.transport.write(b"".join((head, b"\r\n", shown)))
         cycle.response_started = cycle.response_complete = True
         cycle.message_event.set()
         if not cycle.keep_alive:
@@ -112,6 +116,8 @@ class Answer:
     def send(self, message: Message) -> Awaitable[None]:
         if message["type"] == "http.response.zerocopysend":
             return self._send_file(message)
+        if message["type"] == "midair.response.splice":
+            return self._send_socket(message["socket"], message["count"])
         if self._cycle.disconnected and self.status:
             # uvicorn would take it in silence, and a loop that only sends would never end.
             raise Disconnected("the client went away before its answer was complete")
@@ -138,11 +144,55 @@ class Answer:
         if not message.get("more_body", False):
             await self._cycle.send({"type": "http.response.body", "body": b""})
 
+    async def _send_socket(self, source: socket.socket, count: int) -> None:
+        """Send what arrives at another socket, from kernel to kernel."""
+        sock, loop = self.transport.get_extra_info("socket"), asyncio.get_running_loop()
+        secure = isinstance(self.transport.get_extra_info("ssl_object"), ssl.SSLObject)
+        if secure or sock is None or not hasattr(os, "splice") or not self._account(count):
+            while count:
+                body = await loop.sock_recv(source, min(_PIECE, count))
+                if not body:
+                    raise Disconnected("the other side ended too early")
+                count -= len(body)
+                await self._cycle.send({"type": "http.response.body", "body": body, "more_body": True})
+            return
+        self.flush()
+        await self._emptied()
+        out = os.dup(sock.fileno())
+        pipe = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            await self._splice(source.fileno(), pipe, out, count)
+        finally:
+            for fd in (out, *pipe):
+                os.close(fd)
+        self.sent += count
+
+    async def _splice(self, source: int, pipe: tuple[int, int], out: int, count: int) -> None:
+        with contextlib.suppress(OSError):  # a larger pipe is faster; the system's own will do
+            fcntl.fcntl(pipe[1], fcntl.F_SETPIPE_SZ, _AT_ONCE)
+        held = 0
+        while count or held:
+            if self._cycle.disconnected or self.transport.is_closing():
+                raise Disconnected("the client went away while an answer was relayed to it")
+            if not held:
+                try:
+                    held = os.splice(source, pipe[1], min(count, _AT_ONCE))
+                except BlockingIOError:
+                    await self._ready(source, reading=True)
+                    continue
+                if not held:
+                    raise Disconnected("the other side ended too early")
+                count -= held
+            try:
+                held -= os.splice(pipe[0], out, held)
+            except BlockingIOError:
+                await self._ready(out)
+
     def _account(self, count: int) -> bool:
         """Tell the cycle's own books of bytes that it will not see; whether that can be done."""
         connection = getattr(self._cycle, "conn", None)
         if isinstance(connection, h11.Connection):
-            if b"content-length" not in self._held.lower():
+            if not self._sized:
                 return False
             connection.send_with_data_passthrough(h11.Data(data=_Length(count)))  # type: ignore[arg-type]  # h11 asks for its length only
             return True
@@ -168,7 +218,7 @@ class Answer:
             try:
                 sent = os.sendfile(out, fd, offset, min(_AT_ONCE, end - offset))
             except BlockingIOError:
-                await self._writable(out)
+                await self._ready(out)
                 continue
             if not sent:
                 raise OSError("the file became shorter while it was sent; the connection was closed")
@@ -176,18 +226,19 @@ class Answer:
             if offset < end:
                 await asyncio.sleep(0)
 
-    async def _writable(self, out: int) -> None:
+    async def _ready(self, fd: int, *, reading: bool = False) -> None:
+        """Wait until a descriptor can be written, or read; for as long as a client may stall."""
         loop = asyncio.get_running_loop()
         ready = loop.create_future()
-        loop.add_writer(out, _settle, ready)
+        (loop.add_reader if reading else loop.add_writer)(fd, _settle, ready)
         try:
             async with asyncio.timeout(self._stall):
                 await ready
         except TimeoutError:
             self.transport.abort()
-            raise Disconnected(f"the client took nothing for {self._stall:g} seconds; it was dropped") from None
+            raise Disconnected(f"nothing moved for {self._stall:g} seconds; the client was dropped") from None
         finally:
-            loop.remove_writer(out)
+            (loop.remove_reader if reading else loop.remove_writer)(fd)
 
     async def _send_pieces(self, fd: int, offset: int, count: int, *, more: bool) -> None:
         end = offset + count

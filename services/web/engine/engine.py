@@ -16,7 +16,7 @@ from email.utils import formatdate
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from ..asgi import App, Receive, Scope, Send
+from ..asgi import Begin, Receive, Scope, Send
 from .books import AccessLog, Metrics
 from .guard import Guard, WebSocket, protocol
 from .limits import Limits
@@ -28,14 +28,14 @@ class Engine:
     """Runs an ASGI application on connections that `factory` makes.
 
     Args:
-        app: called for each request and each websocket; looked up by nobody else, so it may be anything that stays.
+        app: called for each request and each websocket: an ASGI application, or one that returns None when it has answered.
         access_log: where answered requests are written, if anywhere.
         parser: "auto" takes httptools when it is installed; "h11" and "httptools" name one.
     """
 
     def __init__(
         self,
-        app: App,
+        app: Begin,
         *,
         limits: Limits | None = None,
         access_log: AccessLog | None = None,
@@ -131,7 +131,9 @@ class Engine:
         self.metrics.websockets += 1
         if self.access_log is not None:
             self.access_log.add({**scope, "method": "GET"}, 101, 0)
-        await self.app(scope, receive, send)
+        rest = self.app(scope, receive, send)
+        if rest is not None:
+            await rest
 
     def _date(self) -> None:
         date = (b"date", formatdate(time.time(), usegmt=True).encode())

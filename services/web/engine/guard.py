@@ -7,10 +7,11 @@ header lines. The guard keeps one deadline for a connection, and the engine look
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import functools
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 _numbers = itertools.count(1)
 NEVER = math.inf
-EXTENSIONS: dict[str, dict[str, Any]] = {"http.response.zerocopysend": {}}
+EXTENSIONS: dict[str, dict[str, Any]] = {"http.response.zerocopysend": {}, "midair.response.splice": {}}
 LINGER = 2.0  # seconds in which a refused client may go on sending into the void
 
 
@@ -56,13 +57,14 @@ class Guard(asyncio.Protocol):
         self.access_log = False  # ours is written when the answer is complete, and costs less
         self.ws_protocol_class: Any = functools.partial(WebSocket, guard=self)
         self.deadline = NEVER
-        self.in_head = False
-        self.head_bytes = self.pending = 0
+        self.pending = 0
         self.taken = 0
         self.request_began = 0.0
         self.stuck_at = -1
         self.stuck_since = 0.0
         self.refused = False
+        self.receiving = False
+        self.fresh: Any = None  # a request that came whole while its bytes were parsed
 
     # --- asyncio's side
 
@@ -84,19 +86,31 @@ class Guard(asyncio.Protocol):
         if self.refused:
             return  # read and dropped, or the refusal would be lost with the connection
         cycle = self.cycle
-        if cycle is None or cycle.response_complete:
-            self.head_bytes += len(data)
-            if self.deadline == NEVER:
-                self.deadline = self.engine.now() + self.engine.limits.head
-        elif self.deadline != NEVER:
+        self.receiving = True
+        super().data_received(data)
+        self.receiving = False
+        if self.fresh is not None:
+            fresh, self.fresh = self.fresh, None
+            self._start_now(fresh)
+        if self.cycle is not cycle:
+            self.pending = 0  # a request began, and its own deadline with it
+            return
+        waiting = cycle is None or cycle.response_complete
+        if waiting and self.deadline == NEVER:
+            self.deadline = self.engine.now() + self.engine.limits.head
+        elif not waiting and self.deadline != NEVER:
             # A body that comes too slowly runs into its deadline, however steadily it drips.
             self.taken += len(data)
             self.deadline = self.request_began + self.engine.limits.body + self.taken / self.engine.limits.rate
-        super().data_received(data)
-        if self.in_head:
+        dropping = cycle is not None and cycle.more_body  # the rest of a body that nobody read
+        if (waiting and not dropping) or self.half_a_head():
             self.pending += len(data)
             if self.pending > self.engine.limits.head_bytes:
                 self.refuse(431, f"the header of a request is limited to {self.engine.limits.head_bytes:,} bytes")
+
+    def half_a_head(self) -> bool:
+        """Whether the header of a next request has begun while this one is being answered."""
+        return False
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
@@ -114,8 +128,30 @@ class Guard(asyncio.Protocol):
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         """What uvicorn calls as the application for each request."""
-        engine = self.engine
         cycle: Any = send.__self__  # type: ignore[attr-defined]  # uvicorn's send is a method of its cycle
+        answer = self._enter(cycle)
+        await self._complete(cycle, answer, self.engine.now(), self._ask(answer, scope, receive))
+
+    def _start_now(self, cycle: Any) -> None:
+        """Begin to answer without a task; it gets one when something has to be awaited."""
+        answer, began = self._enter(cycle), self.engine.now()
+        # What an application sets in its context must not be seen by the next request.
+        context = contextvars.copy_context()
+        try:
+            rest = context.run(self._ask, answer, cycle.scope, cycle.receive)
+        except BaseException as error:  # noqa: BLE001 - uvicorn reports it, as it does for those in a task
+            rest = _raising(error)
+        if rest is None:
+            self._leave(cycle, answer, began)
+            return
+
+        async def app(_scope: Scope, _receive: Receive, _send: Send) -> None:
+            await self._complete(cycle, answer, began, rest)
+
+        context.run(super()._start_asgi_task, cycle, app)  # type: ignore[misc]  # uvicorn's
+
+    def _enter(self, cycle: Any) -> Answer:
+        engine, scope = self.engine, cycle.scope
         answer = Answer(self.transport, cycle, engine.limits.stall, engine.fixed if self.direct else b"")
         cycle.transport = answer
         if cycle.more_body:
@@ -126,19 +162,32 @@ class Guard(asyncio.Protocol):
         scope["extensions"] = EXTENSIONS
         scope["midair.whole"] = answer.whole
         engine.active += 1
-        began = engine.now()
+        return answer
+
+    def _ask(self, answer: Answer, scope: Scope, receive: Receive) -> Awaitable[None] | None:
+        limit = self.engine.limits.headers
+        if len(scope["headers"]) > limit:
+            return _say(answer, 431, f"a request has at most {limit} header lines")
+        return self.engine.app(scope, receive, answer.send)
+
+    async def _complete(self, cycle: Any, answer: Answer, began: float, rest: Awaitable[None] | None) -> None:
         try:
-            if len(scope["headers"]) > engine.limits.headers:
-                await _say(answer, 431, f"a request has at most {engine.limits.headers} header lines")
-            else:
-                await engine.app(scope, receive, answer.send)
+            if rest is not None:
+                await rest
         except Disconnected:
             # Either side went away in the middle: cut the answer short, and have uvicorn say nothing about it.
             cycle.disconnected = True
             answer.close()
         finally:
-            engine.active -= 1
-            engine.answered(scope, answer.status, answer.sent, engine.now() - began)
+            self._leave(cycle, answer, began)
+
+    def _leave(self, cycle: Any, answer: Answer, began: float) -> None:
+        # Nothing of a request points back at itself: its memory goes at once, and not at the collector's next round.
+        answer.flush()
+        cycle.transport = self.transport
+        cycle.scope.pop("midair.whole", None)
+        self.engine.active -= 1
+        self.engine.answered(cycle.scope, answer.status, answer.sent, self.engine.now() - began)
 
     def on_response_complete(self) -> None:
         # A body that nobody read is dropped for a while, so that the connection can go on.
@@ -148,7 +197,6 @@ class Guard(asyncio.Protocol):
 
     def handle_websocket_upgrade(self, *args: Any) -> None:
         self.deadline = NEVER
-        self.in_head = False
         super().handle_websocket_upgrade(*args)  # type: ignore[misc]  # uvicorn's
 
     # --- deadlines
@@ -175,7 +223,7 @@ class Guard(asyncio.Protocol):
                 transport.abort()
             elif cycle is not None and not cycle.response_complete:
                 self.refuse(408, "the body of the request came too slowly")
-            elif self.refused or (cycle is not None and cycle.more_body) or (cycle is None and not self.head_bytes):
+            elif self.refused or (cycle is not None and cycle.more_body) or (cycle is None and not self.pending):
                 transport.close()  # refused, or done with, or it never asked: there is nothing to answer
             else:
                 self.refuse(408, "the header of the request came too slowly")
@@ -193,7 +241,6 @@ class Guard(asyncio.Protocol):
         if cycle is not None and not cycle.response_complete:
             cycle.disconnected = True
             cycle.message_event.set()
-        self.in_head = False
         if self.transport.can_write_eof():
             # Closing at once would reset the connection while the client still sends, and it would never read why.
             self.transport.write_eof()
@@ -257,12 +304,17 @@ def _guarded_httptools() -> Callable[[Engine], Guard]:
             HttpToolsProtocol.__init__(self, engine.config, engine.state, {})
             self._prepare(engine)
 
-        def on_message_begin(self) -> None:
-            super().on_message_begin()
-            self.in_head, self.pending = True, 0
+        def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+            # Not inside of the parser, which has the end of the request still to see.
+            if self.receiving:
+                self.fresh = cycle
+            else:
+                super()._start_asgi_task(cycle, app)
+
+        def half_a_head(self) -> bool:
+            return self.scope is not None and "method" not in self.scope
 
         def on_headers_complete(self) -> None:
-            self.in_head = False
             super().on_headers_complete()
             # What follows a chunked body looks like headers to the parser, and must not become some.
             self.headers = []
@@ -294,6 +346,10 @@ def refusal(code: int, reason: str) -> bytes:
     text = f"{reason[:1].upper()}{reason[1:]}.\n".encode()
     head = f"HTTP/1.1 {code} {phrase(code)}\r\ncontent-type: text/plain; charset=utf-8\r\n"
     return f"{head}content-length: {len(text)}\r\nconnection: close\r\n\r\n".encode() + text
+
+
+async def _raising(error: BaseException) -> None:
+    raise error
 
 
 async def _say(answer: Answer, code: int, reason: str) -> None:

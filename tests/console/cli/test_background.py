@@ -11,7 +11,7 @@ from live_server import PATIENCE
 from midair.runtime.files import is_alive
 
 SCRIPT = """
-import asyncio, os, sys, time
+import asyncio, os, signal, sys, time
 from pathlib import Path
 from midair.console.cli.background import divert, in_background
 
@@ -33,6 +33,7 @@ def work(parent):
     divert(here / "log")
     {body}
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job that a shell runs with & starts without it
 print("before")
 sys.exit(in_background(work))
 """
@@ -95,7 +96,7 @@ def test_an_error_of_ours_is_one_line_and_any_other_comes_with_its_traceback(tmp
 
 
 def test_ctrl_c_while_waiting_stops_the_child(tmp_path):
-    body = "signal = __import__('signal')\n    parent.say('slow')\n    signal.pause()"
+    body = "parent.say('slow')\n    signal.pause()"
     parent = start(tmp_path, body)
     assert parent.stdout.readline() == "before\n"
     assert parent.stdout.readline() == "slow\n"

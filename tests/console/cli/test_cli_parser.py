@@ -73,7 +73,7 @@ def test_quick_commands_import_nothing_heavy(tmp_path, words):
     code = (
         "import sys\nfrom midair.console.__main__ import main\n"
         f"try:\n    main({words})\nexcept SystemExit:\n    pass\n"
-        "heavy = {'asyncio', 'ptpython', 'prompt_toolkit', 'uvicorn', 'zodbpickle', 'watchdog', 'midair.services'}\n"
+        "heavy = {'asyncio', 'subprocess', 'ptpython', 'prompt_toolkit', 'uvicorn', 'zodbpickle', 'watchdog', 'midair.services'}\n"
         "sys.exit(f'imported: {found}' if (found := heavy & set(sys.modules)) else 0)"
     )
     done = subprocess.run(

@@ -257,3 +257,11 @@ def test_the_module_hook_runs_last_and_gets_the_globals_of_before(project):
     m.by_name = "kept"
     project.edit(m="# a comment\n" + text)
     assert m.by_name == "kept"
+
+
+def test_a_subclass_that_was_made_again_for_its_base_goes_with_its_statement(project):
+    project.write(m=SLOTS.format("'x',", "0"), user="from m import P\nclass R(P):\n    pass\n")
+    user = project.load("user")
+    project.edit(m=SLOTS.format("'x', 'y'", "0"))
+    project.edit(user="from m import P\n")
+    assert not hasattr(user, "R")

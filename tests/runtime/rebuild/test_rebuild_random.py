@@ -23,7 +23,11 @@ class Program:
     def __init__(self, seed):
         self.random = random.Random(seed)
         self.number = itertools.count()
-        self.a = [self.item(kind) for kind in ("constant", "derived", "function", "class", "closure", "table", "lambda", "enum")]
+        self.base = 1
+        self.a = [
+            self.item(kind)
+            for kind in ("constant", "derived", "function", "class", "closure", "table", "lambda", "enum")
+        ]
         self.b = [self.item(kind) for kind in ("use", "function", "subclass", "class")]
 
     def value(self):
@@ -38,8 +42,7 @@ class Program:
         return f"{name} = {self.value()}"
 
     def make_derived(self, name):
-        base = next((n for k, n, _ in getattr(self, "a", []) if k == "constant"), None)
-        return f"{name} = ({base or self.value()} + {self.value()}) * 2"
+        return f"{name} = (BASE + {self.value()}) * 2"
 
     def make_function(self, name):
         deco = self.random.choice(["", "", "@wrapped\n", "@plain\n", "@functools.lru_cache\n"])
@@ -58,11 +61,17 @@ class Program:
         return f"{name} = {{{', '.join(f'{k!r}: {self.value()}' for k in sorted(keys))}}}"
 
     def make_enum(self, name):
-        return f"class {name}(enum.Enum):\n" + "\n".join(f"    {k} = {i}" for i, k in enumerate(self.random.sample("ABCD", 2)))
+        return f"class {name}(enum.Enum):\n" + "\n".join(
+            f"    {k} = {i}" for i, k in enumerate(self.random.sample("ABCD", 2))
+        )
 
     def make_class(self, name, base="object"):
         bases = self.random.choice([base, f"Mixin, {base}" if base != "object" else "Mixin", base])
-        slots = f"    __slots__ = ({self.random.choice(['', chr(39) + 's' + chr(39) + ','])})\n" if self.random.random() < 0.2 else ""
+        slots = (
+            f"    __slots__ = ({self.random.choice(['', chr(39) + 's' + chr(39) + ','])})\n"
+            if self.random.random() < 0.2
+            else ""
+        )
         methods = self.random.sample(["one", "two", "three"], self.random.randrange(1, 4))
         lines = [f"    def {m}(self, x={self.value()}): return x + {self.value()}" for m in sorted(methods)]
         if self.random.random() < 0.5:
@@ -83,6 +92,8 @@ class Program:
 
     def edit(self):
         items = self.random.choice([self.a, self.b])
+        if self.random.random() < 0.2:
+            self.base = self.value()
         for _ in range(self.random.randrange(1, 3)):
             choice = self.random.random()
             if choice < 0.65 and items:
@@ -96,8 +107,6 @@ class Program:
         used = {n for _, n, _ in self.a}
         self.b = [i for i in self.b if i[0] != "use" or i[2].split(" ")[3] in used]
         self.b = [[k, n, self.make_subclass(n)] if k == "subclass" else [k, n, t] for k, n, t in self.b]
-        order = {"constant": 0, "derived": 1}
-        self.a.sort(key=lambda i: order.get(i[0], 2))
 
     def texts(self):
         head = (
@@ -106,8 +115,8 @@ class Program:
             "class Mixin:\n    __slots__ = ()\n    def mixed(self): return 'mixed'\n"
         )
         return {
-            "a": head + "\n\n".join(t for _, _, t in self.a) + "\n",
-            "b": "import a\n" + head + "\n\n".join(t for _, _, t in self.b) + "\n",
+            "a": head + f"BASE = {self.base}\n" + "\n\n".join(t for _, _, t in self.a) + "\n",
+            "b": "import a\nfrom a import BASE\n" + head + "\n\n".join(t for _, _, t in self.b) + "\n",
         }
 
 
@@ -125,7 +134,12 @@ def look(value):
         if hasattr(value, "__members__"):
             return [(m.name, m.value) for m in value], made
         obj = value()
-        return made, sorted(names.items()), repr(obj).partition(" at ")[0], {m: call(getattr(obj, m)) for m in dir(obj) if m[0] != "_"}
+        return (
+            made,
+            sorted(names.items()),
+            repr(obj).partition(" at ")[0],
+            {m: call(getattr(obj, m, None)) for m in dir(obj) if m[0] != "_"},
+        )
     if callable(value):
         return call(value)
     return value

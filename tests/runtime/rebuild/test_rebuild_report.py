@@ -13,7 +13,7 @@ changed:
   added game.world.exits                                 /srv/game/world.py:61
   merged game.rooms.TABLE                                 /srv/game/rooms.py:3
 kept:
-  game.rooms.URL: PORT changed, but it was set at run time  …/game/rooms.py:9
+  game.rooms.URL: PORT changed, but it was set at run time  /srv/game/rooms.py:9
 still in old code:
   task chat: Room.serve                                  /srv/game/world.py:80
 3 instances upgraded, 0 moved to a new layout
@@ -52,7 +52,10 @@ def test_the_report_reads_as_it_should():
 
 
 def test_a_large_report_fits_a_terminal_and_says_what_it_leaves_out():
-    many = [Note("changed", f"package.module.Class{i}.method", f"/a/very/long/path/to/a/project/package/module{i}.py", i) for i in range(90)]
+    many = [
+        Note("changed", f"package.module.Class{i}.method", f"/a/very/long/path/to/a/project/package/module{i}.py", i)
+        for i in range(90)
+    ]
     report = sample()
     report.changes, report.kept = many, many[:40]
     lines = str(report).splitlines()
@@ -72,11 +75,15 @@ def test_a_report_is_plain_data_and_one_line_of_a_log():
 
 
 def test_a_body_edit_scans_nothing(project):
-    project.write(m="import functools\ndef f(): return 1\nclass C:\n    def g(self): return 1\n    @functools.cached_property\n    def p(self): return 1\n")
+    project.write(
+        m="import functools\ndef f(): return 1\nclass C:\n    def g(self): return 1\n    @functools.cached_property\n    def p(self): return 1\n"
+    )
     m = project.load()
     held = [m.C() for _ in range(100)]
     for n in range(2, 5):
-        report = project.edit(m=f"import functools\ndef f(): return {n}\n# a line more\nclass C:\n    def g(self): return {n}\n    @functools.cached_property\n    def p(self): return {n}\n")
+        report = project.edit(
+            m=f"import functools\ndef f(): return {n}\n# a line more\nclass C:\n    def g(self): return {n}\n    @functools.cached_property\n    def p(self): return {n}\n"
+        )
         assert (report.scanned, report.scan_reason) == (0, "")
         assert held[0].g() == m.f() == n
     assert rebuild.history[-1].number == report.number

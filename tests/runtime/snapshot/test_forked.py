@@ -16,9 +16,9 @@ import snapshot_things as things
 from snapshot_things import Book
 
 from midair.runtime import snapshot
+from midair.runtime.disk import Disk
 from midair.runtime.errors import NotStorable, SnapshotError
 from midair.runtime.snapshot import forked, pages
-from midair.runtime.snapshot.disk import Disk
 from midair.runtime.space import Space
 
 

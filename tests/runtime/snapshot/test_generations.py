@@ -157,6 +157,20 @@ def test_check_finds_the_same_before_it_matters(space: Space) -> None:
     assert "cannot be saved: space['book'].pages[1].hook" in str(found)
 
 
+def test_a_queue_with_items_is_noted_and_is_no_problem(space: Space, tmp_path: Path) -> None:
+    import queue
+
+    space["line"] = queue.Queue()
+    space["line"].put(1)
+    found = space.check()
+    assert found.problems == []
+    assert [str(note) for note in found.notes] == [
+        "space['line']: queue.Queue: a queue comes back empty: 1 items were in it"
+    ]
+    space.save(tmp_path / "app.spl")
+    assert snapshot.manifest(tmp_path / "app.spl")["notes"][0][1] == "queue.Queue"
+
+
 # --- what is kept
 
 

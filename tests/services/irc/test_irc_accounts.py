@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import hmac
+import time
 
 import pytest
 from ircnet import Person, network, person
@@ -97,6 +98,23 @@ def test_sts_is_told_on_the_open_port_only():
     assert "sts=port=6697" in text
     text = " ".join(m.params[-1] for m in Person(net, secure=True).say("CAP LS 302"))
     assert "sts=duration=1000" in text
+
+
+def test_what_an_edit_adds_or_takes_away_is_told(monkeypatch):
+    from midair.services.irc.commands import capability
+
+    net = network()
+    capability.renew(net)
+    new, old = person(net, "new", "setname echo-message"), person(net, "old")
+    new.read()
+    capability.renew(net)
+    assert new.read() == []
+    monkeypatch.setitem(capability.CAPABILITIES, "draft/tea", "")
+    monkeypatch.delitem(capability.CAPABILITIES, "setname")
+    capability.renew(net)
+    assert [m.params[1:] for m in new.read()] == [["NEW", "draft/tea"], ["DEL", "setname"]]
+    assert old.read() == []
+    assert new.client.caps == {"cap-notify", "echo-message"}
 
 
 # --- SASL
@@ -227,6 +245,19 @@ def test_guessing_ends_after_some_tries():
     elsewhere = Person(net, "10.0.0.2")
     elsewhere.say("CAP REQ :sasl", "AUTHENTICATE PLAIN")
     assert elsewhere.commands(plain("ann", PASSWORD)) == ["900", "903"]
+
+
+def test_one_address_makes_only_so_many_accounts_in_an_hour():
+    net = network()
+    for number in range(5):
+        somebody = person(net, f"n{number}", address="10.0.0.1")
+        assert somebody.say(f"REGISTER * * {PASSWORD}")[0].params[0] == "SUCCESS"
+    late = person(net, "late", address="10.0.0.1")
+    assert late.one(f"REGISTER * * {PASSWORD}").params[1] == "TEMPORARILY_UNAVAILABLE"
+    assert "try again later" in ask(late, f"REGISTER {PASSWORD}")[0]
+    assert person(net, "other", address="10.0.0.2").say(f"REGISTER * * {PASSWORD}")[0].params[0] == "SUCCESS"
+    net.now = lambda: time.time() + 3700
+    assert late.say(f"REGISTER * * {PASSWORD}")[0].params[0] == "SUCCESS"
 
 
 # --- who may use a name

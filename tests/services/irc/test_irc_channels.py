@@ -259,6 +259,20 @@ def test_listing_with_conditions():
     assert ["ann", "#two", "2", "second"] in [m.params for m in ann.say("LIST")]
 
 
+def test_a_list_is_never_longer_than_a_client_can_take(monkeypatch):
+    from midair.services.irc.commands import channels, who
+
+    monkeypatch.setattr(channels, "LISTED", 2)
+    monkeypatch.setattr(who, "FOUND", 1)
+    net = network()
+    ann = person(net, "ann", "", "#a", "#b", "#c")
+    person(net, "bob")
+    ann.read()
+    assert codes(ann.say("LIST")) == ["321", "322", "322", "NOTICE", "323"]
+    assert codes(ann.say("LIST #a,#b")) == ["321", "322", "322", "323"]
+    assert codes(ann.say("WHO *")) == ["NOTICE", "352", "315"]
+
+
 def test_renaming_a_channel():
     net = network()
     ann, bob = person(net, "ann", "draft/channel-rename", "#old"), person(net, "bob", "extended-join", "#old")

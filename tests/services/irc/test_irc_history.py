@@ -49,6 +49,16 @@ def test_only_so_much_is_kept():
     assert history.last_time == 4.0
 
 
+def test_a_door_that_swings_pushes_no_word_out():
+    history = History(kept=8)
+    for n in range(40):
+        history.add(Item(f"m{n}", float(n), "", "", "JOIN" if n % 10 else "PRIVMSG", "#c"))
+    assert ids(history.latest(99)) == [0, 10, 20, 30]
+    assert ids(history.latest(99, events=True)) == [0, 10, 20, 30, 38, 39]
+    assert ids(history.before(Point(msgid="m38"), 2)) == [20, 30]
+    assert ids(history.after(Point(msgid="gone"), 2)) == [0, 10]
+
+
 def test_moments_are_written_and_read():
     assert timestamp(0.0) == "1970-01-01T00:00:00.000Z"
     assert parse_timestamp("1970-01-01T00:00:01.500Z") == 1.5
@@ -155,6 +165,20 @@ def test_private_talk_is_kept_for_those_with_accounts():
     assert [m.params[1] for m in got[1:-1]] == ["bob", "eve"]
 
 
+def test_who_takes_a_name_later_does_not_read_what_was_said_before():
+    net = network()
+    ann, eve = person(net, "ann", CAPS), person(net, "eve", CAPS)
+    ann.client.account = "ann"
+    ann.say("PRIVMSG eve :a secret")
+    eve.say("PRIVMSG ann :noted", "REGISTER * * sesame")
+    eve.read()
+    assert inner(eve.say("CHATHISTORY LATEST ann * 10"), "ann") == []
+    ann.read()
+    assert [m.params[1] for m in inner(ann.say("CHATHISTORY LATEST eve * 10"), "eve")] == ["a secret", "noted"]
+    eve.say("PRIVMSG ann :now with an account")
+    assert [m.params[1] for m in inner(eve.say("CHATHISTORY LATEST ann * 10"), "ann")] == ["now with an account"]
+
+
 # --- read markers
 
 
@@ -162,6 +186,7 @@ def test_a_marker_only_moves_forward():
     ann = person(network(), "ann", "draft/read-marker", "#c")
     early, late = "2019-01-01T00:00:00.000Z", "2020-01-01T00:00:00.000Z"
     ann.read()
+    assert ann.one("MARKREAD ::x y").params == ["x", "*"]
     assert ann.one("MARKREAD #c").params == ["#c", "*"]
     assert ann.one(f"MARKREAD #c timestamp={late}").params == ["#c", f"timestamp={late}"]
     assert ann.one(f"MARKREAD #c timestamp={early}").params == ["#c", f"timestamp={late}"]

@@ -251,6 +251,18 @@ def test_taking_back_what_was_said():
     assert ann.one("REDACT #none x").params[1] == "INVALID_TARGET"
 
 
+def test_taking_back_a_private_message():
+    net = network()
+    ann, bob = (person(net, nick, f"{MODERN} draft/message-redaction") for nick in ("ann", "bob"))
+    ann.client.account, bob.client.account = "ann", "bob"
+    msgid = ann.one("PRIVMSG bob :oops").tags["msgid"]
+    bob.read()
+    assert bob.one(f"REDACT ann {msgid}").params[1] == "REDACT_FORBIDDEN"
+    assert ann.one(f"REDACT bob {msgid}").params == ["bob", msgid]
+    assert bob.one().params == ["bob", msgid]
+    assert ann.one("REDACT nobody x").params[1] == "INVALID_TARGET"
+
+
 # --- several lines as one
 
 

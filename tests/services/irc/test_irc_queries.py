@@ -212,9 +212,10 @@ def test_the_monitor_list_is_shown_cleared_and_limited():
     assert ann.commands("MONITOR") == ["461"]
 
 
-def test_extended_monitor_tells_of_changes_too():
+@pytest.mark.parametrize("name", ["extended-monitor", "draft/extended-monitor"])
+def test_extended_monitor_tells_of_changes_too(name):
     net = network()
-    ann = person(net, "ann", "extended-monitor away-notify account-notify setname chghost")
+    ann = person(net, "ann", f"{name} away-notify account-notify setname chghost")
     plain = person(net, "plain", "away-notify")
     bob = person(net, "bob")
     ann.say("MONITOR + bob")
@@ -363,6 +364,32 @@ def test_a_bot_hears_and_speaks(caplog):
         _ = parrot.network
 
 
+def test_two_bots_that_answer_each_other_do_not_stop_the_server():
+    class Chatty(Parrot):
+        hears_bots = True
+        heard_so_far = 0
+
+        def heard(self, said):
+            self.heard_so_far += 1
+            said.reply("and you?")
+
+    class Other(Chatty):
+        nick = "other"
+
+    net = network()
+    for bot in (Chatty(), Other(), Parrot()):
+        if type(bot) is Parrot:
+            bot.nick = "quiet"
+        net.bots[bot.nick] = bot
+        bots.enter(net, bot)
+    ann = person(net, "ann", "", "#c")
+    ann.read()
+    ann.say("PRIVMSG #c :hello")
+    assert 2 < net.bots["other"].heard_so_far < 1000
+    assert net.pending  # they go on later, between other things
+    assert "PONG" in ann.commands("PING x")
+
+
 def test_a_bot_takes_its_nickname_from_whoever_has_it():
     net = network()
     ann = person(net, "parrot")
@@ -445,3 +472,21 @@ def test_metadata_set_before_registration_is_repeated_after_it():
     ann.say("CAP REQ :draft/metadata-3 batch", "METADATA * SET display-name :Ann", "NICK ann", "USER a 0 * :A")
     got = ann.say("CAP END")
     assert ["ann", "ann", "display-name", "*", "Ann"] in [m.params for m in got if m.command == "761"]
+
+
+def test_metadata_is_for_those_who_asked_with_or_without_batches():
+    net = network()
+    ann, plain = person(net, "ann", "draft/metadata-2", "#c"), person(net, "plain", "", "#c")
+    assert plain.commands("METADATA * LIST", "METADATA") == ["421", "461"]
+    ann.read()
+    ann.say("METADATA * SET a 1", "METADATA #c SET a 2")
+    assert codes(ann.say("METADATA * LIST")) == ["761"]
+    ann.say("METADATA * SUB a BAD")
+    assert codes(ann.say("METADATA #c SYNC")) == ["761", "762"]
+    assert ann.one("METADATA * GET BAD!").params[1] == "KEY_INVALID"
+    assert codes(ann.say("METADATA * SUB " + " ".join(f"k{n}" for n in range(29)))) == ["770"]
+    assert codes(ann.say("METADATA * SUB " + " ".join(f"j{n}" for n in range(29)))) == ["FAIL", "770"]
+    assert len(ann.client.subscribed) == 50
+    for number in range(19):
+        ann.say(f"METADATA * SET k{number} x")
+    assert ann.one("METADATA * SET more x").params[1] == "LIMIT_REACHED"

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import pickle
 import socket
 import ssl
 import subprocess
@@ -11,8 +12,9 @@ from ircnet import person
 from ircwire import PATIENCE, running
 
 from midair.runtime.space import Space
-from midair.runtime.testing import resaved
+from midair.runtime.testing import connected, resaved
 from midair.services.irc import Bot, Irc
+from midair.services.irc.connection import IrcConnection
 
 
 async def test_two_people_talk():
@@ -198,6 +200,36 @@ async def test_a_server_with_people_on_it_can_be_saved_at_any_time():
         assert again["irc"].network.clients == {}
         assert "#c" in again["irc"].network.channels
         assert not here.server.space.check().problems
+
+
+async def test_a_connection_is_handed_to_another_process_with_everything_in_it():
+    async with running() as here:
+        ann, bob = await here.person("ann", "#c", caps="server-time"), await here.person("bob", "#c")
+        ann.send("MONITOR + bob", "AWAY :x", "INVITE bob #c")
+        await ann.sync()
+        ann.writer.write(b"PRIVMSG #c :half a ")
+        bob.send("TOPIC #c :t", "PRIVMSG ann :last words")
+        await bob.sync()
+        connections = {c.client.nick: c for c in here.irc.connections}
+        while not connections["ann"].inbox:
+            await asyncio.sleep(0)
+        frozen = {nick: pickle.loads(pickle.dumps(c.freeze())) for nick, c in connections.items()}
+        there = resaved(here.server.space)["irc"]
+    transports = {}
+    for nick in ("ann", "bob"):
+        connection = IrcConnection()
+        connection.service = there
+        connection.thaw(frozen[nick])
+        connection, transports[nick] = connected(connection)
+    net = there.network
+    channel = net.channel("#c")
+    assert {client.nick: held for client, held in channel.members.items()} == {"ann": "o", "bob": ""}
+    client = net.find("ann")
+    assert (client.away, client.caps, client.monitoring) == ("x", {"cap-notify", "server-time"}, {"bob": "bob"})
+    client.connection.data_received(b"sentence\r\n")
+    there.flush()
+    assert transports["bob"].sent.endswith(b"PRIVMSG #c :half a sentence\r\n")
+    assert b"JOIN" not in transports["bob"].sent
 
 
 class Echo(Bot):

@@ -324,6 +324,21 @@ async def test_a_registered_exception_is_raised_as_itself(dialect):
 
 
 @every
+async def test_an_exception_that_cannot_be_sent_is_told_as_such(dialect):
+    class Hopeless(Error):
+        def copy_state(self, perspective):
+            raise Hopeless("again")
+
+    class Raises(Referenceable):
+        def remote_raise(self):
+            raise Hopeless("once")
+
+    pair = Pair(Raises(), dialect=dialect)
+    with pytest.raises(RemoteError, match="Hopeless"):
+        await pair.root.call("raise")
+
+
+@every
 async def test_a_copy_is_made_of_registered_classes_only(dialect):
     pair = Pair(Root(), dialect=dialect)
     point = Point(1, 2)
@@ -348,6 +363,10 @@ async def test_copies_in_a_ring_come_back_in_a_ring(dialect):
     one.y = Point(2, (one,))
     back = await pair.root.echo(one)
     assert back.y.y[0] is back
+    two = Point(3, None)
+    two.y = (two, 5)
+    back = await pair.root.echo(two.y)
+    assert back[0].y is back
 
 
 @every
@@ -373,6 +392,8 @@ async def test_what_cannot_be_sent_fails_at_the_sender_and_leaves_no_trace(diale
     assert len(pair.client.exports) == len(pair.client.shown) == 0
     with pytest.raises(NotSendable, match="cannot be sent"):
         await pair.root.object()
+    with pytest.raises(NotSendable, match="over the limit of 8388608; stream it instead"):
+        pair.root.echo([b"x" * 600_000] * 15)
     deep: object = 1
     for _ in range(70):
         deep = [deep]

@@ -311,6 +311,37 @@ async def test_a_lost_link_comes_back_with_its_login_and_its_subscriptions():
         assert [avatar.logouts for avatar in realm.avatars] == [1, 0]
 
 
+async def test_a_login_that_is_refused_after_a_reconnection_ends_the_attempts():
+    users = _users(alice="secret")
+    service = spread.Spread(port=0, realm=Realm(), users=users)
+    async with running(service), await spread.connect(at(service), reconnect=True) as peer:
+        avatar = await peer.login("alice", "secret")
+        users.add("alice", "changed")
+        for connection in service.connections:
+            connection.abort()
+        await peer.lost()
+        with pytest.raises((spread.Unauthorized, spread.DeadReference), match="no such user"):
+            await avatar.name()
+        with pytest.raises(spread.DeadReference, match="was given up: .*no such user"):
+            await avatar.name()
+
+
+async def test_a_server_that_is_away_for_a_while_is_found_again(monkeypatch):
+    monkeypatch.setattr("midair.services.spread.client.FIRST_PAUSE", 0.01)
+    service = spread.Spread(Api(), port=0)
+    async with running(service):
+        peer = await spread.connect(at(service), reconnect=True)
+        service.port = port_of(service)
+    await peer.lost()
+    calls = [asyncio.ensure_future(peer.root.add(number, 1)) for number in range(3)]
+    with pytest.raises(TimeoutError):
+        await peer.root.within(0.05).add(1, 1)
+    async with running(service):
+        assert await asyncio.gather(*calls) == [1, 2, 3]
+        assert await peer.root.add(2, 2) == 4
+        await peer.close()
+
+
 async def test_a_call_under_way_fails_when_the_link_is_lost_and_the_next_one_waits():
     api = Api()
     service = spread.Spread(api, port=0)
@@ -348,7 +379,7 @@ async def test_the_server_stops_what_a_client_is_waiting_for():
         waiting = peer.root.hang()
         await peer.root.add(1, 1)
         await stopped(service)
-        with pytest.raises((spread.RemoteError, spread.DeadReference)):
+        with pytest.raises(spread.RemoteError, match="cancelled by the peer"):
             await waiting
         await api.ended.wait()
         await peer.close()
@@ -363,7 +394,7 @@ async def test_a_reference_by_url_survives_being_saved():
         assert await again.describe() == "a room"
         assert await reference.describe() == "a room"
         for one in (reference, again):
-            await one._peer.close()
+            await one.peer.close()
 
 
 async def test_after_a_restart_a_url_finds_its_object_again(tmp_path):
@@ -380,7 +411,7 @@ async def test_after_a_restart_a_url_finds_its_object_again(tmp_path):
     async with running(again):
         assert await reference.describe() == "a room"
         assert await spread.reference(url).describe() == "a room"
-    await reference._peer.close()
+    await reference.peer.close()
 
 
 async def test_a_service_calls_another_and_its_connection_ends_with_it():
@@ -445,25 +476,31 @@ async def test_no_encoding_in_common_is_an_error():
             await spread.connect(at(service), dialects=("morse",))
 
 
-async def test_a_stranger_is_kept_small_until_it_logs_in():
+@pytest.mark.parametrize("dialect", ["midair-1", "pb", "none"])
+async def test_a_stranger_is_kept_small_until_it_logs_in(dialect):
     service = spread.Spread(port=0, realm=Realm(), users=_users(alice="secret"))
     async with running(service):
-        async with await spread.connect(at(service)) as peer:
+        async with await spread.connect(at(service), dialects=(dialect,)) as peer:
             with pytest.raises((spread.DeadReference, LimitExceeded)):
-                await peer.root.authenticate("alice", b"x" * 70_000)
-        async with await spread.connect(at(service)) as peer:
+                await peer.root.authenticate("alice", [b"x" * 1_000] * 70)
+        async with await spread.connect(at(service), dialects=(dialect,)) as peer:
+            provers = [await peer.root.authenticate("alice", b"n" * 24) for _ in range(16)]
+            with pytest.raises(LimitExceeded, match="16 references"):
+                await peer.root.authenticate("alice", b"n" * 24)
+            del provers
+        async with await spread.connect(at(service), dialects=(dialect,)) as peer:
             avatar = await peer.login("alice", "secret")
             with pytest.raises(TypeError):
                 await avatar.name(b"x" * 70_000)
 
 
 async def test_a_stranger_who_does_not_log_in_is_dropped(monkeypatch):
-    monkeypatch.setattr("midair.services.spread.portal.LOGIN_TIME", 0.05)
     service = spread.Spread(port=0, realm=Realm(), anonymous=True)
     async with running(service):
-        idle = await spread.connect(at(service))
         quick = await spread.connect(at(service))
         await quick.login_anonymous()
+        monkeypatch.setattr("midair.services.spread.portal.LOGIN_TIME", 0.05)
+        idle = await spread.connect(at(service))
         await idle.lost()
         assert quick.connected
         await quick.close()
@@ -480,6 +517,108 @@ async def test_a_peer_that_reads_nothing_is_not_answered_without_end(monkeypatch
             peer.root.add(b"x" * 10_000, b"y").add_done_callback(lambda promise: promise.exception())
         await peer.lost()
         await peer.close()
+
+
+async def test_a_peer_that_reads_late_gets_every_answer():
+    service = spread.Spread(Api(), port=0, limits=spread.Limits(unsent=100_000))
+    async with running(service):
+        peer = await spread.connect(at(service))
+        peer._link.transport.pause_reading()
+        promises = [peer.root.add(bytes([number % 256]) * 10_000, b"") for number in range(2000)]
+        (link,) = service.connections
+        while not link._held:
+            await asyncio.sleep(0)
+        assert link.broker.answering < 200_000
+        peer._link.transport.resume_reading()
+        answers = await asyncio.gather(*promises)
+        assert [answer[:1] for answer in answers] == [bytes([number % 256]) for number in range(2000)]
+        assert not link._held
+        await peer.close()
+
+
+async def test_two_peers_that_both_send_much_do_not_wait_for_each_other():
+    service = spread.Spread(Api(), port=0, limits=spread.Limits(unsent=100_000))
+    async with running(service), await spread.connect(at(service), limits=spread.Limits(unsent=100_000)) as peer:
+        answers = await asyncio.gather(*(peer.root.add(b"x" * 20_000, b"y") for _ in range(500)))
+        assert {len(answer) for answer in answers} == {20_001}
+        await peer.drain()
+
+
+async def test_two_users_on_one_connection_are_told_apart():
+    service = spread.Spread(port=0, realm=Realm(), users=_users(alice="a", bob="b"), md5=True)
+    async with running(service), await spread.connect(at(service)) as peer:
+        alice, bob = await asyncio.gather(peer.login("alice", "a"), peer.login("bob", "b"))
+        assert await alice.name() == "alice"
+        assert await bob.name() == "bob"
+
+
+async def test_a_service_of_ones_own_serves_an_object_beside_its_work():
+    class Work(Service):
+        async def start(self):
+            self.listener = await spread.serve(self, Api(), 0)
+
+        __transient__ = ("listener",)
+
+    service = Work()
+    async with running(service), await spread.connect(f"127.0.0.1:{service.listener.port}") as peer:
+        assert await peer.root.add(1, 2) == 3
+
+
+TWISTED_SERVER = """
+import sys
+from twisted.cred import checkers, portal
+from twisted.internet import reactor
+from twisted.spread import pb
+from zope.interface import implementer
+
+@implementer(portal.IRealm)
+class Realm:
+    def requestAvatar(self, name, mind, *interfaces):
+        avatar = User()
+        avatar.name, avatar.mind = name, mind
+        return pb.IPerspective, avatar, lambda: None
+
+class User(pb.Avatar):
+    def perspective_name(self):
+        return self.name
+    def perspective_ask_mind(self):
+        return self.mind.callRemote("describe")
+    def perspective_stop(self):
+        reactor.callLater(0, reactor.stop)
+
+known = checkers.InMemoryUsernamePasswordDatabaseDontUse(alice=b"secret")
+port = reactor.listenTCP(0, pb.PBServerFactory(portal.Portal(Realm(), [known])), interface="127.0.0.1")
+print(port.getHost().port, flush=True)
+reactor.run()
+"""
+
+
+async def test_a_twisted_server_in_a_process_of_its_own():
+    import sys
+
+    program = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", TWISTED_SERVER, stdout=asyncio.subprocess.PIPE, stdin=asyncio.subprocess.DEVNULL
+    )
+    try:
+        port = int(await program.stdout.readline())
+        async with await spread.connect(f"127.0.0.1:{port}") as peer:
+            assert peer.dialect == "pb"
+            with pytest.raises(spread.Unauthorized):
+                await peer.login("alice", "wrong", md5=True)
+            with pytest.raises(spread.NoSuchMethod):
+                await peer.login("alice", "secret")
+            avatar = await peer.login("alice", "secret", Room(), md5=True)
+            assert await avatar.name() == b"alice"
+            assert await avatar.ask_mind() == "a room"
+            avatar.send("stop")
+            await peer.lost()
+            with pytest.raises(spread.DeadReference):
+                await avatar.name()
+        assert await program.wait() == 0
+    finally:
+        if program.returncode is None:
+            program.kill()
+            await program.wait()
 
 
 @pytest.mark.parametrize(

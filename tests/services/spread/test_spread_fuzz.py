@@ -218,7 +218,7 @@ old_messages = st.one_of(
 ).map(list)
 
 
-@settings(quick, max_examples=400)
+@settings(quick, max_examples=250)
 @given(st.lists(old_messages, min_size=1, max_size=6))
 def test_messages_of_the_older_grammar_are_answered_or_refused(messages):
     with contextlib.suppress(ProtocolError):
@@ -272,7 +272,7 @@ new_messages = st.one_of(
 )
 
 
-@settings(quick, max_examples=400)
+@settings(quick, max_examples=250)
 @given(st.lists(new_messages, min_size=1, max_size=6))
 def test_messages_of_the_compact_grammar_are_answered_or_refused(messages):
     assert isinstance(asyncio.run(take("midair-1", [packed(message) for message in messages])), bytes | ProtocolError)

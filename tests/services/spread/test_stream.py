@@ -180,6 +180,16 @@ async def test_a_stream_nobody_reads_is_closed_when_its_reference_is_dropped(dia
     del stream
 
 
+@every
+async def test_large_items_that_are_no_bytes_do_not_add_up_to_a_message_that_is_too_long(dialect):
+    class Rows(Referenceable):
+        def remote_rows(self, n):
+            return ({"number": number, "lines": ["x" * 1000] * 300, "sizes": (1, 2)} for number in range(n))
+
+    pair = Pair(Rows(), dialect=dialect)
+    assert [row["number"] async for row in pair.root.rows(100)] == list(range(100))
+
+
 async def test_a_lost_connection_ends_the_reader_and_the_generator():
     root = Root()
     pair = Pair(root)

@@ -4,7 +4,9 @@ What Twisted's own tests of pb, banana and jelly check is a subset of what stand
 test_broker. Left out, and why: Python 2 and old-style classes, `instance`, `class`, `function`, `module`, `method` and
 persistent-id expressions and SecurityOptions (we refuse them all; see test_jelly), `publish` (obsolete), paging from
 files (a page is bytes), failures thrown into generators, printed or jellied twice (Twisted's Failure class), pbcallback
-keywords, `callRemote` on a local object, and the reactor's own ways to fail to connect (see test_spread_client).
+keywords, factories for copies and copies with slots (a registered class's own `__new__` and `set_copy_state` do that),
+avatars and roots that only adapt to their interface, several checkers behind one portal, `callRemote` on a local object,
+and the reactor's own ways to fail to connect (see test_spread_client).
 """
 
 import asyncio
@@ -234,6 +236,9 @@ class TheirRoot(pb.Root):
     def remote_pages(self, collector):
         StringPager(collector, bytes(range(256)) * 100, 1000)
 
+    def remote_much(self):
+        return [b"x" * 1000] * 100
+
     def remote_wait(self):
         return self.waiting
 
@@ -454,6 +459,7 @@ async def test_twisted_refuses_a_class_of_ours_that_it_did_not_register_and_goes
         [b"decref", 99],
         [b"decref", b"x"],
         [b"uncache", [b"list"]],
+        [b"answer", [b"list"], 1],
         [[b"list"]],
         [],
     ],
@@ -465,6 +471,25 @@ async def test_a_message_that_is_no_message_ends_the_connection(expression):
     pair.link.data_received(encode(expression, vocabulary=True))
     assert pair.link.is_closing
     assert isinstance(pair.link.why, BadMessage)
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        [b"twisted.spread.pb.CopyableFailure"],
+        [b"twisted.spread.pb.CopyableFailure", [b"list"]],
+        [b"twisted.spread.pb.CopyableFailure", [b"dictionary"], 5],
+        [b"os.system", b"true"],
+    ],
+    ids=repr,
+)
+async def test_a_failure_that_cannot_be_read_fails_that_call_alone(failure):
+    pair = their_server()
+    waiting = pair.root.wait()
+    pair.link.data_received(encode([b"error", pair.broker._last, failure], vocabulary=True))
+    with pytest.raises(BadMessage):
+        await waiting
+    assert await pair.wait(pair.root.echo(1)) == 1
 
 
 @pytest.mark.parametrize(
@@ -610,7 +635,7 @@ async def test_a_lost_twisted_server_breaks_the_promises():
 
 async def test_a_twisted_server_that_sends_too_much_is_dropped():
     pair = their_server(limits=Limits(message=50_000))
-    waiting = pair.root.echo([b"x" * 1000] * 100)
+    waiting = pair.root.much()
     with pytest.raises((DeadReference, LimitExceeded)):
         await pair.wait(waiting)
     assert isinstance(pair.link.why, LimitExceeded)

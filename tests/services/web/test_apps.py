@@ -7,6 +7,7 @@ import pytest
 from asgi_client import ask
 from web_server import served
 from websockets.asyncio.client import connect as connect_websocket
+from websockets.exceptions import InvalidStatus
 
 from midair.runtime.errors import ServiceError
 from midair.services.web.apps import AppMount
@@ -143,3 +144,20 @@ async def test_websockets_are_refused_where_the_application_is_wsgi():
         )
         await client.send(f"GET /app HTTP/1.1\r\nHost: x\r\n{key}\r\n\r\n")
         assert (await client.answer())[0] == 403
+
+
+async def test_a_page_of_the_network_opens_no_websocket_to_this_machine():
+    async with served(mounted(with_lifespan([], "app"))) as server:
+        url = f"ws://127.0.0.1:{server.port}/app"
+        for origin in ("http://localhost:3000", "http://127.0.0.1:9", None):
+            async with connect_websocket(url, origin=origin) as socket:
+                await socket.send("a")
+                assert await socket.recv() == "app a"
+        for origin in ("https://evil.example", "http://127.0.0.1.evil.example"):
+            with pytest.raises(InvalidStatus):
+                await connect_websocket(url, origin=origin)
+        told = {"X-Forwarded-For": "1.2.3.4"}
+        async with connect_websocket(url, origin="https://example.org", additional_headers=told) as socket:
+            await socket.send("through a proxy")
+            assert await socket.recv() == "app through a proxy"
+    await asyncio.sleep(0)

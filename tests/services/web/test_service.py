@@ -10,6 +10,7 @@ import sys
 import pytest
 from web_server import client_of, running
 
+from midair.runtime import rebuild
 from midair.runtime.errors import ServiceError
 from midair.runtime.space import Space
 from midair.runtime.testing import edit, resaved
@@ -70,8 +71,11 @@ async def test_the_options_make_files_mounts_and_hosts(tmp_path):
         await client.send("GET /b.txt HTTP/1.1\r\nHost: www.example.org\r\n\r\n")
         assert (await client.answer())[2] == b"b"
         client.close()
-    plain = made("--static", files, "--no-listing", "--index", "a.txt")
+    plain = made("--static", files, "--no-listing", "--index", "a.txt", "--cache", "*.txt=max-age=60")
     async with running(plain):
+        client = await client_of(plain)
+        assert (await client.get("/a.txt"))[1]["cache-control"] == "max-age=60"
+        client.close()
         assert await page(plain, "/") == (200, "a")
         assert (await page(plain, "/x.epy"))[0] == 403
 
@@ -227,3 +231,40 @@ async def test_a_socket_of_the_file_system_is_listened_on(tmp_path):
         assert (await page(web, "/"))[0] == 200
     assert not (tmp_path / "web.sock").exists()
     await asyncio.sleep(0)
+
+
+async def test_keep_alive_connections_lose_no_request_through_edits(tmp_path):
+    file = tmp_path / "edited_root.py"
+    text = (
+        "from midair.services.web import Resource\n"
+        "class Root(Resource):\n"
+        "    isLeaf = True\n"
+        "    def render(self, request):\n"
+        "        return 'edit 0'\n"
+    )
+    file.write_text(text)
+    done = asyncio.Event()
+    async with running(made("--module", f"{file}:Root")) as web:
+        clients = [await client_of(web) for _ in range(40)]
+        seen = set()
+
+        async def ask(client):
+            count = 0
+            while not done.is_set():
+                status, _, body = await client.get("/")
+                assert status == 200
+                seen.add(body)
+                count += 1
+            return count
+
+        asking = [asyncio.create_task(ask(client)) for client in clients]
+        for number in range(1, 21):
+            edit(file, text.replace("edit 0", f"edit {number}"))
+            await rebuild.apply()
+            while f"edit {number}".encode() not in seen:
+                await asyncio.sleep(0)
+        done.set()
+        assert all(await asyncio.gather(*asking))
+        assert web.engine.metrics.statuses.keys() == {200}
+        for client in clients:
+            client.close()

@@ -3,10 +3,13 @@
 import asyncio
 import contextlib
 import json
+import os
 
 import pytest
 from asgi_client import ask
 from web_server import served
+from websockets.asyncio.client import connect as connect_websocket
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from midair.runtime.errors import ServiceError
 from midair.services.web import Resource, Upstream, WebError
@@ -36,8 +39,10 @@ class Chunks(Resource):
 async def relay(port, path="", **options):
     root, upstream = Resource(), Upstream(f"http://127.0.0.1:{port}{path}", **options)
     root.putChild("x", upstream)
-    yield Site(root)
-    await upstream.end()
+    try:
+        yield Site(root)
+    finally:
+        await upstream.end()
 
 
 @pytest.mark.parametrize("parser", ["h11", "httptools"])
@@ -77,6 +82,31 @@ async def test_answers_are_streamed_and_connections_used_again():
         assert behind.engine.connections == 1
 
 
+class Big(Resource):
+    isLeaf = True
+    data = bytes(range(256)) * 12_000
+
+    def render(self, request):
+        return self.data
+
+
+@pytest.mark.parametrize("parser", ["h11", "httptools"])
+async def test_a_long_answer_goes_from_socket_to_socket(parser, monkeypatch):
+    used = []
+    real = os.splice
+    monkeypatch.setattr(os, "splice", lambda *args: used.append(args[2]) or real(*args))
+    async with served(Site(Big())) as behind, relay(behind.port) as site, served(site, parser=parser) as front:
+        client = await front.connect()
+        for _ in range(3):
+            assert (await client.get("/x/"))[2] == Big.data
+        assert used
+        assert behind.engine.connections == 1, "the connection is good for more"
+        assert (await client.get("/x/", "HEAD"))[1]["content-length"] == str(len(Big.data))
+        assert front.engine.metrics.bytes == 3 * len(Big.data)
+        monkeypatch.delattr(os, "splice")
+        assert (await client.get("/x/"))[2] == Big.data, "and where the system cannot do that"
+
+
 async def test_a_server_that_is_away_gives_502_and_comes_back_by_itself():
     async with served(Site(Echo())) as behind:
         port = behind.port
@@ -107,10 +137,11 @@ async def test_a_server_that_never_answers_gives_504():
     await asyncio.sleep(0)
 
 
-async def test_an_answer_that_breaks_off_is_seen_to_be_cut():
+@pytest.mark.parametrize("length", [10, 10_000_000])
+async def test_an_answer_that_breaks_off_is_seen_to_be_cut(length):
     async def half(reader, writer):
         await reader.readuntil(b"\r\n\r\n")
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\nhalf" % length)
         writer.close()
 
     server = await asyncio.start_server(half, "127.0.0.1", 0)
@@ -147,3 +178,52 @@ async def test_errors_of_the_other_server_are_its_own():
 def test_what_is_no_address_is_refused(url):
     with pytest.raises(ServiceError):
         Upstream(url)
+
+
+async def chat(scope, receive, send):
+    assert (await receive())["type"] == "websocket.connect"
+    told = dict(scope["headers"])[b"x-forwarded-prefix"].decode()
+    await send({"type": "websocket.accept", "subprotocol": (scope["subprotocols"] or [None])[-1]})
+    while (message := await receive())["type"] == "websocket.receive":
+        if message.get("text") == "bye":
+            await send({"type": "websocket.close", "code": 4001})
+        elif message.get("text"):
+            await send({"type": "websocket.send", "text": f"{scope['path']} {told} {message['text']}"})
+        else:
+            await send({"type": "websocket.send", "bytes": message["bytes"][::-1]})
+    gone.append(message["code"])
+
+
+gone = []
+
+
+async def test_websockets_are_relayed_with_their_closing():
+    gone.clear()
+    async with served(chat) as behind, relay(behind.port) as site, served(site) as front:
+        url = f"ws://127.0.0.1:{front.port}/x/room"
+        async with connect_websocket(url, subprotocols=["one", "two"]) as socket:
+            assert socket.subprotocol == "two"
+            await socket.send("hello")
+            assert await socket.recv() == "/room /x hello"
+            await socket.send(b"abc")
+            assert await socket.recv() == b"cba"
+            await socket.send("bye")
+            with pytest.raises(ConnectionClosed) as caught:
+                await socket.recv()
+            assert caught.value.rcvd.code == 4001
+        async with connect_websocket(url) as socket:
+            await socket.send("hello")
+            await socket.recv()
+            await socket.close(4002)
+        while len(gone) < 2:
+            await asyncio.sleep(0.001)
+        assert gone[1] == 4002
+
+
+async def test_a_websocket_to_a_server_that_is_away_is_refused():
+    async with served(Site(Echo())) as behind:
+        port = behind.port
+    async with relay(port) as site, served(site) as front:
+        with pytest.raises(InvalidStatus):
+            await connect_websocket(f"ws://127.0.0.1:{front.port}/x/")
+        assert (await (await front.connect()).get("/none"))[0] == 404

@@ -1,4 +1,4 @@
-"""The file operations a snapshot is made of. All go through one object, so that a test can stand in for the disk."""
+"""The file operations that snapshots and journals are made of: one object, so that a test can stand in for the disk."""
 
 from __future__ import annotations
 
@@ -36,6 +36,10 @@ class Disk:
 
     def sync(self, descriptor: int) -> None:
         os.fsync(descriptor)
+
+    def sync_data(self, descriptor: int) -> None:
+        """The same for a file that only grew."""
+        getattr(os, "fdatasync", os.fsync)(descriptor)
 
     def close(self, descriptor: int) -> None:
         os.close(descriptor)

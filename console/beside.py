@@ -1,0 +1,123 @@
+"""A console beside a program that is not a midair server: `midair exec`.
+
+The program keeps the main thread and knows nothing of this. The console and what is typed there run in a thread of their own, with
+an event loop of its own, so statements touch the program's objects as one more thread of it would.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from midair.version import __version__
+
+from ..runtime import rebuild
+from ..runtime.errors import SnapshotError
+from ..runtime.files import Files, Hold
+from ..runtime.space import Space
+from ..runtime.words import near
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from .console import Console
+
+
+class Beside:
+    """What a console takes for its server.
+
+    Args:
+        files: where the socket, the pid file and the users are.
+        hold: the right to these names, taken already.
+        console: the ways in.
+    """
+
+    loop: asyncio.AbstractEventLoop
+
+    def __init__(self, files: Files, hold: Hold, console: Console) -> None:
+        self.files, self.hold, self.console = files, hold, console
+        self.space = Space()
+        self.started = time.time()
+        self._ready = threading.Event()
+        self._error: BaseException | None = None
+        self._ended: asyncio.Event
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._main()), name="midair-exec", daemon=True)
+
+    def start(self) -> None:
+        """Open the ways in; what keeps one from opening is raised here."""
+        self._thread.start()
+        self._ready.wait()
+        if self._error:
+            raise self._error
+        self.hold.announce()
+
+    def stop(self) -> None:
+        """Close them."""
+        self.loop.call_soon_threadsafe(self._ended.set)
+        self._thread.join()
+        self.hold.release()
+
+    async def _main(self) -> None:
+        self.loop, self._ended = asyncio.get_running_loop(), asyncio.Event()
+        try:
+            await self.console.start(self)
+        except BaseException as error:  # noqa: BLE001 - raised again in `start`, which waits for it
+            self._error = error
+            return
+        finally:
+            self._ready.set()
+        await self._ended.wait()
+        await self.console.stop(self)
+
+    # --- what a console asks of its server
+
+    @property
+    def name(self) -> str:
+        return self.files.name
+
+    @property
+    def path(self) -> Path:
+        return self.files.spl
+
+    def touch(self) -> None:
+        """Nothing is saved, so nothing is counted."""
+
+    def status(self) -> dict[str, Any]:
+        """What there is to know at a glance; plain data."""
+        return {
+            "name": self.name,
+            "midair": __version__,
+            "pid": os.getpid(),
+            "program": " ".join(sys.argv),
+            "started": self.started,
+            "threads": threading.active_count(),
+            "modules": len(rebuild.recorded()),
+            "edits": len(rebuild.history),
+            "held": [f"{near(one.file)}: {one.reason}; {one.cure}" for one in rebuild.held()],
+            "stragglers": len(rebuild.stragglers()),
+        }
+
+    def stop_soon(self, reason: str) -> None:  # noqa: ARG002 - the program is told by a signal, which carries none
+        """End the program as a supervisor would."""
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    async def snapshot(self) -> int:
+        """There is nothing to save.
+
+        Raises:
+            SnapshotError: always.
+        """
+        raise SnapshotError("this program has no space to save; it runs by 'midair exec'")
+
+    async def rebuild(self, *modules: str, who: str = "") -> rebuild.Report:
+        """Bring the running code to the state of its files.
+
+        Raises:
+            RebuildError: refused, and why; nothing changed.
+        """
+        return rebuild.rebuild(*modules, who=who)

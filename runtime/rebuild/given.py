@@ -1,0 +1,70 @@
+"""Starting on texts that are not those of the files: the last good ones, kept in a snapshot.
+
+*Across a rebuild:* the files go on being compared; a text that differs from what runs is held until it changes.
+"""
+
+from __future__ import annotations
+
+import importlib.machinery
+import sys
+import types
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib.abc import MetaPathFinder
+
+from . import edits, sources
+
+
+class _Loader(sources.Loader):
+    """Takes a text that it was given in the place of its file's."""
+
+    def __init__(self, name: str, path: str, given: bytes) -> None:
+        super().__init__(name, path)
+        self._given = given
+
+    def get_data(self, path: str) -> bytes:  # noqa: ARG002 - the file's own loader would read it
+        return self._given
+
+    def exec_module(self, module: types.ModuleType) -> None:
+        super().exec_module(module)
+        path = sources.real(self.path)
+        with open(path, "rb") as file:
+            differs = file.read() != self._given
+        if differs:
+            edits.hold_text(path, module.__name__, "the start was on its last good text")
+            edits._show_lines(path, self._given)
+
+
+class _Finder(MetaPathFinder):
+    def __init__(self, texts: Mapping[str, str]) -> None:
+        self._texts = texts
+        self._asking = False
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: types.ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        # The finder of recorded modules asks those behind it and before it, so this one too: it is not to answer itself.
+        if self._asking or fullname not in self._texts:
+            return None
+        self._asking = True
+        try:
+            spec = sources._finder.find_spec(fullname, path, target)
+        finally:
+            self._asking = False
+        if spec is not None and type(spec.loader) is sources.Loader:
+            spec.loader = _Loader(fullname, spec.loader.path, self._texts[fullname].encode())
+        return spec
+
+
+@contextmanager
+def given(texts: Mapping[str, str]) -> Iterator[None]:
+    """Meanwhile, modules that are recorded and imported run these texts, by module name, instead of their files'.
+
+    A module whose file is gone is not found.
+    """
+    finder = _Finder(texts)
+    sys.meta_path.insert(0, finder)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(finder)

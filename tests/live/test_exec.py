@@ -1,0 +1,114 @@
+"""`midair exec`: any Python program, unchanged, with live rebuild and a console."""
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+from live_server import LiveServer
+
+from midair.runtime.testing import edit
+
+SCRIPT = """
+import logging, sys, threading
+
+logging.basicConfig(format="its own log: %(message)s", level="INFO")
+
+
+def word():
+    return "one"
+
+
+def main():
+    seen, pause = None, threading.Event()
+    while seen != "stop":
+        if word() != seen:
+            seen = word()
+            print(seen, flush=True)
+            logging.info(seen)
+        pause.wait(0.01)
+    sys.exit(7)
+
+
+if __name__ == "__main__":
+    print(sys.argv, __name__, __file__, flush=True)
+    main()
+"""
+
+
+class Run(LiveServer):
+    """`midair exec ...`, ready when its program prints its first line."""
+
+    command, is_ready = "exec", ""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "script.py").write_text(SCRIPT)
+    return tmp_path
+
+
+def test_a_script_that_knows_nothing_of_midair_is_edited_while_its_main_loop_runs(folder):
+    with Run(folder, "script.py", "--option", "-m") as program:
+        program.wait_for("^one$", among="out")
+        assert program.out[0] == f"{['script.py', '--option', '-m']} __main__ {folder / 'script.py'}"
+        program.wait_for("^its own log: one$")
+        edit(folder / "script.py", '"one"', '"two"')
+        program.wait_for("^two$", among="out")
+        edit(folder / "script.py", '"two"', '"two')
+        program.wait_for("refused")
+        assert program.midair("attach", "script", text="import __main__; __main__.word()\n").stdout == "'two'\n"
+        assert program.midair("undo").returncode == 0
+        edit(folder / "script.py", '"two', '"stop"')
+        program.wait_for("^stop$", among="out")
+        assert program.process.wait() == 7
+        assert not list(folder.glob("*.pid")) + list(folder.glob("*.sock"))
+
+
+def test_modules_of_the_project_are_edited_under_a_program_that_is_run_by_name(folder):
+    (folder / "script.py").rename(folder / "words.py")
+    (folder / "tool").mkdir()
+    (folder / "tool" / "__main__.py").write_text("import sys, words\nprint(sys.argv[1:], flush=True)\nwords.main()\n")
+    with Run(folder, "-m", "tool", "--loud") as program:
+        program.wait_for("^one$", among="out")
+        assert program.out[0] == "['--loud']"
+        edit(folder / "words.py", '"one"', '"stop"')
+        assert program.process.wait() == 7
+
+
+def test_a_command_of_this_environment_is_run(folder):
+    done = LiveServer(folder).midair("exec", str(Path(sys.executable).with_name("pygmentize")), "-V")
+    assert done.returncode == 0
+    assert done.stdout.startswith("Pygments version")
+
+
+def test_an_error_of_the_program_is_told_as_python_tells_it(folder):
+    (folder / "script.py").write_text("def f():\n    open('/nowhere')\nf()\n")
+    done = LiveServer(folder).midair("exec", "script.py")
+    assert done.returncode == 1
+    assert re.search(r"Traceback .*\n  File \".*script.py\", line 3, in <module>\n", done.stderr)
+    assert done.stderr.endswith("FileNotFoundError: [Errno 2] No such file or directory: '/nowhere'\n")
+
+
+def test_a_process_that_the_program_forks_is_named(folder):
+    (folder / "script.py").write_text("import os\nif os.fork():\n    os.wait()\n")
+    done = LiveServer(folder).midair("exec", "script.py")
+    assert done.returncode == 0
+    assert re.search(
+        r"midair: process \d+ was forked from the program: edits and the console do not reach it", done.stderr
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "said"),
+    [
+        ([], 2, "exec what?"),
+        (["nothing-of-that-name"], 1, "there is no file nothing-of-that-name, and no command"),
+        (["bash"], 1, "is not a Python script"),
+    ],
+)
+def test_what_is_no_python_program_is_one_line(folder, words, status, said):
+    done = LiveServer(folder).midair("exec", *words)
+    assert (done.returncode, done.stdout) == (status, "")
+    assert said in done.stderr
+    assert done.stderr.count("\n") == 1
