@@ -261,6 +261,7 @@ class Change:
     after: ast.AST | None
     strings: bool  # annotations are kept as strings
     restring: bool = False  # which they were not before, or the other way round
+    again: Callable[[ast.expr, Any], bool] | None = None  # does a default of unchanged text have another value now?
 
 
 def apply(
@@ -344,7 +345,8 @@ def _set_parameters(tx: Transaction, function: FunctionType, change: Change, eva
     was = parameters(change.before) if change.before is not None else ({}, {}, {})
 
     def fresh(name: str, exprs: dict[str, ast.expr], earlier: dict[str, ast.expr], have: dict[str, Any]) -> Any:
-        if name in earlier and name in have and ast.dump(earlier[name]) == ast.dump(exprs[name]):
+        same = name in earlier and name in have and ast.dump(earlier[name]) == ast.dump(exprs[name])
+        if same and not (change.again is not None and change.again(exprs[name], have[name])):
             return have[name]
         return evaluate(exprs[name], function)
 

@@ -394,7 +394,8 @@ class Scope:
                 if not functions.runs(function, old):
                     continue
                 documented = function.__doc__
-                change = Change(old, new, _node_of(before, old), _node_of(after, new), *self._strings())
+                nodes = _node_of(before, old), _node_of(after, new)
+                change = Change(old, new, *nodes, *self._strings(), self._differs_now if self.edit.changed else None)
                 why = functions.apply(self.tx, function, change, self._evaluator(), self._supplier(function))
                 if why:
                     self.edit.kept.append(Note("kept", self._named(new), self.plan.path, new.co_firstlineno, why))
@@ -414,6 +415,12 @@ class Scope:
     def _named(self, code: types.CodeType) -> str:
         """A function as its module knows it: the outermost one, for those inside."""
         return f"{self.plan.name}.{code.co_qualname.partition('.<locals>')[0]}"
+
+    def _differs_now(self, expr: ast.expr, value: Any) -> bool:
+        """Does an expression read what this edit changed, and may it be computed again?"""
+        if outline.read_now(expr).isdisjoint(self.changed_names()):
+            return False
+        return values.is_immutable(value) and values.is_pure(expr, self.look)
 
     def _strings(self) -> tuple[bool, bool]:
         """Are annotations kept as strings, and is that new?"""
