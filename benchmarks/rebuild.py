@@ -292,7 +292,7 @@ def main():
         print("`.venv/bin/python benchmarks/rebuild.py`\n")
         table(options.instances, options.edits)
         print()
-        subprocess.run([sys.executable, __file__, "--scans"], check=False)
+        subprocess.run([sys.executable, __file__, "--scans", "300000"], check=False)
         subprocess.run([sys.executable, __file__, "--leak", "2000"], check=False)
 
 
