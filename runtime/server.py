@@ -44,6 +44,7 @@ _snapshot_log = logging.getLogger("midair.snapshot")
 FINE, FAILED, UNSAVED = 0, 1, 4
 
 _HEARTBEAT = 1.0
+_SLICE = 0.005
 
 
 def to_stderr(message: str) -> None:
@@ -330,6 +331,8 @@ class Server:
         if not self.files:
             raise SnapshotError("this server keeps no file; it was started without one")
         async with self._saving:
+            while rebuild.busy():  # instances still wait for the upgrade of the last edit, a slice at a time
+                await asyncio.sleep(_SLICE)
             seen = self.activity
             try:
                 generation = await snapshot.take(self.space, self.files.spl, **self._provenance())
@@ -353,6 +356,7 @@ class Server:
     def _last_snapshot(self) -> None:
         """Save in this process: nothing else runs any more. What cannot be saved is named, and the rest is rescued."""
         assert self.files
+        rebuild.finish()
         try:
             self._saved(snapshot.save(self.space, self.files.spl, **self._provenance()), self.activity)
         except NotStorable as error:

@@ -31,6 +31,7 @@ from .edits import held as held
 from .engine import rebuild
 from .errors import NotUpgraded, RebuildError
 from .guards import busy
+from .guards import finish_all as finish
 from .live import apply
 from .old_code import is_stale, is_stale_task, stragglers
 from .report import Note, Report, Straggler
@@ -47,6 +48,7 @@ __all__ = [
     "apply",
     "busy",
     "check",
+    "finish",
     "held",
     "history",
     "hold",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import traceback
 
 
@@ -28,9 +29,15 @@ class RebuildError(Exception):
         self.reason, self.file, self.line, self.stage, self.needs = reason, file, line, stage, needs
 
     def __str__(self) -> str:
-        where = f"{self.file}:{self.line}: " if self.file and self.line else f"{self.file}: " if self.file else ""
+        where = f"{near(self.file)}:{self.line or ''}".rstrip(":") + ": " if self.file else ""
         cure = "; only a hand-over to a new process can do this" if self.needs else ""
         return f"{where}{self.reason} ({self.stage}; nothing was changed{cure})"
+
+
+def near(path: str) -> str:
+    """A path as seen from here, when it lies below the current folder."""
+    relative = os.path.relpath(path)
+    return path if relative.startswith("..") else relative
 
 
 class NotUpgraded(AttributeError):
