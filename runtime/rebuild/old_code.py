@@ -139,7 +139,12 @@ def after_edit(edit: Edit) -> list[Straggler]:
 
 
 def stragglers() -> list[Straggler]:
-    """All that is still inside old code: threads, tasks, suspended generators. Looks at the whole heap."""
+    """All that is still inside old code: threads, tasks, suspended generators.
+
+    Looks at the whole heap while any old code is left at all.
+    """
+    if not _superseded:
+        return []
     found = [*threads(), *tasks()]
     kinds = (types.GeneratorType, types.CoroutineType, types.AsyncGeneratorType)
     for each in gc.get_objects():

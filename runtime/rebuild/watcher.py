@@ -35,13 +35,15 @@ def _rebuild() -> None:
 
 
 class _Handler(FileSystemEventHandler):
-    def __init__(self, changed: Callable[[], None]) -> None:
-        self._changed = changed
+    def __init__(self, changed: Callable[[], None], grown: Callable[[str], None] | None = None) -> None:
+        self._changed, self._grown = changed, grown
 
     def on_any_event(self, event: FileSystemEvent) -> None:
         if event.event_type in {"opened", "closed_no_write"}:
             return
         paths = [os.fsdecode(p) for p in (event.src_path, event.dest_path) if p]
+        if self._grown and event.is_directory and event.event_type in {"created", "moved"}:
+            self._grown(paths[-1])
         if any(p.endswith((".py", "index.lock")) for p in paths) or (
             event.is_directory and event.event_type in {"moved", "deleted", "created"}
         ):
@@ -52,7 +54,7 @@ class Watcher:
     """One thread that waits for silence, for all watched folders."""
 
     def __init__(self) -> None:
-        self._folders: dict[str, Any] = {}
+        self._folders: dict[str, list[Any]] = {}
         self._observer: Any = None
         self._thread: threading.Thread | None = None
         self._wake = threading.Condition()
@@ -71,34 +73,53 @@ class Watcher:
         self.settle, self.dispatch = settle, dispatch
         if folder in self._folders:
             return
-        handler = _Handler(self.touch)
         if self._observer is None:
-            self._observer = self._start_observer(handler, folder)
+            self._observer = self._start_observer(folder)
         else:
-            self._folders[folder] = self._observer.schedule(handler, folder, recursive=True)
+            self._cover(self._observer, folder)
         if self._thread is None:
             self._stop = False
             self._thread = threading.Thread(target=self._run, name="midair watch", daemon=True)
             self._thread.start()
 
-    def _start_observer(self, handler: _Handler, folder: str) -> Any:
+    def _start_observer(self, folder: str) -> Any:
         observer: Any = Observer()
         try:
-            self._folders[folder] = observer.schedule(handler, folder, recursive=True)
+            self._cover(observer, folder)
             observer.start()
         except OSError as error:
             name = errno.errorcode.get(error.errno or 0, "")
             log.warning("the system cannot watch %s (%s); looking every %.1f s instead", folder, name or error, _POLL)
             observer = PollingObserver(timeout=_POLL)
-            self._folders[folder] = observer.schedule(handler, folder, recursive=True)
+            self._cover(observer, folder)
             observer.start()
             self.polling = True
         return observer
 
+    def _cover(self, observer: Any, folder: str) -> None:
+        """Watch a folder and all below it, environments and other people's packages at its top excepted.
+
+        They hold thousands of folders in which no module of ours lies, and each would cost a watch of the system's.
+        """
+        with os.scandir(folder) as found:
+            inner = [entry.path for entry in found if entry.is_dir(follow_symlinks=False)]
+        ours = [path for path in inner if not _is_crowded(path)]
+        handler = _Handler(self.touch)
+        if len(ours) == len(inner):
+            self._folders[folder] = [observer.schedule(handler, folder, recursive=True)]
+            return
+
+        def grown(path: str) -> None:
+            if os.path.dirname(path) == folder and not _is_crowded(path):
+                watches.append(observer.schedule(handler, path, recursive=True))
+
+        watches = [observer.schedule(_Handler(self.touch, grown), folder, recursive=False)]
+        watches += [observer.schedule(handler, path, recursive=True) for path in ours]
+        self._folders[folder] = watches
+
     def unwatch(self, folder: str | None) -> None:
         for name in [folder] if folder is not None else self.folders:
-            watch = self._folders.pop(name, None)
-            if watch is not None and self._observer is not None:
+            for watch in self._folders.pop(name, ()):
                 with contextlib.suppress(KeyError):
                     self._observer.unschedule(watch)
         if not self._folders and self._observer is not None:
@@ -167,6 +188,13 @@ class Watcher:
                     break
                 place = above
         return False
+
+
+def _is_crowded(folder: str) -> bool:
+    """Is this an environment, or a folder of packages that are not ours?"""
+    light = {"__pycache__", ".git"}
+    name = os.path.basename(folder)
+    return (name in sources.SKIPPED and name not in light) or os.path.exists(os.path.join(folder, "pyvenv.cfg"))
 
 
 watcher = Watcher()

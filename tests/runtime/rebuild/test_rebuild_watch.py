@@ -7,6 +7,7 @@ import threading
 import pytest
 
 from midair.runtime import rebuild
+from midair.runtime.rebuild import watcher
 
 
 class Edits:
@@ -134,3 +135,22 @@ def test_without_the_help_of_the_system_it_looks_by_itself_and_says_so(project, 
     project.write(m="x = 2  # longer\n")
     edits.wait(1)
     assert m.x == 2
+
+
+def test_an_environment_in_the_project_is_passed_over_and_new_folders_are_not(project, edits):
+    (project.folder / ".venv").mkdir()
+    (project.folder / ".venv/pyvenv.cfg").write_text("")
+    project.write(first__one="def f(): return 1\n")
+    first = project.load("first.one")
+    rebuild.watch(project.folder, settle=0.01)
+    assert [watch.path for watch in watcher.watcher._folders[str(project.folder)]] == [
+        str(project.folder),
+        str(project.folder / "first"),
+    ]
+    project.write(second__one="def f(): return 1\n")
+    second = project.load("second.one")
+    project.write(first__one="def f(): return 2\n")
+    assert edits.wait(1).number
+    project.write(second__one="def f(): return 2\n")
+    assert edits.wait(2).number
+    assert (first.f(), second.f()) == (2, 2)
