@@ -3,6 +3,8 @@
 import asyncio
 import inspect
 import os
+import sys
+from collections.abc import Iterator
 
 import pytest
 
@@ -34,3 +36,24 @@ def _name_groups(config: pytest.Config, items: list[pytest.Item]) -> None:
         group = item.get_closest_marker("xdist_group")
         if group and getattr(config.option, "loadgroup", False) and hasattr(item, "_id") and "@" not in item.nodeid:
             item._id = type(item._id).parse(f"{item.nodeid}@{group.args[0]}")
+
+
+@pytest.fixture(autouse=True)
+def _no_edit_of_one_test_is_seen_by_the_next() -> Iterator[None]:
+    """What `rebuild` knows belongs to the process, and a process runs many tests."""
+    yield
+    if "midair.runtime.rebuild" not in sys.modules:
+        return
+    from midair.runtime import rebuild
+    from midair.runtime.rebuild import edits, engine, sources
+
+    rebuild.unwatch()
+    for name in list(sources.records):
+        sources.forget(name)
+    sources.folders.clear()
+    for key in [key for key in engine.checks if not key[0].startswith("midair.")]:
+        del engine.checks[key]
+    edits.history._entries.clear()
+    edits.history.last = 0
+    for waiting in (edits._held, edits._refused, edits._surroundings):
+        waiting.clear()

@@ -60,8 +60,8 @@ def project(tmp_path, monkeypatch):
     for name in set(sys.modules) - known:
         del sys.modules[name]
     sources.folders[:] = folders
-    engine.checks.clear()
+    for key in [key for key in engine.checks if not key[0].startswith("midair.")]:
+        del engine.checks[key]
     edits._held.clear()
     edits._refused.clear()
-    edits._subscribers.clear()
     gc.collect()
