@@ -24,7 +24,7 @@ _IMMUTABLE = (
     int, float, complex, str, bytes, bool, type(None), type(...), range, slice, re.Pattern, decimal.Decimal, fractions.Fraction,
     dt.date, dt.time, dt.timedelta, dt.tzinfo, pathlib.PurePath, types.GenericAlias, types.UnionType,
 )  # fmt: skip
-_TYPING: tuple[type, ...] = (type(typing.Annotated[int, 0]), type(typing.Literal[0]), typing.TypeVar, type(typing.Any))
+_TYPING: tuple[Any, ...] = (type(typing.Annotated[int, 0]), type(typing.Literal[0]), typing.TypeVar, type(typing.Any))
 _BUILTINS = {
     builtins.abs, builtins.all, builtins.any, builtins.ascii, builtins.bin, bool, bytes, builtins.chr, complex, dict, builtins.divmod,
     enumerate, float, builtins.format, frozenset, builtins.hash, builtins.hex, int, builtins.len, list, map, max, min, builtins.oct,
