@@ -53,6 +53,18 @@ def to_stderr(message: str) -> None:
     sys.stderr.flush()
 
 
+def _unless_gone(tell: Callable[[str], None]) -> Callable[[str], None]:
+    """Tell a person who may have left: a terminal that hung up is no reason to fail; its signal decides what happens."""
+
+    def carefully(line: str) -> None:
+        try:
+            tell(line)
+        except OSError as error:
+            log.warning("nobody was there to be told %r (%s)", line, error)
+
+    return carefully
+
+
 class Companion(Protocol):
     """What lives beside the services and knows the server, as the console does."""
 
@@ -97,7 +109,7 @@ class Server:
         #: Whether folders that services find code in are watched too.
         self.follows = True
         self.settle = settle if settle is not None else 0.05 if sys.stdout.isatty() else 2.0
-        self.say, self.complain = say, complain
+        self.say, self.complain = _unless_gone(say), _unless_gone(complain)
         #: Counts what was done on somebody's behalf: data, timers, statements. Equal counts mean that nothing ran.
         self.activity = 0
         self.started = 0.0
