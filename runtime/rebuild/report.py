@@ -82,7 +82,9 @@ class Report:
         more = f" and {len(self.changes) - 4} more" if len(self.changes) > 4 else ""
         upgraded = f", {self.upgraded} upgraded" if self.upgraded else ""
         kept = f", {len(self.kept)} kept" if self.kept else ""
-        return f"edit {self.number}: {names}{more} in {_files(self.files)} ({self.pause_ms:.1f} ms{upgraded}{kept})"
+        undoing = f", undoing edit {self.undo_of}" if self.undo_of else ""
+        head = f"edit {self.number}{undoing}"
+        return f"{head}: {names}{more} in {_files(self.files)} ({self.pause_ms:.1f} ms{upgraded}{kept})"
 
 
 def short(name: str, width: int = 60) -> str:
