@@ -354,21 +354,6 @@ class _Thorough(Dumper):
     def _new_pickler(self) -> Any:
         return _Asking(self)
 
-    def _entries(self, batch: list[Any]) -> list[Any]:
-        flat: list[Any] = []
-        entries, stated, shapes = self.table.entries, self.table.stated, self._shapes
-        for obj in batch:
-            if id(obj) in stated:
-                continue
-            if entries.get(type(obj)) is Entry.PLAIN:  # as in add_entry, without the call: this is most of them
-                state = obj.__dict__
-                keys = tuple(state)
-                flat += (obj, shapes.setdefault(keys, keys))
-                flat += state.values()
-            else:
-                self.add_entry(flat, obj)
-        return flat
-
     def add_entry(self, flat: list[Any], obj: Any) -> None:
         cls = type(obj)
         if cls in _CODE:
