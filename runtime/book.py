@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from . import sockets
 from .connection import Connection
-from .errors import AddressInUse, ServiceError
+from .errors import ServiceError
 from .logs import owner
 from .streams import Handler, StreamConnection
 
@@ -90,7 +90,7 @@ class Book:
                 lambda: Datagrams(self, received), local_addr=(host, _port(port))
             )
         except OSError as error:
-            raise AddressInUse(f"{host}:{port} (UDP)") from error
+            raise sockets.cannot_listen(f"{host}:{port} (UDP)", error) from error
         self.datagrams.append(endpoint)
         return endpoint
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl as _ssl
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -201,11 +202,7 @@ class Service:
 
     def _now(self) -> float:
         runner = self.space.runner
-        if runner:
-            return runner.now()
-        import time
-
-        return time.time()
+        return runner.now() if runner else time.time()
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._name or 'not in a space'}>"

@@ -47,10 +47,15 @@ def _bind(family: int, kind: int, proto: int, address: tuple[object, ...]) -> so
     except OSError as error:
         sock.close()
         written = f"[{address[0]}]:{address[1]}" if family == socket.AF_INET6 else f"{address[0]}:{address[1]}"
-        if error.errno == errno.EADDRINUSE:
-            raise AddressInUse(written) from None
-        raise ServiceError(f"cannot listen on {written}: {error.strerror or error}") from error
+        raise cannot_listen(written, error) from error
     return sock
+
+
+def cannot_listen(address: str, error: OSError) -> ServiceError:
+    """What to raise when an address, as people write it, could not be bound."""
+    if error.errno == errno.EADDRINUSE:
+        return AddressInUse(address)
+    return ServiceError(f"cannot listen on {address}: {error.strerror or error}")
 
 
 def bind_unix(path: str | Path, *, mode: int = 0o600) -> socket.socket:
