@@ -92,13 +92,19 @@ def hold() -> Text:
     return Text("edits wait for release()")
 
 
-@command()
-def release() -> Text:
-    """Let the edits that hold() made wait arrive, as one edit."""
+@command(whole=True)
+async def release() -> Text:
+    """Let the edits that hold() made wait arrive, as one edit; the answer comes when they are live, or refused."""
     global _holds
-    rebuilding.release()
-    _holds = max(0, _holds - 1)
-    return Text("edits still wait for another release()" if _holds else "what waited arrives now, as one edit")
+    try:
+        if _holds > 1:
+            return Text("edits still wait for another release()")
+        # While they are still held: so all of them are this one edit, and the watch finds nothing left to do.
+        session = current()
+        return Text(str(await session.console.server.rebuild(who=session.user)))
+    finally:
+        rebuilding.release()
+        _holds = max(0, _holds - 1)
 
 
 @command(looks=True)
