@@ -193,6 +193,7 @@ class Console:
                 await asyncio.sleep(0.01)
             sockets.remove(self.socket_path)
         self.audit.close()
+        self.runner.forget_sources()
         self._put_back.close()
 
     def _first_user(self, users: Users) -> None:
