@@ -11,6 +11,7 @@ import os
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -34,6 +35,7 @@ from .transports.wire import Connection
 from .users import Doorkeeper, Role, Users, new_password
 
 if TYPE_CHECKING:
+    from .changes import Block
     from .editor import Editor
 
 log = logging.getLogger("midair.console")
@@ -109,6 +111,8 @@ class Console:
         self.telnet_address: tuple[str, int] | None = None
         self.commands: dict[str, Command] = {}
         self.sessions: list[Session] = []
+        self.blocks: deque[Block] = deque(maxlen=20)
+        """What was changed by `with undo:`, newest last."""
         self.connections: set[Connection] = set()
         self.strangers = 0
         """Telnet clients that have not logged in yet."""

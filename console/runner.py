@@ -351,6 +351,9 @@ def _driven(
                 awaited = interrupter.step(statement, coroutine, error)
             except StopIteration:
                 return
+            if statement.session.watched is not None:
+                error = ConsoleError("no await in 'with undo:': what others change meanwhile would be put back too")
+                continue
             try:
                 yield awaited
             except BaseException as thrown:  # noqa: BLE001 - a cancellation; it is the statement's to handle

@@ -20,6 +20,7 @@ from .router import Lines, owner
 from .users import Role
 
 if TYPE_CHECKING:
+    from .changes import Watched
     from .console import Console
     from .runner import Outcome, Statement
     from .takeover import TakeOver
@@ -109,6 +110,8 @@ class Session:
         self.view: TakeOver | None = None
         """What has the whole screen, and the keys, for now."""
         self.last_error: BaseException | None = None
+        self.watched: Watched | None = None
+        """The space as it was before the `with undo:` that runs."""
         self.shows_log = False
         """The log's lines come to this session by themselves."""
         self.alive = True
