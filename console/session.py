@@ -10,6 +10,7 @@ import itertools
 import logging
 import threading
 import time
+import types
 from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -110,6 +111,8 @@ class Session:
         self.view: TakeOver | None = None
         """What has the whole screen, and the keys, for now."""
         self.last_error: BaseException | None = None
+        self.last_frames: list[tuple[types.FrameType, int]] = []
+        """Where it happened, as (frame, line), the innermost last; for `pm()`."""
         self.watched: Watched | None = None
         """The space as it was before the `with undo:` that runs."""
         self.shows_log = False
