@@ -262,7 +262,10 @@ class Console:
 
     def _keep(self, work: Coroutine[Any, Any, None]) -> None:
         """Run something of the console's own until the end."""
-        task = self.loop.create_task(work)
+        self.keep(self.loop.create_task(work))
+
+    def keep(self, task: "asyncio.Task[None]") -> None:
+        """Hold on to a task of the console's thread, and log how it failed."""
         self._tasks.add(task)
         task.add_done_callback(self._kept)
 
@@ -276,7 +279,12 @@ class Console:
             await asyncio.sleep(self.idle / 30)
             for session in tuple(self.sessions):
                 silent = time.monotonic() - session.active
-                if silent > self.idle and session.statement is None and session.person.transport in NETWORK:
+                if (
+                    silent > self.idle
+                    and session.statement is None
+                    and session.person.transport in NETWORK
+                    and not session.detached
+                ):
                     session.close(f"Nothing was typed for {silent / 60:.0f} min; goodbye.")
 
     async def _open_ssh(self, host: str, port: int) -> None:
