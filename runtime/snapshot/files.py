@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from .. import journal
 from ..disk import DISK, Disk
 from ..errors import SnapshotCorrupt
+from . import quarantine
 from .container import Container, Writer
 from .manifest import describe
 from .memory import problems, read, refuse_problems
@@ -94,7 +95,9 @@ def about(
         "uuid": space.uuid,
         "application": application,
         "sources": dict(sources or {}),
-        "journal": journal.position(space, _held.get(space, {}).get("journal", 0) if _parent(space, draft.store) else 0),
+        "journal": journal.position(
+            space, _held.get(space, {}).get("journal", 0) if _parent(space, draft.store) else 0
+        ),
     }
 
 
@@ -163,7 +166,8 @@ def resume(path: str | Path, generation: int | None = None, *, lenient: bool = F
     Args:
         generation: take this one and no other.
         lenient: where some object's upgrade fails, or its class is older than its state, go on with that object as it
-            was stored, and list it; else that refuses the load.
+            was stored, and list it: using it raises `NotUpgraded` until an edit brings it up to date. Else that refuses
+            the load.
         trust: load the file whoever wrote it.
 
     Raises:
@@ -226,6 +230,10 @@ def _load_one(path: Path, store: Store, *, lenient: bool, trust: bool) -> Loaded
         refuse_problems(found, path.name)
     for one in found:
         log.warning("kept as it was stored: %s", one)
+    for obj, _, error in outcome.quarantined:
+        if id(obj) in outcome.kept:
+            stored, kept = outcome.kept[id(obj)]
+            quarantine.hold(obj, stored, error, kept)
     for name, count in outcome.lost.items():
         log.warning("%s is not in the code any more: %d stand-ins keep what was stored", name, count)
     manifest = container.manifest
@@ -311,9 +319,7 @@ def catch_up(space: Space, path: str | Path) -> journal.Replayed:
         JournalCorrupt, JournalError: see there.
     """
     known = _held[space]
-    return journal.catch_up(
-        space, Store(path).newest, known.get("journal", 0), sources=known.get("sources") or None
-    )
+    return journal.catch_up(space, Store(path).newest, known.get("journal", 0), sources=known.get("sources") or None)
 
 
 def open_journal(

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from typing import Any, BinaryIO
 
 from ..errors import SnapshotError, UpgradeRefused
-from . import quarantine
 from .bare import BareReader
 from .container import MAGIC, Container, Writer
 from .filling import put_back
@@ -77,9 +76,7 @@ def read(container: Container, *, space: object = None) -> tuple[Any, Outcome]:
         reader.run_upgrades()
         reader.fill_weak()
         reader.run_resume(root if isinstance(root, Space) else space)
-    for obj, stage, _ in reader.outcome.quarantined:
-        if stage in ("__upgrade__", "__schema__"):
-            quarantine.hold(obj, reader.stored_lineage(obj))
+        reader.keep_quarantined()
     return root, reader.outcome
 
 

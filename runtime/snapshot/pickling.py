@@ -30,6 +30,7 @@ from typing import Any
 
 from zodbpickle import pickle as zodbpickle  # type: ignore[import-untyped]  # it has no stubs
 
+from .. import rebuild
 from ..errors import NotStorable
 from . import names
 from .parts import DICT, LIST, SET, STATE, VALUE
@@ -102,23 +103,35 @@ def dump(
     collecting = gc.isenabled()
     gc.disable()  # nothing dies meanwhile, and each collection would look at all that the memo holds
     try:
-        while True:
-            attempt = (_Thorough if known.thorough else Dumper)(sink, known, progress)
-            try:
-                contents = attempt.run(root)
-            except _Again:
-                restart()
-                continue
-            except Offender as offender:
-                raise _named(root, offender, name) from offender.__cause__
-            contents.dropped = _told(root, [*known.omitted.values(), *known.dropped], name)
-            # Where they are takes a walk through everything; that is for who asked what is amiss.
-            notes = known.notes
-            contents.notes = _told(root, notes, name) if leave_out else [("", one.kind, one.reason) for one in notes]
-            return contents
+        with rebuild.look_through():
+            return _dump(root, sink, restart, known, name, progress)
     finally:
         if collecting:
             gc.enable()
+
+
+def _dump(
+    root: object,
+    sink: Callable[[bytes], object],
+    restart: Callable[[], object],
+    known: _Known,
+    name: str,
+    progress: Callable[[int], object],
+) -> Contents:
+    while True:
+        attempt = (_Thorough if known.thorough else Dumper)(sink, known, progress)
+        try:
+            contents = attempt.run(root)
+        except _Again:
+            restart()
+            continue
+        except Offender as offender:
+            raise _named(root, offender, name) from offender.__cause__
+        contents.dropped = _told(root, [*known.omitted.values(), *known.dropped], name)
+        # Where they are takes a walk through everything; that is for who asked what is amiss.
+        notes = known.notes
+        contents.notes = _told(root, notes, name) if known.leave_out else [("", one.kind, one.reason) for one in notes]
+        return contents
 
 
 def _told(root: object, offenders: list[Offender], name: str) -> list[tuple[str, str, str]]:

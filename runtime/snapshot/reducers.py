@@ -384,6 +384,9 @@ class Table(dict[type, Reducer]):
         """A class without a reduction of its own: CPython itself judges the first instance."""
 
         def first(obj: Any) -> Any:
+            if quarantine.kept(obj) is not None:
+                self[cls] = self._own(cls)
+                return self[cls](obj)
             try:
                 reduced = obj.__reduce_ex__(2)
             except Exception as error:  # noqa: BLE001 - a user's __getstate__ may raise anything
@@ -438,12 +441,18 @@ class Table(dict[type, Reducer]):
     def _own(self, cls: type) -> Reducer:
         """A class that reduces itself in Python, or has items: made by its own call, filled later."""
         rest: dict[int, Any] = {}
-        left_out, built_in = transient(cls), not is_ordinary(cls) and not _reduces_in_python(cls)
+        ordinary, left_out = is_ordinary(cls), transient(cls)
+        built_in = not ordinary and not _reduces_in_python(cls)
 
         def state(obj: Any) -> Any:
             return rest.pop(id(obj))
 
         def reduce(obj: Any) -> Any:
+            kept = quarantine.kept(obj) if ordinary else None
+            if kept is not None:  # its own methods know today's state only
+                rest[id(obj)] = kept
+                self._queue(obj)
+                return self._maker(cls, copyreg.__newobj__, (cls,))  # type: ignore[attr-defined]
             try:
                 reduced = obj.__reduce_ex__(2)
             except Exception as error:  # noqa: BLE001 - a user's method may raise anything
@@ -553,7 +562,7 @@ class Table(dict[type, Reducer]):
     def quarantined(self) -> tuple[Any, ...]:
         """The objects whose upgrade failed when they were loaded, with the schemas that their state still has."""
         places = self._places()
-        return tuple((obj, tuple(stored)) for obj, stored in quarantine.held() if id(obj) in places)
+        return tuple((one.obj, tuple(one.stored)) for one in quarantine.held() if id(one.obj) in places)
 
     def _lost(self, cls: type[Lost]) -> Reducer:
         name = self._name(*cls.__lost__.split(":"))
