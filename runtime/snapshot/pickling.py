@@ -36,7 +36,7 @@ from . import names
 from .parts import DICT, LIST, SET, STATE, VALUE
 from .parts import MODULE as PARTS
 from .reducers import Entry, Offender, Table
-from .schema import Lineage, lineage
+from .schema import Lineage, is_ordinary, lineage
 from .walk import ATOMS, path_to, paths_to
 
 PROTOCOL = 3
@@ -51,6 +51,8 @@ _NAMELESS = frozenset({type(None), type(...), type(NotImplemented)})
 # The longest name of a module or class that is looked for in a stream.
 _LONGEST_NAME = 300
 _GLOBAL = ord("c")
+# Bytes in one bytes or text.
+_LONGEST_VALUE = 0xFFFF_FFFF
 
 
 @dataclass
@@ -208,8 +210,8 @@ class Dumper:
         self._drain()
         while self._late:
             late, self._late = self._late, []
-            alive = {id(obj) for obj in self.queue}
-            self._dump([part for obj in late for part in self.table.weak_entry(obj, alive)])
+            is_held = self._strongly()
+            self._dump([part for obj in late for part in self.table.weak_entry(obj, is_held)])
             self._drain()
         self._settle_weak()
         self._dump(self.table.quarantined())
@@ -289,11 +291,28 @@ class Dumper:
         """A weak reference was written dead; if its object was met later, that was wrong."""
         if not self.table.thought_dead:
             return
-        alive = {id(obj) for obj in self.queue}
-        wrong = {key: obj for key, obj in self.table.thought_dead.items() if key in alive}
+        is_held = self._strongly()
+        wrong = {key: obj for key, obj in self.table.thought_dead.items() if is_held(obj)}
         if wrong:
             self.known.strong.update(wrong)
             raise _Again
+
+    def _strongly(self) -> Callable[[Any], bool]:
+        """Tells of an object whether something that is written by now holds it strongly."""
+        queued, entries, omitted = {id(obj) for obj in self.queue}, self.table.entries, self.known.omitted
+        memo: dict[int, tuple[int, Any]] = {}
+
+        def is_held(obj: Any) -> bool:
+            if id(obj) in queued or isinstance(obj, type | types.FunctionType):
+                return True
+            if id(obj) in omitted or (type(obj) in entries and is_ordinary(type(obj))):
+                return False
+            # A bare set, an array: such are never queued, but the pickler knows what it wrote. A copy of that takes a while.
+            if not memo:
+                memo.update(self._pickler.memo.copy())
+            return id(obj) in memo and memo[id(obj)][1] is obj
+
+        return is_held
 
     # --- what the table asks and reports
 
@@ -426,7 +445,7 @@ class _Thorough(Dumper):
         """Called by the pickler for everything: None for what it should write itself."""
         kind = type(obj)
         if kind in ATOMS:
-            return None
+            return self._refused_for_length(obj) if kind is bytes or kind is str else None
         self._last = obj
         if id(obj) in self.known.omitted:
             return ("none",)
@@ -444,6 +463,16 @@ class _Thorough(Dumper):
         if kind is types.BuiltinFunctionType and not names.is_named_plainly(obj):
             return self.table.persistent_builtin(obj)
         return None
+
+    def _refused_for_length(self, text: bytes | str) -> Any:
+        """None for what fits; the format has four bytes for a length."""
+        if len(text) <= _LONGEST_VALUE // 4:
+            return None
+        size = len(text) if isinstance(text, bytes) else len(text.encode("utf-8", "surrogatepass"))
+        if size <= _LONGEST_VALUE:
+            return None
+        self.refuse(text, f"it is {size} bytes long, the limit is {_LONGEST_VALUE} bytes; keep it in a file, or in parts")
+        return ("none",)
 
     def _deep_parts(self, value: Any) -> Iterable[Any]:
         """The tuples and frozensets in a batch below which others nest deep, innermost first."""

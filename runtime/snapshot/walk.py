@@ -178,10 +178,15 @@ class Map:
     """Where everything is: a walk over all that can be reached from a root, breadth first, so that paths are shortest.
 
     Nothing is changed; instances' `__getstate__` and `__reduce_ex__` are called where they have their own.
+
+    Args:
+        wanted: values without parts, such as bytes, that are to be met too.
     """
 
-    def __init__(self, root: object, name: str = "space") -> None:
+    def __init__(self, root: object, name: str = "space", wanted: Iterable[object] = ()) -> None:
         self._name = name
+        # Values without parts are left out, but for these.
+        self._wanted = {id(one) for one in wanted}
         #: Everything met, in order. Its own list keeps temporary states alive, so that an id means one object.
         self.objects: list[Any] = [root]
         self._parents: list[int] = [-1]
@@ -197,7 +202,7 @@ class Map:
             except Exception:  # noqa: BLE001 - a user's __getstate__ may raise anything; saving reports that with its path
                 held = []
             for suffix, value in held:
-                if type(value) in ATOMS or id(value) in self._index:
+                if id(value) in self._index or (type(value) in ATOMS and id(value) not in self._wanted):
                     continue
                 self._index[id(value)] = len(self.objects)
                 self.objects.append(value)
@@ -247,7 +252,7 @@ def path_to(root: object, target: object, name: str = "space") -> str:
     """The shortest path from the root to an object, as in `space['web'].handlers[2]._lock`."""
     if root is target:
         return name
-    chart = Map(root, name)
+    chart = Map(root, name, [target])
     found = chart.walk(until=lambda value: value is target)
     return f"{name}: somewhere in it" if found is None else chart.path(found)
 
@@ -257,7 +262,7 @@ def paths_to(root: object, targets: list[Any], name: str = "space") -> list[str]
     if not targets:
         return []
     missing = {id(target) for target in targets}
-    chart = Map(root, name)
+    chart = Map(root, name, targets)
 
     def was_the_last(value: object) -> bool:
         missing.discard(id(value))
