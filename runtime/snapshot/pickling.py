@@ -471,7 +471,9 @@ class _Thorough(Dumper):
         size = len(text) if isinstance(text, bytes) else len(text.encode("utf-8", "surrogatepass"))
         if size <= _LONGEST_VALUE:
             return None
-        self.refuse(text, f"it is {size} bytes long, the limit is {_LONGEST_VALUE} bytes; keep it in a file, or in parts")
+        self.refuse(
+            text, f"it is {size} bytes long, the limit is {_LONGEST_VALUE} bytes; keep it in a file, or in parts"
+        )
         return ("none",)
 
     def _deep_parts(self, value: Any) -> Iterable[Any]:
