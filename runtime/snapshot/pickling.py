@@ -182,6 +182,7 @@ class Dumper:
         self.table = Table(self)
         self._pickler.dispatch_table = self.table
         self._last_size = 0
+        self._unwritten: Exception | None = None
 
     def _new_pickler(self) -> Any:
         return zodbpickle.Pickler(self, PROTOCOL)
@@ -191,7 +192,11 @@ class Dumper:
         for module, qualname in _names_in(data):
             self.mention(module, qualname)
         self._last_size = len(data)
-        self._sink(data)
+        try:
+            self._sink(data)
+        except Exception as error:
+            self._unwritten = error
+            raise
         return len(data)
 
     def mention(self, module: str, qualname: str) -> None:
@@ -280,7 +285,9 @@ class Dumper:
             self._pickler.dump(value)
         except (Offender, _Again, MemoryError):
             raise
-        except Exception as error:  # noqa: BLE001 - whatever it is, the next attempt finds out where
+        except Exception as error:
+            if error is self._unwritten:  # the disk's word, nothing about the graph
+                raise
             self._failed(error)
 
     def _failed(self, error: Exception) -> None:

@@ -249,12 +249,11 @@ class Map:
 
 
 def path_to(root: object, target: object, name: str = "space") -> str:
-    """The shortest path from the root to an object, as in `space['web'].handlers[2]._lock`."""
-    if root is target:
-        return name
-    chart = Map(root, name, [target])
-    found = chart.walk(until=lambda value: value is target)
-    return f"{name}: somewhere in it" if found is None else chart.path(found)
+    """The shortest path from the root to an object, as in `space['web'].handlers[2]._lock`.
+
+    A class that nothing but its instances lead to is where the first of those is.
+    """
+    return paths_to(root, [target], name)[0]
 
 
 def paths_to(root: object, targets: list[Any], name: str = "space") -> list[str]:
@@ -262,11 +261,19 @@ def paths_to(root: object, targets: list[Any], name: str = "space") -> list[str]
     if not targets:
         return []
     missing = {id(target) for target in targets}
+    instances: dict[int, Any] = {}
     chart = Map(root, name, targets)
 
     def was_the_last(value: object) -> bool:
         missing.discard(id(value))
+        if id(type(value)) in missing:
+            missing.discard(id(type(value)))
+            instances[id(type(value))] = value
         return not missing
 
-    chart.walk(until=was_the_last)
-    return [chart.path_of(target) or f"{name}: somewhere in it" for target in targets]
+    if not was_the_last(root):
+        chart.walk(until=was_the_last)
+    return [
+        chart.path_of(target) or chart.path_of(instances.get(id(target))) or f"{name}: somewhere in it"
+        for target in targets
+    ]
