@@ -80,13 +80,18 @@ def read(container: Container, *, space: object = None) -> tuple[Any, Outcome]:
     return root, reader.outcome
 
 
+_STRANGE = (
+    pickle.UnpicklingError, EOFError, LookupError, ValueError, TypeError, AttributeError, ArithmeticError, MemoryError, RecursionError,
+)  # fmt: skip
+
+
 @contextmanager
 def _as_snapshot_error(name: str) -> Iterator[None]:
     try:
         yield
-    except (pickle.UnpicklingError, EOFError, IndexError, KeyError, ValueError, TypeError, AttributeError) as error:
+    except _STRANGE as error:
         # The checksums were right, so this is what some object's own making said, or a file that no midair wrote.
-        raise SnapshotError(f"{name} cannot be loaded: {type(error).__name__}: {error}") from error
+        raise SnapshotError(f"{name} cannot be loaded: {type(error).__name__}: {error}".removesuffix(": ")) from error
 
 
 def _read_bare(file: BinaryIO) -> tuple[Any, Outcome]:

@@ -373,6 +373,45 @@ def test_a_moved_class_that_is_still_imported_where_it_was() -> None:
     assert type(loads(data)) is arms.Sword
 
 
+def test_a_class_that_got_a_metaclass_or_another_base_takes_its_state() -> None:
+    old = "class A:\n    def __init__(self): self.x = 1\n"
+    back = moved(old, "[A()]", "class Meta(type): pass\nclass A(metaclass=Meta): y = 2\n")
+    assert (back[0].x, back[0].y, type(type(back[0])).__name__) == (1, 2, "Meta")
+    back = moved(
+        old, "[A()]", "class Base:\n    y = 3\n    def __init__(self): raise AssertionError\nclass A(Base): pass\n"
+    )
+    assert (back[0].x, back[0].y) == (1, 3)
+    back = moved("class A(list): pass\n", "[A('ab')]", "class A(list):\n    extra = 1\n")
+    assert (list(back[0]), back[0].extra) == (["a", "b"], 1)
+
+
+def test_a_class_that_holds_items_no_more_is_refused_by_path() -> None:
+    with pytest.raises(UpgradeRefused, match=r"obj\[0\]: game\.A: .*takes no items any more"):
+        moved("class A(list): pass\n", "[A('ab')]", "class A: pass\n")
+
+
+def test_what_a_hook_returns_does_not_matter() -> None:
+    back = moved(SWORD_1, "[Sword(1)]", SWORD_2 + "        return {'damage': 5}\n")
+    assert back[0].damage == 10
+
+
+def test_a_hook_that_never_ends_can_be_interrupted_and_harms_no_file(tmp_path: Path) -> None:
+    three_swords(tmp_path / "app.spl")
+    before = (tmp_path / "app.spl").read_bytes()
+    game(
+        SWORD_2.replace(
+            "self.damage =",
+            "import signal; signal.raise_signal(signal.SIGINT)\n        while True: pass\n        self.damage =",
+        )
+    )
+    with pytest.raises(KeyboardInterrupt):
+        snapshot.load(tmp_path / "app.spl")
+    assert [path.name for path in tmp_path.iterdir() if path.suffix != ".spl"] == []
+    assert (tmp_path / "app.spl").read_bytes() == before
+    game(SWORD_2)
+    assert snapshot.load(tmp_path / "app.spl")["swords"][0].damage == 10
+
+
 def test_an_enum_member_is_found_by_value_or_by_name() -> None:
     old = "import enum\nclass Mode(enum.Enum):\n    ON = 1\n    OFF = 2\n"
     assert moved(old, "Mode.ON", old.replace("ON = 1", "STARTED = 1")).name == "STARTED"
