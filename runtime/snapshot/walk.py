@@ -233,6 +233,14 @@ class Map:
         number = self._index.get(id(obj))
         return None if number is None else self.path(number)
 
+    def keys(self, known: dict[tuple[int, str], int]) -> list[int]:
+        """A number for the path of each object: equal for equal paths in all maps that are given the same `known`."""
+        found: list[int] = []
+        for number, parent in enumerate(self._parents):
+            step = (found[parent], self._suffixes[number]) if number else (-1, "")
+            found.append(known.setdefault(step, len(known)))
+        return found
+
     def depths(self) -> list[int]:
         """How many steps each object is away from the root."""
         found = [0] * len(self.objects)
