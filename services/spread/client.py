@@ -23,7 +23,7 @@ from .broker import Broker
 from .errors import BadMessage, DeadReference, NotSendable, SpreadError, Unauthorized
 from .flavors import Referenceable
 from .limits import FRIEND, Limits
-from .link import Link
+from .link import Credentials, Link
 from .negotiation import DIALECTS
 from .references import Caller, Promise, RemoteReference, chained, failed
 from .users import keys, md5_response, prove, signature, transcript
@@ -131,6 +131,11 @@ class Peer:
         """The encoding that was agreed on; "" while not connected."""
         broker = self.broker
         return broker.wire.name if broker is not None else ""
+
+    @property
+    def credentials(self) -> Credentials | None:
+        """Which process serves the Unix socket we are connected to; None on others, and while not connected."""
+        return self._link.credentials if self._link is not None and self.connected else None
 
     def named(self, name: str) -> NamedReference:
         """A reference to the object that the peer offers under a name, valid on each connection to it."""
