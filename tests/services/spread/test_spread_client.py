@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from spread_running import at, port_of, running, stopped
 
-from midair import Service, Space
+from midair import Service
 from midair.runtime.errors import LimitExceeded, ServiceError
 from midair.services import spread
 from midair.services.spread import address, client
