@@ -199,8 +199,16 @@ def make_plans(wanted: Wanted) -> list[ModulePlan]:
             made = plan.compare(record, data, path)
         except (SyntaxError, ValueError) as error:
             raise wrap(error, "compile", set(), file=path) from error
+        made.shifts = _shifts(made)
         plans.append(made)
     return plans
+
+
+def _shifts(each: ModulePlan) -> list[tuple[native.Write, native.Write]]:
+    """The writes, and those back, by which unedited functions move to their new lines."""
+    tops = [(top, lines) for statement, lines in each.moved for top in statement.codes]
+    moved = {id(code): (code, lines) for top, lines in tops for code in outline.tree(top)}
+    return [native.move_lines(code, lines) for code, lines in moved.values()]
 
 
 def commit(
@@ -360,7 +368,7 @@ def _take(edit: Edit, each: ModulePlan, wanted: Wanted) -> None:
     had_docstring = any(s.kind == "gone" and outline.is_docstring(s.node) for s in each.steps)
     if had_docstring and not (each.text.body and outline.is_docstring(sources.node_of(each.text.body[0], each.text))):
         scope.bind("__doc__", None)
-    _shift(edit, each)
+    edit.tx.stage_all(each.shifts)
 
 
 def _has_hook(each: ModulePlan) -> bool:
@@ -376,17 +384,6 @@ def _may_take(step: Step, limit: int) -> bool:
     return step.kind != "run" or isinstance(
         step.node, (*outline.FUNCTIONS, ast.ClassDef, ast.Import, ast.ImportFrom, ast.Assign, ast.AnnAssign)
     )
-
-
-def _shift(edit: Edit, each: ModulePlan) -> None:
-    seen: set[int] = set()
-    for statement, lines in each.moved:
-        for top in statement.codes:
-            for code in outline.tree(top):
-                if id(code) not in seen:
-                    seen.add(id(code))
-                    line = code.co_firstlineno
-                    edit.tx.stage(native.write_first_line(code, line + lines), native.write_first_line(code, line))
 
 
 def _pull(edit: Edit, record: Record, scope: Scope) -> None:

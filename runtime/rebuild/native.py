@@ -133,9 +133,14 @@ def write_globals(function: types.FunctionType, space: dict[str, Any]) -> Write:
     return write_word(id(function) + _GLOBALS, id(space))
 
 
-def write_first_line(code: types.CodeType, line: int) -> Write:
-    """Move a code object to another line; its table of lines is relative to it."""
-    return (_set_value, ctypes.c_int.from_address(id(code) + _FIRST_LINE), line)
+def move_lines(code: types.CodeType, lines: int) -> tuple[Write, Write]:
+    """Move a code object by so many lines (its table of lines is relative to the first), and the way back.
+
+    The caller keeps the code object for as long as it may write.
+    """
+    place = ctypes.c_int.from_address(id(code) + _FIRST_LINE)
+    line = place.value
+    return (_set_value, place, line + lines), (_set_value, place, line)
 
 
 def incref(thing: object) -> None:

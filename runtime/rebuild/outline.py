@@ -51,6 +51,16 @@ def first_line(node: ast.stmt) -> int:
     return min([node.lineno, *(d.lineno for d in decorators)]) if decorators else node.lineno
 
 
+def lines(text: str) -> list[str]:
+    """The lines of a text as Python counts them: a form feed ends none."""
+    return text.split("\n")
+
+
+def parse(lines: list[str], above: int, below: int, path: str = "<unknown>") -> ast.Module:
+    """Parse the lines from `above` to `below`, with the numbers that they have in the whole."""
+    return ast.parse("\n" * above + "\n".join(lines[above:below]), path)
+
+
 def statements(body: list[ast.stmt]) -> list[Statement]:
     return [
         Statement(

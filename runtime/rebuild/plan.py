@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import ast
 import collections
+import itertools
 import types
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
 from . import outline, sources
+from .native import Write
 from .outline import Statement
 from .sources import Text
 
@@ -53,6 +55,7 @@ class ModulePlan:
     path: str
     steps: list[Step]
     moved: list[tuple[Statement, int]] = field(default_factory=list)  # unchanged statements, by how many lines
+    shifts: list[tuple[Write, Write]] = field(default_factory=list)  # what moves their code, and what moves it back
     silent: bool = False  # comments and blank lines only
     base: Text | None = None  # the text that the steps start from
 
@@ -68,7 +71,7 @@ def compare(record: sources.Record, data: bytes, path: str) -> ModulePlan:
         SyntaxError: the new text does not compile; with file and line.
     """
     old = record.text
-    lines = sources.decode(data, path).splitlines(keepends=True)
+    lines = outline.lines(sources.decode(data, path))
     first, last, shift = _unequal(old, lines)
     region = None
     if last - first < len(old.body):
@@ -82,6 +85,8 @@ def compare(record: sources.Record, data: bytes, path: str) -> ModulePlan:
         flags = text.flags
     else:
         flags = old.flags
+        if _is_untouched(old, lines, first, last, region):
+            first, region = first + 1, region[1:]
     if first < last:
         _fill_run(old, first, last)
     head, tail = old.body[:first], old.body[last:]
@@ -104,9 +109,9 @@ def _unequal(old: Text, lines: list[str]) -> tuple[int, int, int]:
     before = old.lines
     shift = len(lines) - len(before)
     limit = min(len(before), len(lines))
-    same_above = next((i for i in range(limit) if before[i] != lines[i]), limit)
-    room = limit - same_above
-    same_below = next((i for i in range(room) if before[-1 - i] != lines[-1 - i]), room)
+    same_above = _alike(limit, lambda i, j: before[i:j] == lines[i:j])
+    above, below = len(before), len(lines)
+    same_below = _alike(limit - same_above, lambda i, j: before[above - j : above - i] == lines[below - j : below - i])
     body = old.body
     first = 0
     while first < len(body) and body[first].end <= same_above:
@@ -122,6 +127,18 @@ def _unequal(old: Text, lines: list[str]) -> tuple[int, int, int]:
     return first, last, shift
 
 
+def _alike(limit: int, equal: Callable[[int, int], bool]) -> int:
+    """How many lines up to the limit are equal, found by halving; `equal` compares those from i to j."""
+    low, high = 0, limit
+    while low < high:
+        middle = (low + high + 1) // 2
+        if equal(low, middle):
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
 def _parse_region(old: Text, lines: list[str], first: int, last: int, shift: int, path: str) -> list[Statement] | None:
     """The new statements between two unchanged ones; None where only the whole text can tell."""
     above = old.body[first - 1].end if first else 0
@@ -129,19 +146,31 @@ def _parse_region(old: Text, lines: list[str], first: int, last: int, shift: int
     if above < 2 or below < above:
         return None  # the lines that may name an encoding, or hold `from __future__`
     try:
-        parsed = ast.parse("".join(lines[above:below]), path)
+        parsed = outline.parse(lines, above, below, path)
     except SyntaxError:
         return None  # reported from the whole text, where lines are right
     if outline.futures(parsed.body):
         return None
-    for node in parsed.body:
-        ast.increment_lineno(node, above)
     return outline.statements(parsed.body)
+
+
+def _is_untouched(old: Text, lines: list[str], first: int, last: int, region: list[Statement]) -> bool:
+    """Was the first statement of a region only taken along for an `else:` that might have been added?"""
+    if first == last or not region:
+        return False
+    was, now = old.body[first], region[0]
+    after = [s.start for s in (*old.body[first + 1 : first + 2], *region[1:2])]
+    return (
+        (was.start, was.end) == (now.start, now.end)
+        and old.lines[was.start - 1 : was.end] == lines[now.start - 1 : now.end]
+        and all(start > now.end for start in after)
+        and not _shared([now], [*old.body[first + 1 : last], *region[1:]])
+    )
 
 
 def _shared(inside: list[Statement], outside: list[Statement]) -> bool:
     names = frozenset().union(*(s.binds for s in inside))
-    return any(not names.isdisjoint(s.binds) for s in outside)
+    return not names.isdisjoint(itertools.chain.from_iterable(s.binds for s in outside))
 
 
 def _fill_run(text: Text, first: int, last: int) -> None:

@@ -87,6 +87,7 @@ class Edit:
         for each in self.plans:
             each.steps.clear()
             each.moved.clear()
+            each.shifts.clear()
         self.holders = functions.Holders()
         for table in (self.before, self.changed, self.globals_before, self.moves):
             table.clear()

@@ -48,7 +48,7 @@ class Text:
         text = decode(data, path)
         module = ast.parse(text, path)
         return cls(
-            data, text.splitlines(keepends=True), outline.statements(module.body), outline.futures(module.body)
+            data, outline.lines(text), outline.statements(module.body), outline.futures(module.body)
         ), module
 
 
@@ -155,10 +155,7 @@ def node_of(statement: Statement, text: Text) -> ast.stmt:
 
 def fill(text: Text, some: list[Statement]) -> None:
     """Parse a run of neighbouring statements from their lines."""
-    start, end = some[0].start, some[-1].end
-    parsed = ast.parse("".join(text.lines[start - 1 : end]))
-    for node in parsed.body:
-        ast.increment_lineno(node, start - 1)
+    parsed = outline.parse(text.lines, some[0].start - 1, some[-1].end)
     for statement, node in zip(some, parsed.body, strict=True):
         statement.node = node
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import sys
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from . import native, sources
@@ -51,6 +51,12 @@ class Transaction:
         """Have a C-level write made at the next flush."""
         self._staged.append(write)
         self._inverse.append(inverse)
+
+    def stage_all(self, pairs: Iterable[tuple[Write, Write]]) -> None:
+        """The same for (write, inverse) pairs that were made before."""
+        for write, inverse in pairs:
+            self._staged.append(write)
+            self._inverse.append(inverse)
 
     def flush(self) -> None:
         """Make the staged writes, all in one call."""
