@@ -33,6 +33,7 @@ class Statement:
     reads: frozenset[str] = frozenset()
     links: bool = False  # it may import
     _dump: str | None = None
+    _definitions: dict[tuple[str, int], list[ast.AST]] | None = None
 
     def moved(self, lines: int) -> Statement:
         return Statement(self.start + lines, self.end + lines, None, self.codes, self.binds, self.reads, self.links)
@@ -43,6 +44,18 @@ class Statement:
         if self._dump is None:
             self._dump = ast.dump(self.node)
         return self._dump
+
+    @property
+    def definitions(self) -> dict[tuple[str, int], list[ast.AST]]:
+        """Functions and lambdas in it by the name and first line that their code objects have."""
+        assert self.node is not None
+        if self._definitions is None:
+            self._definitions = by_code(self.node)
+        return self._definitions
+
+    def forget(self) -> None:
+        """Let go of the tree: it is parsed again when the statement is edited; the text is enough."""
+        self.node = self._dump = self._definitions = None
 
 
 def first_line(node: ast.stmt) -> int:

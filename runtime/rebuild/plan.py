@@ -55,7 +55,9 @@ class ModulePlan:
     path: str
     steps: list[Step]
     moved: list[tuple[Statement, int]] = field(default_factory=list)  # unchanged statements, by how many lines
-    shifts: list[tuple[Write, Write]] = field(default_factory=list)  # what moves their code, and what moves it back
+    shifts: tuple[list[Write], list[Write]] = field(
+        default_factory=lambda: ([], [])
+    )  # what moves their code, and what moves it back
     silent: bool = False  # comments and blank lines only
     base: Text | None = None  # the text that the steps start from
 
@@ -64,14 +66,22 @@ class ModulePlan:
         return self.record.name
 
 
-def compare(record: sources.Record, data: bytes, path: str) -> ModulePlan:
+def no_rest() -> None:
+    """Nobody else waits for a turn."""
+
+
+def compare(record: sources.Record, data: bytes, path: str, rest: Callable[[], object] = no_rest) -> ModulePlan:
     """Plan the way from a module's recorded text to a new one.
+
+    Args:
+        rest: called between pieces of the work.
 
     Raises:
         SyntaxError: the new text does not compile; with file and line.
     """
     old = record.text
     lines = outline.lines(sources.decode(data, path))
+    rest()
     first, last, shift = _unequal(old, lines)
     region = None
     if last - first < len(old.body):
@@ -87,6 +97,7 @@ def compare(record: sources.Record, data: bytes, path: str) -> ModulePlan:
         flags = old.flags
         if _is_untouched(old, lines, first, last, region):
             first, region = first + 1, region[1:]
+    rest()
     if first < last:
         _fill_run(old, first, last)
     head, tail = old.body[:first], old.body[last:]
@@ -100,6 +111,7 @@ def compare(record: sources.Record, data: bytes, path: str) -> ModulePlan:
     moved = [(s, shift) for s in tail] if shift else []
     plan = ModulePlan(record, text, path, steps, moved, base=old)
     plan.silent = all(step.kind == "same" for step in steps)
+    rest()
     _compile(plan, path)
     return plan
 
@@ -198,6 +210,8 @@ def _compile(plan: ModulePlan, path: str) -> None:
             code = compile(ast.Module([step.node], []), path, "exec", flags=plan.text.flags, dont_inherit=True)
             step.code = code
             step.new.codes = outline.children(code)
+            for statement in filter(None, (step.old, step.new)):
+                assert statement.definitions is not None  # looked up now, so that the commit is short
 
 
 def _same_lines(old: Statement, new: Statement) -> bool:

@@ -47,9 +47,7 @@ class Text:
         """
         text = decode(data, path)
         module = ast.parse(text, path)
-        return cls(
-            data, outline.lines(text), outline.statements(module.body), outline.futures(module.body)
-        ), module
+        return cls(data, outline.lines(text), outline.statements(module.body), outline.futures(module.body)), module
 
 
 def decode(data: bytes, path: str) -> str:
@@ -140,7 +138,7 @@ def register(name: str, path: str, text: Text, code: types.CodeType | None) -> R
     if code is not None:
         outline.spread(outline.children(code), text.body)
     for statement in text.body:
-        statement.node = None  # parsed again when it is edited; the text is enough
+        statement.forget()
     records[name] = record
     return record
 

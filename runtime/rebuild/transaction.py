@@ -52,11 +52,10 @@ class Transaction:
         self._staged.append(write)
         self._inverse.append(inverse)
 
-    def stage_all(self, pairs: Iterable[tuple[Write, Write]]) -> None:
-        """The same for (write, inverse) pairs that were made before."""
-        for write, inverse in pairs:
-            self._staged.append(write)
-            self._inverse.append(inverse)
+    def stage_all(self, writes: Iterable[Write], inverses: Iterable[Write]) -> None:
+        """The same for many that were made before."""
+        self._staged += writes
+        self._inverse += inverses
 
     def flush(self) -> None:
         """Make the staged writes, all in one call."""
