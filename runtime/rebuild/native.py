@@ -17,6 +17,7 @@ import ctypes
 import gc
 import itertools
 import operator
+import sys
 import types
 import weakref
 from collections.abc import Callable, Iterable
@@ -203,6 +204,21 @@ def set_type(thing: object, cls: type) -> None:
         _decref(old)
     if isa(thing, type):
         modified(thing)
+
+
+def set_types(things: list[Any], old: type, new: type) -> None:
+    """The same for many instances of one class, in a few calls for all."""
+    if issubclass(old, type):
+        for thing in things:
+            set_type(thing, new)
+        return
+    if old.__flags__ & (1 << 4):
+        collections.deque(map(object.__getattribute__, things, itertools.repeat("__dict__")), maxlen=0)
+    places = map(ctypes.c_size_t.from_address, map(operator.add, map(id, things), itertools.repeat(_TYPE)))
+    counted = (new,) * len(things)  # as many references to the new class; those to the old one go with the tuple
+    collections.deque(map(_set_value, places, itertools.repeat(id(new))), maxlen=0)
+    word = id(old).to_bytes(_WORD, sys.byteorder)
+    ctypes.memmove(id(counted) + tuple.__basicsize__, word * len(things), _WORD * len(things))
 
 
 def replace_words(holder: object, old: object, new: object, size: int, start: int = 0) -> int:
