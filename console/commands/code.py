@@ -146,20 +146,7 @@ def source_of(what: Any) -> tuple[str, str, int]:
     if not isinstance(target, type | types.FunctionType | types.MethodType | types.CodeType):
         target = getattr(target, "__wrapped__", type(target))
     try:
-        if isinstance(target, type) and target.__module__ == "__console__":
-            return _class_at_prompt(target)
         lines, first = inspect.getsourcelines(target)
         return "".join(lines), str(inspect.getsourcefile(target)), max(first, 1)
     except (OSError, TypeError) as error:
         raise ConsoleError(f"no source of {getattr(target, '__qualname__', target)!r}: {error}") from error
-
-
-def _class_at_prompt(target: type) -> tuple[str, str, int]:
-    """A class typed at a prompt belongs to no module file; its functions know which statement it was."""
-    for value in vars(target).values():
-        code = getattr(value, "__code__", None)
-        if code is not None and (lines := linecache.getlines(code.co_filename)):
-            return "".join(lines), code.co_filename, 1
-    raise ConsoleError(
-        f"no source of class {target.__qualname__}: it was typed at a prompt and has no function of its own"
-    )
