@@ -90,6 +90,9 @@ def reference(url: str, *, service: Service | None = None) -> NamedReference:
 class Peer:
     """A program we are connected to, or will be again. `async with` closes it at the end.
 
+    Args:
+        owner: on a Unix socket, the id of the user whose process must be the one that answers; the rest as for `connect`.
+
     Attributes:
         root: the object it offers; with a URL, the one the URL names.
     """
@@ -105,12 +108,14 @@ class Peer:
         limits: Limits = FRIEND,
         dialects: tuple[str, ...] = tuple(DIALECTS),
         service: Service | None = None,
+        owner: int | None = None,
     ) -> None:
         self.address = address
         self.root = NamedReference(self, address.name)
         self._ssl = ssl if ssl is not None else address.tls
         self._reconnect, self._timeout = reconnect, timeout
         self._own_root, self._limits, self._dialects, self._service = root, limits, dialects, service
+        self._owner = owner
         self._link: Link | None = None
         self._ready: asyncio.Future[Broker] | None = None
         self._closed = False
@@ -235,6 +240,7 @@ class Peer:
         try:
             async with asyncio.timeout(self._timeout):
                 await self._dial(link)
+                self._check_owner(link)
                 await agreed
             self._check_print(link)
         except BaseException:
@@ -264,6 +270,12 @@ class Peer:
             context.check_hostname = False
             context.verify_mode = _ssl.CERT_NONE
         return context
+
+    def _check_owner(self, link: Link) -> None:
+        who = link.credentials
+        if self._owner is not None and (who is None or who.uid != self._owner):
+            said = f"user {who.uid}" if who else "nobody known"
+            raise Unauthorized(f"{self.address.place} is answered by {said} and not by user {self._owner}")
 
     def _check_print(self, link: Link) -> None:
         wanted = self.address.print

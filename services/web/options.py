@@ -27,7 +27,8 @@ W = TypeVar("W", bound="Web")
 
 _TARGETS = """
 A TARGET, for --mount and --vhost, is a folder or file, asgi:PACKAGE:APP, wsgi:PACKAGE:APP, FILE.py:CLASS,
-http://HOST[:PORT]/, https://HOST[:PORT]/, or http+unix:SOCKET.
+http://HOST[:PORT]/, https://HOST[:PORT]/, http+unix:SOCKET, or midair://HOST[:PORT]/NAME, which is what another
+midair server with --offer says it is called.
 
 example: midair make web --static ./public --port 8080
 """
@@ -179,6 +180,10 @@ def resource_of(target: str, options: argparse.Namespace) -> Resource:
         from .upstream import Upstream
 
         return Upstream(target)
+    if kind in {"midair", "midair+tcp", "midair+unix"}:
+        from .far import FarSite
+
+        return FarSite(target)
     if ".py:" in target:
         return Loaded(target)
     return static_of(target, options)

@@ -17,6 +17,8 @@ from ...runtime.sockets import bind_unix
 from . import options as _options
 from .asgi import Receive, Scope, Send
 from .engine import AccessLog, Engine, Limits
+from .far import lanes_of
+from .offered import Offer
 from .ratelimit import RateLimit, network_of
 from .resource import Resource
 from .site import Site
@@ -152,12 +154,13 @@ class Web(Service):
         return [at.certificate for at in self.addresses_wanted if isinstance(at, Address) and at.certificate]
 
     async def _listen_for_central(self, at: Personal) -> None:
-        allowed = admitted(at.central)
+        offer = Offer(self.engine, users=admitted(at.central))
         path = meeting_place(at.rendezvous, make=True) / f"{pwd.getpwuid(os.getuid()).pw_name}.sock"
-        # Anybody may connect, and who may ask is decided by the peer's credentials.
-        listener = Listener(self._running(), cast("Any", lambda: self.engine.factory(allowed)))
-        await listener.open([bind_unix(path, mode=0o666)], None)
-        self._running().listeners.append(listener)
+        for place, factory in ((path, offer.link), (lanes_of(path), offer.lane)):
+            # Anybody may connect, and who may ask is decided by the peer's credentials.
+            listener = Listener(self._running(), cast("Any", factory))
+            await listener.open([bind_unix(place, mode=0o666)], None)
+            self._running().listeners.append(listener)
 
     # --- requests
 

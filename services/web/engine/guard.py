@@ -18,7 +18,6 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from ..asgi import Receive, Scope, Send
-from ..credentials import peer_of
 from ..errors import Disconnected
 from .answer import Answer
 
@@ -41,8 +40,6 @@ class Guard(asyncio.Protocol):
     websocket: WebSocket | None = None
     #: Whether a complete answer may bypass uvicorn's own way of writing it.
     direct = False
-    #: The ids of the users who may connect over a Unix socket; None is everybody who can.
-    admit: frozenset[int] | None = None
     _keeper: Any = None
 
     # What uvicorn's protocols bring with them.
@@ -70,9 +67,6 @@ class Guard(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        if self.admit is not None and (uid := peer_of(transport.get_extra_info("socket"))) not in self.admit:
-            self.engine.dropped(f"is user {uid}, who may not ask", "a process")
-            self.transport.abort()
         self.number = next(_numbers)
         address = transport.get_extra_info("peername")
         self.peer = f"{address[0]}:{address[1]}" if isinstance(address, tuple) else "unix"
