@@ -13,7 +13,6 @@ import contextlib
 import logging
 import os
 import re
-import select
 import socket
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -30,7 +29,7 @@ from .errors import Disconnected, WebError
 from .offered import DIALECT, LANE_NAME, LIMITS, PIECE
 from .request import Request
 from .resource import Resource
-from .sockets import dial
+from .sockets import dial, readable
 
 log = logging.getLogger("midair.web")
 
@@ -129,16 +128,32 @@ class FarSite(Resource):
         peer = await self._connected()
         lane = await self._lane(request)
         try:
+            await self._exchange_on(peer, lane, request, body, again=was_there)
+        finally:
+            if lane is not None:
+                self._give_back(lane)
+
+    def _give_back(self, lane: Lane) -> None:
+        lane.busy = False
+        if lane.owed:
+            # Whatever may still come on it belongs to nobody, and must not become part of the next answer.
+            lane.close()
+            self._lanes.remove(lane)
+
+    async def _exchange_on(self, peer: Peer, lane: Lane | None, request: Request, body: Body, *, again: bool) -> None:
+        try:
             try:
                 answer = await self._ask(peer, request, body, lane)
             except DeadReference as error:
                 # The other server may have been restarted since: once more, if nothing can have happened twice.
-                if not was_there or request.method not in SAFE or body.expected:
+                if not again or request.method not in SAFE or body.expected:
                     raise self._away(error) from error
                 peer, lane = await self._connected(), None
                 answer = await self._ask(peer, request, body, lane)
         except _FAILED as error:
             raise self._away(error) from error
+        if lane is not None:
+            lane.owed = answer[3] is True
         await self._relay(request, lane, *answer)
 
     async def _ask(self, peer: Peer, request: Request, body: Body, lane: Lane | None) -> Any:
@@ -196,11 +211,15 @@ class FarSite(Resource):
             return None
         if "midair.response.splice" not in request.scope.get("extensions", ()):
             return None
-        self._lanes = [lane for lane in self._lanes if lane.busy or not lane.is_gone or lane.close()]
+        for lane in [lane for lane in self._lanes if not lane.busy and lane.is_gone]:
+            lane.close()
+            self._lanes.remove(lane)
         free = next((lane for lane in self._lanes if not lane.busy), None)
         if free is None and len(self._lanes) < MOST_LANES:
             with contextlib.suppress(*_FAILED):  # without a lane the answer comes in messages
                 free = await self._new_lane()
+        if free is not None:
+            free.busy = free.owed = True
         return free
 
     async def _new_lane(self) -> Lane:
@@ -210,6 +229,7 @@ class FarSite(Resource):
             sock.close()
             raise PermissionError(f"somebody else answers beside {self.address.path}; nothing was sent there")
         lane = Lane(sock)
+        lane.busy = True  # by who makes it
         await asyncio.get_running_loop().sock_sendall(sock, lane.name)
         self._lanes.append(lane)
         return lane
@@ -217,14 +237,8 @@ class FarSite(Resource):
     async def _from_lane(self, request: Request, lane: Lane | None, length: bytes | None) -> None:
         if lane is None or length is None or not length.isdigit():
             raise SpreadError("an answer without a length, or on a lane that nobody offered")
-        lane.busy = True
-        try:
-            await request.send({"type": "midair.response.splice", "socket": lane.socket, "count": int(length)})
-        except BaseException:
-            lane.close()
-            self._lanes.remove(lane)
-            raise
-        lane.busy = False
+        await request.send({"type": "midair.response.splice", "socket": lane.socket, "count": int(length)})
+        lane.owed = False
 
     # --- websockets
 
@@ -305,17 +319,22 @@ class Body:
 
 
 class Lane:
-    """A socket for one long answer at a time."""
+    """A socket for one long answer at a time.
+
+    Attributes:
+        busy: whether a request has it.
+        owed: whether something may come on it.
+    """
 
     def __init__(self, sock: socket.socket) -> None:
         self.socket = sock
         self.name = os.urandom(LANE_NAME)
-        self.busy = False
+        self.busy = self.owed = False
 
     @property
     def is_gone(self) -> bool:
         # Anything that can be read from it at rest is its end, or worse.
-        return bool(select.select([self.socket], [], [], 0)[0])
+        return readable(self.socket)
 
     def close(self) -> None:
         self.socket.close()

@@ -203,6 +203,7 @@ class Handover:
 
     def __init__(self) -> None:
         self._item: Any = None
+        self._last: Any = None
         self._taken, self._there = asyncio.Event(), asyncio.Event()
         self._taken.set()
         self.closed = False
@@ -221,25 +222,24 @@ class Handover:
 
     async def items(self) -> AsyncIterator[Any]:
         """Each item, until it is closed and empty; an exception among them is raised."""
-        while True:
-            if not self.closed:
-                await self._there.wait()
+        while not (self.closed and self._item is None):
+            await self._there.wait()
             item, self._item = self._item, None
-            if item is None:
-                return
             self._there.clear()
             self._taken.set()
-            if isinstance(item, Exception):
-                raise item
-            yield item
+            if item is not None:
+                yield item
+        if isinstance(self._last, Exception):
+            raise self._last
+        if self._last is not None:
+            yield self._last
 
     def close(self, last: Any = None) -> None:
-        """Take no more; what waits is still handed over, or `last` in its place."""
-        self.closed = True
-        if last is not None or self._item is None:
-            self._item = last
-        self._taken.set()
-        self._there.set()
+        """Take no more; what waits is still handed over, and `last` after it."""
+        if not self.closed:
+            self.closed, self._last = True, last
+            self._taken.set()
+            self._there.set()
 
 
 class Reply:
@@ -257,7 +257,8 @@ class Reply:
         self.status = self.sent = 0
         self._headers: RawHeaders = []
         self._bodiless = False
-        self._on_lane = self._complete = False
+        self._asked = self._on_lane = self._complete = False
+        self._due = 0  # bytes that the lane has still to carry
         self._out = Handover()
         self._left = asyncio.Event()
 
@@ -269,17 +270,14 @@ class Reply:
                 return {"type": "http.request", "body": await anext(self._body), "more_body": True}
             except StopAsyncIteration:
                 self._body = None
-                return {"type": "http.request", "body": b"", "more_body": False}
             except (SpreadError, RemoteError):
                 self.leave()
-        elif not self._asked:
+        if not self._asked and not self._left.is_set():
             self._asked = True
             return {"type": "http.request", "body": b"", "more_body": False}
         if not self._complete:
             await self._left.wait()
         return {"type": "http.disconnect"}
-
-    _asked = False
 
     async def send(self, message: Message) -> None:
         if self._left.is_set():
@@ -304,8 +302,7 @@ class Reply:
                 return
             self._choose()
         if self._on_lane:
-            assert self.lane is not None
-            await self.lane.send(data)
+            await self._take_lane(len(data)).send(data)
         else:
             for at in range(0, len(data), PIECE):
                 await self._out.put(data[at : at + PIECE])
@@ -318,8 +315,7 @@ class Reply:
         if not self.head.done():
             self._choose()
         if self._on_lane:
-            assert self.lane is not None
-            await self.lane.send_file(fd, offset, count)
+            await self._take_lane(count).send_file(fd, offset, count)
             self.sent += count
         else:
             end = offset + count
@@ -338,7 +334,16 @@ class Reply:
         """Where the body goes: by a lane when it is long, and its length is known."""
         length = next((value for name, value in self._headers if name.lower() == b"content-length"), b"")
         self._on_lane = self.lane is not None and length.isdigit() and int(length) > LONG and not self._bodiless
+        self._due = int(length) if self._on_lane else 0
+        if not self._on_lane:
+            self._free(whole=True)
         self._begin(b"", True if self._on_lane else Rest(self._out.items(), self.leave))
+
+    def _take_lane(self, count: int) -> Lane:
+        if self.lane is None or count > self._due:
+            raise RuntimeError("the body of an answer is longer than its Content-Length")
+        self._due -= count
+        return self.lane
 
     def _begin(self, data: bytes, rest: Any) -> None:
         if not self.head.done():
@@ -348,7 +353,7 @@ class Reply:
     def _end(self) -> None:
         self._complete = True
         self._out.close()
-        self._free(whole=True)
+        self._free(whole=not self._due)
 
     def _free(self, *, whole: bool) -> None:
         lane, self.lane = self.lane, None

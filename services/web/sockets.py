@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import select
 import socket
 from typing import Any
 
@@ -30,3 +31,10 @@ async def writable(fd: int) -> None:
         await ready
     finally:
         loop.remove_writer(fd)
+
+
+def readable(sock: socket.socket) -> bool:
+    """Whether anything, its end included, can be read right now."""
+    poll = select.poll()  # select() takes no descriptor above 1023, which a busy server has
+    poll.register(sock, select.POLLIN)
+    return bool(poll.poll(0))

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import select
 import socket
 import ssl
 from collections.abc import AsyncIterator
@@ -25,7 +24,7 @@ from .asgi import RawHeaders
 from .errors import Disconnected, WebError
 from .request import Request
 from .resource import Resource
-from .sockets import dial
+from .sockets import dial, readable
 
 log = logging.getLogger("midair.web")
 
@@ -62,7 +61,7 @@ class Plain:
     @property
     def is_gone(self) -> bool:
         # Anything that can be read from a connection at rest is its end, or worse.
-        return bool(select.select([self.socket], [], [], 0)[0])
+        return readable(self.socket)
 
 
 class Secure:
