@@ -33,6 +33,7 @@ from .sockets import dial, readable
 
 log = logging.getLogger("midair.web")
 
+DEFAULT_PORT = 8787
 MOST_LANES = 8  # sockets kept for long answers
 SAFE = frozenset(("GET", "HEAD", "OPTIONS"))
 _NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
@@ -57,7 +58,7 @@ class FarSite(Resource):
 
     def __init__(self, url: str, *, connect: float = 5.0, answer: float = 60.0, owner: int | None = None) -> None:
         try:
-            self.address: Address = parse(url)
+            self.address: Address = parse(with_port(url))
         except BadAddress as error:
             raise ServiceError(str(error)) from None
         self.url, self.connect, self.answer, self.owner = url, connect, answer, owner
@@ -338,6 +339,15 @@ class Lane:
 
     def close(self) -> None:
         self.socket.close()
+
+
+def with_port(url: str) -> str:
+    """`midair://host/NAME` with the port that it leaves out."""
+    scheme, mark, rest = url.partition("://")
+    place, slash, name = rest.partition("/")
+    if scheme in {"midair", "midair+tcp"} and place and not re.search(r":\d*$", place.rpartition("]")[2]):
+        return f"{scheme}{mark}{place}:{DEFAULT_PORT}{slash}{name}"
+    return url
 
 
 def lanes_of(path: str | Path) -> str:

@@ -16,7 +16,7 @@ from midair.runtime.sockets import bind_unix
 from midair.services import spread
 from midair.services.web import FarSite, Resource, Static, WebError
 from midair.services.web.engine import Engine
-from midair.services.web.far import checked, lanes_of, pairs
+from midair.services.web.far import checked, lanes_of, pairs, with_port
 from midair.services.web.offered import LONG, Offer
 from midair.services.web.site import Site
 
@@ -396,6 +396,13 @@ async def test_a_thousand_messages_each_way_keep_their_order(path):
             for number in range(1000):
                 await socket.send(str(number))
             assert [await socket.recv() for _ in range(1000)] == [str(number) for number in range(1000)]
+
+
+def test_a_port_that_is_left_out_is_the_one_of_perspective_brokers():
+    assert with_port("midair://host/N") == "midair://host:8787/N"
+    assert with_port("midair://[::1]/N") == "midair://[::1]:8787/N"
+    for whole in ("midair://host:1/N", "midair://[::1]:1/N", "midair+unix:///run/a.sock"):
+        assert with_port(whole) == whole
 
 
 def test_addresses_and_answers_that_are_none_are_named():
