@@ -394,6 +394,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=2)
     parser.add_argument("--connections", type=int, default=1000)
     parser.add_argument("--only", default="hello,small,large,relay,edits")
+    parser.add_argument("--servers", default=",".join(SERVERS), help="those of them to measure")
     parser.add_argument("--serve", help=argparse.SUPPRESS)
     parser.add_argument(PORT, type=int, help=argparse.SUPPRESS)
     parser.add_argument("--root", help=argparse.SUPPRESS)
@@ -401,7 +402,7 @@ def main() -> None:
     if options.serve:
         serve(options.serve, options.port, options.root)
         return
-    only = options.only.split(",")
+    only, servers = options.only.split(","), tuple(options.servers.split(","))
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)  # nginx's worker is another user
         root = Path(folder) / "root"
@@ -409,8 +410,8 @@ def main() -> None:
         for name, size in (("10kb", 10_000), ("1mb", 1_000_000), ("10mb", 10_000_000)):
             (root / name).write_bytes(os.urandom(size))
         if "hello" in only:
-            compare(options, "hello, 13 bytes", "/", SERVERS, str(root), folder)
-        files = tuple(kind for kind in SERVERS if kind != "uvicorn")
+            compare(options, "hello, 13 bytes", "/", servers, str(root), folder)
+        files = tuple(kind for kind in servers if kind != "uvicorn")
         if "small" in only:
             compare(options, "small file, 10 kB", "/files/10kb", files, str(root), folder)
         if "large" in only:

@@ -26,11 +26,16 @@ async def writable(fd: int) -> None:
     """Wait until a descriptor can be written."""
     loop = asyncio.get_running_loop()
     ready = loop.create_future()
-    loop.add_writer(fd, lambda: ready.done() or ready.set_result(None))
+    loop.add_writer(fd, _settle, ready)
     try:
         await ready
     finally:
         loop.remove_writer(fd)
+
+
+def _settle(ready: asyncio.Future[None]) -> None:
+    if not ready.done():
+        ready.set_result(None)
 
 
 def readable(sock: socket.socket) -> bool:

@@ -60,7 +60,7 @@ class Guard(asyncio.Protocol):
         self.stuck_at = -1
         self.stuck_since = 0.0
         self.refused = False
-        self.receiving = False
+        self.receiving = self.resting = False
         self.fresh: Any = None  # a request that came whole while its bytes were parsed
 
     # --- asyncio's side
@@ -90,7 +90,8 @@ class Guard(asyncio.Protocol):
             self.pending = 0  # a request began, and its own deadline with it
             return
         waiting = cycle is None or cycle.response_complete
-        if waiting and self.deadline == NEVER:
+        if waiting and (self.resting or self.deadline == NEVER):
+            self.resting = False
             self.deadline = self.engine.now() + self.engine.limits.head
         elif not waiting and self.deadline != NEVER:
             # A body that comes too slowly runs into its deadline, however steadily it drips.
@@ -148,6 +149,7 @@ class Guard(asyncio.Protocol):
         engine, scope = self.engine, cycle.scope
         answer = Answer(self.transport, cycle, engine.limits.stall, engine.fixed if self.direct else b"")
         cycle.transport = answer
+        self.resting = False
         if cycle.more_body:
             self.request_began, self.taken = engine.now(), 0
             self.deadline = self.request_began + engine.limits.body
@@ -217,7 +219,7 @@ class Guard(asyncio.Protocol):
                 transport.abort()
             elif cycle is not None and not cycle.response_complete:
                 self.refuse(408, "the body of the request came too slowly")
-            elif self.refused or (cycle is not None and cycle.more_body) or (cycle is None and not self.pending):
+            elif self.refused or self.resting or (cycle is not None and cycle.more_body) or (cycle is None and not self.pending):
                 transport.close()  # refused, or done with, or it never asked: there is nothing to answer
             else:
                 self.refuse(408, "the header of the request came too slowly")
@@ -286,52 +288,17 @@ class WebSocket(WebSocketsSansIOProtocol):
         self.guard.left()
 
 
-def _guarded_httptools() -> Callable[[Engine], Guard]:
-    from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-
-    class GuardedHttpTools(Guard, HttpToolsProtocol):
-        """The parser in C. It takes a header of any length, so that is counted here."""
-
-        direct = True
-
-        def __init__(self, engine: Engine) -> None:
-            HttpToolsProtocol.__init__(self, engine.config, engine.state, {})
-            self._prepare(engine)
-
-        def _start_asgi_task(self, cycle: Any, app: Any) -> None:
-            # Not inside of the parser, which has the end of the request still to see.
-            if self.receiving:
-                self.fresh = cycle
-            else:
-                super()._start_asgi_task(cycle, app)
-
-        def half_a_head(self) -> bool:
-            return self.scope is not None and "method" not in self.scope
-
-        def on_headers_complete(self) -> None:
-            super().on_headers_complete()
-            # What follows a chunked body looks like headers to the parser, and must not become some.
-            self.headers = []
-
-        def _get_upgrade(self) -> bytes | None:
-            kept, self.headers = self.headers, list(self.scope["headers"])
-            found = super()._get_upgrade()
-            self.headers = kept
-            return found
-
-    return GuardedHttpTools
-
-
 def protocol(parser: str = "auto") -> Callable[[Engine], Guard]:
     """The class for connections: the parser in C when httptools is installed ("auto"), or "h11", or "httptools"."""
     if parser == "h11":
         return GuardedH11
     try:
-        return _guarded_httptools()
+        from .quick import QuickGuard
     except ImportError:
         if parser == "httptools":
             raise
         return GuardedH11
+    return QuickGuard
 
 
 def refusal(code: int, reason: str) -> bytes:
