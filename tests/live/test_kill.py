@@ -47,8 +47,7 @@ def test_fifty_kills_in_the_middle_of_snapshots(tmp_path):
     chance, confirmed = random.Random(seed), 0
     with LiveServer(tmp_path, "store.py", "--no-watch", "--no-console") as server:
         for round_ in range(50):
-            with socket.create_connection(("127.0.0.1", server.port("store"))) as sock:
-                lines = sock.makefile("r")
+            with socket.create_connection(("127.0.0.1", server.port("store"))) as sock, sock.makefile("r") as lines:
                 sock.sendall(b"number\n")
                 found = int(lines.readline())
                 assert found >= confirmed, f"round {round_}, seed {seed}: {found} came back, {confirmed} was confirmed"
