@@ -176,7 +176,7 @@ def _resume(target: Target, hold: Hold, how: How) -> Opened:
     if recorded:  # what the file says is about to run
         manifest = snapshot.vouched(spl, how.generation, trust=how.trust)
     stored = manifest.get("application")
-    application = target.application or (Application.from_dict(stored) if stored else None)
+    application = target.application or (_found(Application.from_dict(stored), target.files) if stored else None)
     advice = "" if how.last_good else f"; --last-good starts on the sources of generation {manifest['generation']}"
     with given(manifest["sources"]) if recorded else nullcontext():
         if application:
@@ -198,6 +198,12 @@ def _resume(target: Target, hold: Hold, how: How) -> Opened:
     if how.last_good:
         warnings += [f"{near(one.file)} is not what runs: {one.reason}; {one.cure}" for one in rebuild.held()]
     return Opened(loaded.space, hold, application, line, warnings)
+
+
+def _found(application: Application, files: Files) -> Application:
+    """The program where it was, or else in the sources that a restored backup has beside its snapshot."""
+    restored = replace(application, folder=str(files.folder / f"{files.name}.sources"))
+    return restored if not application.exists() and restored.exists() else application
 
 
 def _follow_files(generation: int, advice: str) -> None:
