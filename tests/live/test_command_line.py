@@ -483,6 +483,7 @@ def test_many_files_that_are_saved_between_hold_and_release_arrive_as_one_edit(f
         assert client.ask("a") == "a, the 1. time"
         released = server.midair("release")
         assert released.returncode == 0, released.stderr
+        assert released.stdout.startswith("edit 1 ")
         assert client.ask("b") == "b, die 2. time"
         server.wait_for(r"edit 1\b.*(parrot.*words|words.*parrot)")
         assert server.end() == 0
