@@ -401,7 +401,10 @@ class Status:
 
     position: int
     confirmed: int
-    failed: str = field(default="")
+    failed: str = ""
+
+    def __str__(self) -> str:
+        return self.failed or f"{self.position:,} calls, {self.confirmed:,} of them on disk"
 
 
 def status(space: Space) -> Status | None:

@@ -1,5 +1,6 @@
 """A server that died with calls in its journal, and whose program was changed before the next start."""
 
+import re
 import socket
 
 import pytest
@@ -91,6 +92,9 @@ def test_the_journal_is_replayed_on_its_own_code_and_the_mended_program_goes_on(
     assert crashed.out[0].startswith("resumed shop.spl generation 1,")
     assert "and 2 calls confirmed since" in crashed.out[0]
     assert say(crashed, "look", "pay 5", "look") == ["{'euros': 0.3}", "5.3", "{'euros': 5.3}"]
+    assert re.search(
+        r"^journal +(\d) calls, \1 of them on disk$", crashed.midair("status", "shop").stdout, re.MULTILINE
+    )
     # The next crash finds the barrier: two calls on the old code, one on the new, though the snapshot is still the first.
     crashed.kill()
     crashed.start()

@@ -12,6 +12,7 @@ from zodbpickle import pickle as zodbpickle
 
 from midair.runtime import rebuild, snapshot
 from midair.runtime.errors import UpgradeRefused
+from midair.runtime.server import Server
 from midair.runtime.snapshot import dumps, loads
 from midair.runtime.space import Space
 
@@ -253,6 +254,7 @@ def test_an_object_in_quarantine_refuses_to_be_used_until_an_edit_heals_it(tmp_p
             use()
     assert isinstance(stuck, module.Sword)
     assert whole.damage == 30
+    assert Server(space).status()["not_upgraded"] == 1
     assert [str(problem) for problem in space.check().problems] == []
     space.save()
     module.Sword.__upgrade__ = game(SWORD_2).Sword.__upgrade__
