@@ -13,7 +13,7 @@ from zodbpickle import pickle as zodbpickle
 from midair.runtime import rebuild, snapshot
 from midair.runtime.errors import UpgradeRefused
 from midair.runtime.server import Server
-from midair.runtime.snapshot import dumps, loads
+from midair.runtime.snapshot import dumps, loads, quarantine
 from midair.runtime.space import Space
 
 
@@ -21,6 +21,8 @@ from midair.runtime.space import Space
 def _versions() -> Iterator[None]:
     with no_game("game", "arms"):
         yield
+    for one in quarantine.loaded():
+        quarantine.release(one.obj)
 
 
 SWORD_1 = """
