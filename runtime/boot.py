@@ -178,7 +178,8 @@ def _resume(target: Target, hold: Hold, how: How) -> Opened:
     stored = manifest.get("application")
     application = target.application or (_found(Application.from_dict(stored), target.files) if stored else None)
     advice = "" if how.last_good else f"; --last-good starts on the sources of generation {manifest['generation']}"
-    with given(manifest["sources"]) if recorded else nullcontext():
+    folder = application.folder if application else str(target.files.folder)
+    with given(manifest["sources"], folder) if recorded else nullcontext():
         if application:
             application.record()
             with _blaming(application, advice):

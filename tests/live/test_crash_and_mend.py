@@ -121,6 +121,25 @@ def test_a_program_that_cannot_follow_refuses_the_start_and_the_last_good_one_ru
     assert say(crashed, "look") == ["{'euros': 0.4}"]
 
 
+def test_a_module_that_was_taken_away_since_still_replays_its_calls(tmp_path):
+    """The clean-up after the crash went further than the mistake: what counted the money is in the program itself now."""
+    (tmp_path / "sums.py").write_text("def worth(amount):\n    return amount * 10\n")
+    (tmp_path / "shop.py").write_text(
+        PROGRAM.replace("def worth(amount):\n    return amount * 10  # cents; a mistake\n", "from sums import worth\n")
+    )
+    with LiveServer(tmp_path, "shop.py", "--settle", "0.01", "--snapshot-every", "0") as server:
+        assert say(server, "pay 1", "pay 2") == ["10", "30"]
+        server.kill()
+        (tmp_path / "sums.py").unlink()
+        (tmp_path / "shop.py").write_text(MENDED)
+        server.start()
+        assert say(server, "look", "pay 5") == ["{'euros': 0.3}", "5.3"]
+        (tmp_path / "shop.py").write_text(MENDED.replace("return amount\n", "return amount + 1\n"))
+        server.wait_for(r"edit 2\b")
+        assert say(server, "pay 5") == ["11.3"]
+        assert "sums" not in server.midair("status", "shop").stdout
+
+
 def test_a_method_that_is_journaled_no_more_loses_nothing_that_it_confirmed(crashed):
     (crashed.folder / "shop.py").write_text(PROGRAM.replace("    @journaled\n", ""))
     crashed.start()
