@@ -477,6 +477,37 @@ async def test_an_edit_is_a_barrier_and_each_call_is_replayed_on_its_own_code(st
     assert last["stall"].took == [1, 20, 300]
 
 
+async def test_sources_that_cannot_be_taken_again_stop_the_replay_with_their_reason(
+    stall: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import journal_stall
+
+    path, space = tmp_path / "stall.spl", Space()
+    space["stall"] = journal_stall.Stall()
+    snapshot.save(space, path, sources=rebuild.texts())
+    snapshot.open_journal(space, path)
+    stall.write_text(
+        SHOP_1.replace("return amount", "return amount + before\n\nimport os\nbefore = int(os.environ['BEFORE'])")
+    )
+    monkeypatch.setenv("BEFORE", "5")
+    rebuild.rebuild("journal_stall")
+    await space["stall"].sell(1)
+    journal.close_journal(space)
+    stall.write_text(SHOP_1)
+    rebuild.rebuild("journal_stall")
+    monkeypatch.delenv("BEFORE")
+    again = snapshot.load(path)
+    with pytest.raises(
+        JournalError,
+        match="under sources of journal_stall that cannot be taken again: .*BEFORE.*; they were not replayed",
+    ):
+        snapshot.open_journal(again, path)
+    monkeypatch.setenv("BEFORE", "5")
+    assert snapshot.open_journal(again, path).calls == 1
+    assert again["stall"].took == [6]
+    journal.close_journal(again)
+
+
 # --- the bank
 
 
