@@ -195,10 +195,23 @@ def _resume(target: Target, hold: Hold, how: How) -> Opened:
         line += "; build() not run (--fresh starts anew, the old file is set aside)"
     elif target.make:
         line += "; its options are those it was made with (--fresh makes it anew, the old file is set aside)"
+    _insist_on_services(loaded.space, advice)
     warnings = [*_met(loaded)]
     if how.last_good:
         warnings += [f"{near(one.file)} is not what runs: {one.reason}; {one.cure}" for one in rebuild.held()]
     return Opened(loaded.space, hold, application, line, warnings)
+
+
+def _insist_on_services(space: Space, advice: str) -> None:
+    """A lenient start can do without an object here and there, not without a service.
+
+    Raises:
+        ApplicationFailed: one could not be upgraded.
+    """
+    waiting = {id(one.obj): one for one in snapshot.not_upgraded()}
+    for name, service in space.services().items():
+        if one := waiting.get(id(service)):
+            raise ApplicationFailed(f"{name} cannot be started: {one.reason}; nothing was started{advice}")
 
 
 def _found(application: Application, files: Files) -> Application:

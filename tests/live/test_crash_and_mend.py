@@ -162,3 +162,22 @@ def test_a_stranger_s_file_with_a_journal_runs_nothing_before_it_is_trusted(cras
     crashed.folder.chmod(0o700)
     assert refused.returncode == 1
     assert "--trust" in refused.stderr
+
+
+def test_a_service_that_could_not_be_upgraded_is_said_when_it_is_to_start(tmp_path):
+    (tmp_path / "shop.py").write_text(PROGRAM)
+    with LiveServer(tmp_path, "shop.py", "--no-watch") as server:
+        assert server.end() == 0
+        (tmp_path / "shop.py").write_text(
+            PROGRAM.replace(
+                "class Shop(Service):\n",
+                "class Shop(Service):\n    __schema__ = 1\n    def __upgrade__(self, schema, state): 1 / 0\n\n",
+            )
+        )
+        refused = server.midair("run", "shop.py", "--lenient", "--no-watch")
+    assert refused.returncode == 1
+    assert re.fullmatch(
+        r"midair: shop cannot be started: shop\.Shop at 0x\w+ could not be upgraded \(ZeroDivisionError: division by zero\); "
+        r"nothing was started; --last-good starts on the sources of generation \d+",
+        refused.stderr.splitlines()[-1],
+    )
