@@ -136,12 +136,12 @@ def _anew(target: Target, hold: Hold) -> Opened:
 
 
 def set_aside(files: Files) -> Path | None:
-    """Move the snapshots of a space into a folder of their own, from which they can still be run; that folder.
+    """Move the snapshots and the journal of a space into a folder of their own, from which they can still be run; that folder.
 
     All generations go: the new space begins to count at 1 and must not meet the numbers of the old one.
     """
-    generation = re.compile(re.escape(files.name) + r"(\.\d+)?\.spl")
-    found = [path for path in files.folder.iterdir() if generation.fullmatch(path.name)]
+    its_own = re.compile(re.escape(files.name) + r"((\.\d+)?\.spl|\.\d+\.journal)")
+    found = [path for path in files.folder.iterdir() if its_own.fullmatch(path.name)]
     if not found:
         return None
     folder = files.folder / f"{files.name}.aside-{time.strftime('%Y%m%d-%H%M%S')}"

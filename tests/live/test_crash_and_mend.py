@@ -140,6 +140,18 @@ def test_a_module_that_was_taken_away_since_still_replays_its_calls(tmp_path):
         assert "sums" not in server.midair("status", "shop").stdout
 
 
+def test_what_a_fresh_start_sets_aside_still_has_its_journal(crashed):
+    crashed.start(*crashed.args, "--fresh")
+    aside = crashed.out[0].rpartition("the old file is in ")[2]
+    assert say(crashed, "look", "pay 5") == ["{'cents': 0}", "50"]
+    crashed.kill()
+    crashed.start()
+    assert say(crashed, "look") == ["{'cents': 50}"]
+    crashed.kill()
+    crashed.start(f"{aside}shop.spl")
+    assert say(crashed, "look") == ["{'cents': 30}"]
+
+
 def test_a_method_that_is_journaled_no_more_loses_nothing_that_it_confirmed(crashed):
     (crashed.folder / "shop.py").write_text(PROGRAM.replace("    @journaled\n", ""))
     crashed.start()
