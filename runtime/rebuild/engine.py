@@ -229,8 +229,17 @@ def commit(
     who: str,
     undo_of: int | None,
     waiting: guards.Waiting | None = None,
+    seconds: float | None = None,
 ) -> Report:
-    """Make the plans happen; with `waiting`, upgrades that may come later are left to it."""
+    """Make the plans happen.
+
+    Args:
+        waiting: upgrades that may come later are left to it.
+        seconds: how long the others may take.
+
+    Raises:
+        RebuildError: nothing was changed. A TooSlow one: only because the upgrades took longer.
+    """
     guards.finish_all()
     began = time.perf_counter()
     in_hand.update({each.name: each.text.data for each in plans})
@@ -245,7 +254,7 @@ def commit(
         tx.flush()
         classes.settle(tx, edit.touched)
         stage = "upgrade"
-        report.upgraded, report.moved, left = _finish_objects(edit, waiting)
+        report.upgraded, report.moved, left = _finish_objects(edit, waiting, seconds)
         stage = "hook"
         _module_hooks(edit)
         stage = "check"
@@ -509,7 +518,9 @@ def _remove_module(edit: Edit, name: str, wanted: Wanted, links: dict[str, Any])
 # -- objects, hooks, checks -----------------------------------------------------------------------------------------------
 
 
-def _finish_objects(edit: Edit, waiting: guards.Waiting | None) -> tuple[int, int, list[Straggler]]:
+def _finish_objects(
+    edit: Edit, waiting: guards.Waiting | None, seconds: float | None
+) -> tuple[int, int, list[Straggler]]:
     """Move and upgrade instances; returns (upgraded, moved, those that stay on an old layout)."""
     moved_count = 0
     left: list[Straggler] = []
@@ -521,7 +532,7 @@ def _finish_objects(edit: Edit, waiting: guards.Waiting | None) -> tuple[int, in
                 edit.before[new] = edit.before.pop(old)
     _swap(edit)
     upgrades = instances.plan(edit)
-    count = instances.run(edit, upgrades, moved, waiting) if upgrades else 0
+    count = instances.run(edit, upgrades, moved, waiting, seconds) if upgrades else 0
     wanted = {below for cls in edit.rehash for below in (cls, *instances._below(cls))}
     if upgrades:
         wanted |= {c for c in upgrades.classes() if getattr(c, "__hash__", None) not in (None, object.__hash__)}

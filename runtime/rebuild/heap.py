@@ -71,14 +71,23 @@ class Swap:
         self.kinds = None if kinds is None else set(map(id, kinds))
         self.found: list[list[int]] = []  # the identity of what each reference names that was found
         self.writers: list[tuple[list[int], Callable[[Mapping], None]]] = []
+        self.inner = False  # does one of the old ones refer to another?
         self.left: list[Any] = []
         self.tuples: list[Callable[[], Any]] = []
 
-    def run(self, books: set[int], why: str, things: list[Any] | None = None, passed_over: Iterable[type] = ()) -> None:
+    def run(
+        self,
+        books: set[int],
+        why: str,
+        things: list[Any] | None = None,
+        copies: list[Any] | None = None,
+        passed_over: Iterable[type] = (),
+    ) -> None:
         """Look, decide, write. What our own books refer to counts, and stays.
 
         Args:
             things: where to look, instead of everywhere; emptied, for it holds what is to be counted.
+            copies: what refers to the same as those to be replaced: looked at when one of these refers to another.
             passed_over: classes whose instances are not looked at, all of which refer to them.
         """
         own = {part for old in self._types() for part in _of_class(old)}
@@ -93,18 +102,23 @@ class Swap:
             things = [t for t in found if id(type(t)) not in kinds and id(t) not in own]
             del found
         own.add(id(things))
-        for holder, referents in holders(self._wanted(), things, own):
-            if id(holder) in books:
-                self.found.append(self._hits(referents))
-            elif not isa(holder, types.FrameType):
-                self._consider(holder, referents)
-            del holder, referents
+        self._look(things, own, books)
+        if copies and self.inner:
+            self._look(copies, own, books)
         things.clear()
         self._frames()
         self._decide()
         if tuples := [t for t in self.tuples if t() is not None]:
             self._hash_again([t() for t in tuples], own | books)
         self.scan.seconds += time.perf_counter() - began
+
+    def _look(self, things: list[Any], own: set[int], books: set[int]) -> None:
+        for holder, referents in holders(self._wanted(), things, own):
+            if id(holder) in books:
+                self.found.append(self._hits(referents))
+            elif not isa(holder, types.FrameType):
+                self._consider(holder, referents)
+            del holder, referents
 
     def _olds(self) -> Iterator[Any]:
         return map(operator.itemgetter(0), self.mapping.values())
@@ -127,6 +141,7 @@ class Swap:
 
     def _consider(self, holder: Any, referents: list[Any]) -> None:
         hits = self._hits(referents)
+        self.inner = self.inner or id(holder) in self.mapping
         write = _writer(self.tx, holder, hits, self.mapping, fresh=self.strict)
         if write is not None:
             if type(holder) is tuple:

@@ -8,11 +8,12 @@ still is an instance of the new class.
 from __future__ import annotations
 
 import collections
+import contextlib
 import functools
 import itertools
 import types
 import weakref
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from . import functions, heap, native, unify
@@ -70,11 +71,13 @@ def finish(edit: Edit) -> tuple[int, list[Straggler], list[tuple[Any, Any]]]:
     mapping: heap.Mapping = {}
     moved: list[tuple[Any, Any]] = []
     stay: list[Any] = []
-    things = _remake_all(edit, classes, mapping, moved, stay)
+    things, copies = _remake_all(edit, classes, mapping, moved, stay)
     kinds = None if any(issubclass(cls, type) for cls in classes) else classes
     swap = heap.Swap(edit.tx, mapping, edit.scan, all_or_none=True, kinds=kinds)
     if mapping:
-        swap.run(own_ids(edit), "references to instances that were made again", things)
+        swap.run(own_ids(edit), "references to instances that were made again", things, copies)
+    del copies
+    things.clear()
     stay += swap.left
     _settle_copies(edit, classes, mapping, swap.mapping)
     moved += swap.mapping.values()
@@ -94,8 +97,9 @@ def _remake_all(
     mapping: heap.Mapping,
     moved: list[tuple[Any, Any]],
     stay: list[Any],
-) -> list[Any]:
-    """Retype the instances of the classes, or make them again; returns all that may refer to one of those.
+) -> tuple[list[Any], list[Any]]:
+    """Retype the instances of the classes, or make them again; returns all that may refer to one of those, and those
+    made that refer to no more than the old ones do.
 
     Each step is one call for all instances of a class: a million of them take no more than a scan does each.
     """
@@ -107,6 +111,7 @@ def _remake_all(
         for olds in groups.values():  # from here on attributes are in dicts, which are objects of their own
             _run(map(functions._attributes, olds))
         things = edit.scan.heap("attributes")
+    copies: list[Any] = []
     for cls, olds in groups.items():
         new = classes[cls]
         if not olds:
@@ -116,22 +121,22 @@ def _remake_all(
             edit.tx.did(native.set_types, list(olds), new, cls)
             moved += zip(olds, olds, strict=True)
         else:
-            stay += _remake_class(olds, cls, new, mapping, things)
+            stay += _remake_class(olds, cls, new, mapping, things if cls.__dictoffset__ else copies)
     for olds in (instances, *groups.values()):
         olds.clear()  # they are among the things, and no reference of anybody's
-    return things
+    return things, copies
 
 
-def _remake_class(olds: list[Any], cls: type, new: type, mapping: heap.Mapping, things: list[Any]) -> list[Any]:
+def _remake_class(olds: list[Any], cls: type, new: type, mapping: heap.Mapping, made: list[Any]) -> list[Any]:
     """Make the instances of one class again; returns those whose kind cannot be, adds the others and their parts."""
     members, new_members = _members(cls), _members(new)
     solids = native.layout(cls)[0], native.layout(new)[0]
-    made = _copies(olds, cls, new) if solids == (object, object) else None
-    if made is not None:
-        news, dicts = made
+    copies = _copies(olds, cls, new) if solids == (object, object) else None
+    if copies is not None:
+        news, dicts = copies
         mapping.update(zip(map(id, olds), zip(olds, news, strict=True), strict=True))
-        things += news
-        things += dicts
+        made += news
+        made += dicts
         return []
     stay = []
     while olds:
@@ -141,35 +146,48 @@ def _remake_class(olds: list[Any], cls: type, new: type, mapping: heap.Mapping, 
             stay.append(old)
         else:
             mapping[id(old)] = (old, copy)
-            things.append(copy)
+            made.append(copy)
             if (inside := functions._attributes(copy)) is not None:
-                things.append(inside)
+                made.append(inside)
         del old
     return stay
 
 
 def _copies(olds: list[Any], cls: type, new: type) -> tuple[list[Any], list[Any]] | None:
-    """(copies, their dicts) of plain instances; None where one by one must be looked at: an empty slot, say."""
+    """(copies, their dicts) of plain instances; None where one by one must be looked at."""
     members, new_members = _members(cls), _members(new)
-    dicts: list[Any] = []
+    if getattr(new, "__del__", None) is not None:
+        return None  # nothing half made may come to its end
     try:
         news = list(map(object.__new__, itertools.repeat(new, len(olds))))
-        for name, member in members.items():
-            if name in new_members:
-                _run(map(new_members[name].__set__, news, map(member.__get__, olds)))
-            elif new.__dictoffset__:
-                return None
-        if new.__dictoffset__ and cls.__dictoffset__:
-            before = _dicts(olds)
-            if not all(map(new_members.keys().isdisjoint, before)):
-                return None
-            dicts = _dicts(news)
-            _run(map(dict.update, dicts, before))
-        elif cls.__dictoffset__:
-            return None
+        dicts = _dicts(news) if new.__dictoffset__ else []
+        before = _dicts(olds) if cls.__dictoffset__ else []
     except (TypeError, AttributeError):
         return None
+    for name, member in members.items():
+        if name in new_members:
+            _copy_slot(member.__get__, olds, new_members[name].__set__, news)
+        elif dicts:
+            _copy_slot(member.__get__, olds, functools.partial(_put, name), dicts)
+    if dicts and all(map(new_members.keys().isdisjoint, before)):
+        _run(map(dict.update, dicts, before))
+    else:
+        for values, made in zip(before, news, strict=False):  # no values where there was no dict
+            fill(made, values, new_members)
     return news, dicts
+
+
+def _put(name: str, inside: dict[str, Any], value: object) -> None:
+    inside[name] = value
+
+
+def _copy_slot(get: Callable[[Any], Any], olds: list[Any], put: Callable[[Any, Any], None], news: list[Any]) -> None:
+    try:
+        _run(map(put, news, map(get, olds)))
+    except AttributeError:  # it is empty in one of them
+        for old, new in zip(olds, news, strict=True):
+            with contextlib.suppress(AttributeError):
+                put(new, get(old))
 
 
 def _run(calls: Iterable[Any]) -> None:

@@ -28,7 +28,7 @@ from .report import Report
 
 log = logging.getLogger("midair.rebuild")
 
-FEW = 100  # instances that are upgraded in the commit itself, without a rehearsal
+FEW = 100  # instances that are upgraded in the commit itself, without a rehearsal, when a slice suffices for them
 SLICE = 0.004  # seconds of upgrades between two events
 REST = 0.0001  # seconds between two pieces of planning
 REHEARSAL = 60.0  # seconds after which a rehearsal is given up
@@ -70,7 +70,7 @@ async def apply(
         return report
 
 
-async def _apply(request: _Request) -> Report:
+async def _apply(request: _Request, *, at_once: bool = True) -> Report:
     wanted = await asyncio.to_thread(engine.read, request.modules, request.texts)
     if not wanted.texts:
         return Report(time=time.time())
@@ -81,10 +81,14 @@ async def _apply(request: _Request) -> Report:
             return await _apply(request)  # another edit came in between
         waiting = guards.Waiting()
         count = instances.expected(plans)
-        if count > FEW:
+        at_once = at_once and count <= FEW
+        if not at_once:
             await _rehearse(wanted, plans, files, count)
+        given = (None, SLICE) if at_once else (waiting, None)
         with engine.exclusively():
-            report = engine.commit(wanted, plans, files, request.who, request.undo_of, waiting if count > FEW else None)
+            report = engine.commit(wanted, plans, files, request.who, request.undo_of, *given)
+    except instances.TooSlow:
+        return await _apply(request, at_once=False)
     except RebuildError as error:
         edits.refuse(error, files, engine.current(wanted), request.who)
         raise
