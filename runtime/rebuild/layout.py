@@ -8,7 +8,6 @@ still is an instance of the new class.
 from __future__ import annotations
 
 import collections
-import contextlib
 import functools
 import itertools
 import types
@@ -186,8 +185,11 @@ def _copy_slot(get: Callable[[Any], Any], olds: list[Any], put: Callable[[Any, A
         _run(map(put, news, map(get, olds)))
     except AttributeError:  # it is empty in one of them
         for old, new in zip(olds, news, strict=True):
-            with contextlib.suppress(AttributeError):
-                put(new, get(old))
+            try:
+                value = get(old)
+            except AttributeError:
+                continue
+            put(new, value)
 
 
 def _run(calls: Iterable[Any]) -> None:
