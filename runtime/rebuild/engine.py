@@ -211,15 +211,14 @@ def make_plans(wanted: Wanted, rest: Callable[[], object] = plan.no_rest) -> lis
 def _prepare_shifts(each: ModulePlan, rest: Callable[[], object]) -> None:
     """Make the writes, and those back, by which unedited functions move to their new lines."""
     there, back = each.shifts
-    seen: set[int] = set()
     for number, (statement, lines) in enumerate(each.moved):
         if not number % _PIECE:
             rest()
-        for code in [code for top in statement.codes for code in outline.tree(top) if id(code) not in seen]:
-            seen.add(id(code))
-            write, inverse = native.move_lines(code, lines)
-            there.append(write)
-            back.append(inverse)
+        if not statement.places:
+            statement.places += [native.first_line(code) for top in statement.codes for code in outline.tree(top)]
+        writes, inverses = native.move_lines(statement.places, lines)
+        there += writes
+        back += inverses
 
 
 def commit(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import json
 import logging
 import os
@@ -76,7 +77,8 @@ async def _apply(request: _Request, *, at_once: bool = True) -> Report:
         return Report(time=time.time())
     files = {wanted.paths.get(n) or sources.records[n].path for n in wanted.texts}
     try:
-        plans = await asyncio.to_thread(engine.make_plans, wanted, _rest)
+        rest = functools.partial(_rest, asyncio.get_running_loop())
+        plans = await asyncio.to_thread(engine.make_plans, wanted, rest)
         if any(each.record.text is not each.base for each in plans):
             return await _apply(request)  # another edit came in between
         waiting = guards.Waiting()
@@ -96,8 +98,13 @@ async def _apply(request: _Request, *, at_once: bool = True) -> Report:
     return report
 
 
-def _rest() -> None:
-    """In the thread that plans: let the loop take its turn, if it waits for one."""
+def _rest(loop: asyncio.AbstractEventLoop) -> None:
+    """In the thread that plans: let the loop take its turn.
+
+    It sleeps in whole milliseconds, so once it was woken its next timer would be up to one late: it is told to look.
+    """
+    with contextlib.suppress(RuntimeError):  # it was closed meanwhile
+        loop.call_soon_threadsafe(int)
     time.sleep(REST)
 
 

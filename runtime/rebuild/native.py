@@ -134,14 +134,16 @@ def write_globals(function: types.FunctionType, space: dict[str, Any]) -> Write:
     return write_word(id(function) + _GLOBALS, id(space))
 
 
-def move_lines(code: types.CodeType, lines: int) -> tuple[Write, Write]:
-    """Move a code object by so many lines (its table of lines is relative to the first), and the way back.
+def first_line(code: types.CodeType) -> Any:
+    """The place of a code object's first line, to which its table of lines is relative. The caller keeps the code."""
+    return ctypes.c_int.from_address(id(code) + _FIRST_LINE)
 
-    The caller keeps the code object for as long as it may write.
-    """
-    place = ctypes.c_int.from_address(id(code) + _FIRST_LINE)
-    line = place.value
-    return (_set_value, place, line + lines), (_set_value, place, line)
+
+def move_lines(places: list[Any], lines: int) -> tuple[Iterable[Write], Iterable[Write]]:
+    """What moves code objects by so many lines, and what moves them back."""
+    known = [place.value for place in places]
+    every = itertools.repeat(_set_value)
+    return zip(every, places, [line + lines for line in known]), zip(every, places, known)  # noqa: B905 -- endless
 
 
 def incref(thing: object) -> None:
