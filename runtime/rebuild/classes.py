@@ -100,6 +100,8 @@ def _header(node: ast.ClassDef) -> str:
 
 def _needs_whole(cls: type, node: ast.ClassDef, steps: list[Step]) -> bool:
     """Would carrying over the statements alone miss what something else makes of them?"""
+    if (_is_made(cls) or node.decorator_list) and _reordered(steps):
+        return True
     changed = [s for s in steps if s.kind in {"run", "gone"}]
     if not changed:
         return False
@@ -115,6 +117,12 @@ def _needs_whole(cls: type, node: ast.ClassDef, steps: list[Step]) -> bool:
         return bool(bound & _OF_DATACLASS)
     in_place = all(s.old is not None and s.new is not None for s in changed)
     return not (definitions and in_place) and not all(outline.is_docstring(s.node) for s in changed)
+
+
+def _reordered(steps: list[Step]) -> bool:
+    """Do members or fields, which count in their order, stand in another one?"""
+    starts = [s.old.start for s in steps if s.old is not None and not isa(s.node, (*outline.FUNCTIONS, ast.ClassDef))]
+    return starts != sorted(starts)
 
 
 def _is_made(cls: type) -> bool:
@@ -174,7 +182,11 @@ def _drop_annotations(inner: Scope, before: ast.ClassDef, node: ast.ClassDef) ->
 
 
 def settle(tx: Any, classes: list[type]) -> None:
-    """After all writes: what the machinery of abstract classes keeps about them."""
+    """After all writes: what a class keeps about the methods that it has."""
+    for cls in classes:
+        for each in [cls, *_below(cls)]:
+            if (undo := native.inherit_new(each)) is not None:
+                tx.did(undo)
     seen: set[type] = set()
     for cls in classes:
         for each in [cls, *_below(cls)]:

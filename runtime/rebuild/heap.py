@@ -45,6 +45,22 @@ def holders(wanted: Iterable[Any], things: list[Any], skip: set[int]) -> Iterato
         stack += [(start, min(start + step, high)) for start in range(low, high, step)]
 
 
+def file_again(tx: Transaction, changed: list[Any], things: list[Any], own: set[int]) -> None:
+    """Fill dicts and sets again whose keys are these, alone or in a tuple: they hash otherwise now."""
+    own |= {id(things), id(changed)}
+    for holder, _ in list(holders(changed, things, own)):
+        if type(holder) is tuple:
+            changed.append(holder)
+    ids = set(map(id, changed))
+    for holder, _ in holders(changed, things, own):
+        if not isa(holder, (dict, set, frozenset)) or ids.isdisjoint(map(id, holder)):
+            continue
+        before = list(dict.items(holder)) if isa(holder, dict) else list(holder)
+        again: Any = _refill if isa(holder, dict) else _reset if isa(holder, set) else native.refill_frozenset
+        again(holder, before)
+        tx.did_keys(again, holder, before)
+
+
 class Swap:
     """Collects what has to be written; `apply` writes it where every reference was found."""
 
@@ -87,7 +103,7 @@ class Swap:
         hits = collections.Counter(id(r) for r in referents if id(r) in self.mapping)
         write = _writer(self.tx, holder, hits, self.mapping)
         if write is not None:
-            if type(holder) is tuple:
+            if type(holder) is tuple or isa(holder, frozenset):
                 self.tuples.append(lambda: holder)
             self.found.update(hits)
             self.writers.append((set(hits), write))
@@ -131,21 +147,8 @@ class Swap:
 
     def _hash_again(self, changed: list[Any], own: set[int]) -> None:
         """Tuples hash by what they hold: dicts and sets that have the changed ones as keys are filled again."""
-        things = self.scan.heap("tuples that are keys")
-        own |= {id(things), id(changed), id(self.tuples)}
-        for holder, _ in list(holders(changed, things, own)):
-            if type(holder) is tuple:
-                changed.append(holder)
-        ids = set(map(id, changed))
-        for holder, _ in holders(changed, things, own):
-            if isa(holder, dict) and not ids.isdisjoint(map(id, holder)):
-                items = list(dict.items(holder))
-                _refill(holder, items)
-                self.tx.did_keys(_refill, holder, items)
-            elif isa(holder, set) and not ids.isdisjoint(map(id, holder)):
-                before = list(holder)
-                _reset(holder, before)
-                self.tx.did_keys(_reset, holder, before)
+        own.add(id(self.tuples))
+        file_again(self.tx, changed, self.scan.heap("tuples that are keys"), own)
 
     def _usual(self) -> int:
         """How many references something in the mapping has that nobody else holds."""
@@ -199,7 +202,7 @@ def _writer(
     if isa(holder, type):
         return lambda chosen: _write_class(tx, holder, chosen)
     if isa(holder, frozenset):
-        return None  # it keeps their hashes
+        return lambda chosen: _write_frozenset(tx, holder, chosen)
     if not _may_hold(holder, [mapping[key] for key in hits]):
         return None
     size = _size(holder)
@@ -279,6 +282,12 @@ def _write_set(tx: Transaction, holder: set[Any], chosen: Mapping) -> None:
     set.clear(holder)
     set.update(holder, [chosen[id(v)][1] if id(v) in chosen else v for v in before])
     tx.did(_reset, holder, before)
+
+
+def _write_frozenset(tx: Transaction, holder: frozenset[Any], chosen: Mapping) -> None:
+    before = list(holder)
+    native.refill_frozenset(holder, [chosen[id(v)][1] if id(v) in chosen else v for v in before])
+    tx.did_keys(native.refill_frozenset, holder, before)
 
 
 def _reset(holder: set[Any], items: list[Any]) -> None:

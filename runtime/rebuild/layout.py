@@ -8,6 +8,7 @@ still is an instance of the new class.
 from __future__ import annotations
 
 import collections
+import enum
 import functools
 import types
 import weakref
@@ -74,6 +75,8 @@ def finish(edit: Edit) -> tuple[int, list[Straggler], list[tuple[Any, Any]]]:
     same = {cls: native.layout(cls) == native.layout(new) for cls, new in classes.items()}
     solids = {cls: (native.layout(cls)[0], native.layout(new)[0]) for cls, new in classes.items()}
     members = {cls: _members(cls) for pair in classes.items() for cls in pair}
+    # Their fields may be asked for as soon as a copy is a key somewhere.
+    firsts = {cls: made for cls, made in edit.field_makers if getattr(cls, "__hash__", None) is not object.__hash__}
     while instances:
         old = instances.pop()
         cls = type(old)
@@ -83,7 +86,13 @@ def finish(edit: Edit) -> tuple[int, list[Straggler], list[tuple[Any, Any]]]:
             edit.tx.did(native.set_type, old, cls)
             moved.append((old, old))
             continue
-        copy = remake(old, new, state(old, members[cls]), members[new], solids[cls])
+        if isa(new, enum.EnumMeta):
+            copy = vars(new)["_member_map_"].get(vars(old).get("_name_"))
+        else:
+            copy = remake(old, new, state(old, members[cls]), members[new], solids[cls])
+            if copy is not None and firsts.get(new):
+                present = state(copy, members[new])
+                fill(copy, {n: make() for n, make in firsts[new].items() if n not in present}, members[new])
         if copy is None:
             stay.append(old)
         else:
@@ -92,7 +101,7 @@ def finish(edit: Edit) -> tuple[int, list[Straggler], list[tuple[Any, Any]]]:
     swap = heap.Swap(edit.tx, mapping, edit.scan, all_or_none=True)
     references(edit, swap, mapping)
     stay += swap.left
-    _settle_copies(edit, mapping, swap.mapping)
+    hashed = _settle_copies(edit, mapping, swap.mapping)
     moved += swap.mapping.values()
     edit.moved_classes[:] = classes.items()
     del classes
@@ -101,11 +110,18 @@ def finish(edit: Edit) -> tuple[int, list[Straggler], list[tuple[Any, Any]]]:
     again.run(own_ids(edit), "references to the class", passed_over={id(old) for old, _ in moved})
     for cls, new in edit.moved_classes:
         _lend(edit, cls, new)
+        hashed += _move_class(edit, cls, new)
+    file_again(edit, hashed)
     return len(moved), [_left(o) for o in stay], moved
 
 
-def _settle_copies(edit: Edit, mapping: heap.Mapping, chosen: heap.Mapping) -> None:
-    """Weak references go with those that moved; nobody's `__del__` runs for what is not really gone."""
+def _settle_copies(edit: Edit, mapping: heap.Mapping, chosen: heap.Mapping) -> list[Any]:
+    """Weak references go with those that moved; nobody's `__del__` runs for what is not really gone.
+
+    Returns:
+        Weak references that hash otherwise now.
+    """
+    hashed: list[Any] = []
     finalized: dict[int, bool] = {}
     for key, (old, new) in mapping.items():
         kind = type(old)
@@ -113,12 +129,13 @@ def _settle_copies(edit: Edit, mapping: heap.Mapping, chosen: heap.Mapping) -> N
         if dies is None:
             dies = finalized[id(kind)] = any(getattr(type(o), "__del__", None) is not None for o in (old, new))
         if key in chosen:
-            _move_weak_references(edit, old, new)
+            hashed += _move_weak_references(edit, old, new)
             if dies:
                 edit.tx.on_commit(functools.partial(native.mark_finalized, old))
                 edit.tx.did(native.mark_finalized, new)
         elif dies:
             native.mark_finalized(new)  # it never came to be
+    return hashed
 
 
 def references(edit: Edit, swap: heap.Swap, mapping: heap.Mapping) -> None:
@@ -207,8 +224,10 @@ _EXTEND: dict[Any, Any] = {list: list.extend, set: set.update, dict: dict.update
 def remake(old: Any, cls: type, values: dict[str, Any], members: Members, solids: tuple[Any, Any]) -> Any:
     """An instance of cls with the contents of another; None where its kind cannot be made again."""
     source, solid = solids
+    if source is not solid and source is not object and (solid is object or not isa(old, solid)):
+        return None  # what the built-in base held would be lost
     try:
-        if solid is object or (solid not in type(old).__mro__ and not issubclass(solid, BaseException)):
+        if solid is object or not isa(old, solid):
             new = solid.__new__(cls)
         elif solid in (int, float, str, bytes, tuple, frozenset, complex):
             new = solid.__new__(cls, _plain(old, solid))
@@ -226,8 +245,6 @@ def remake(old: Any, cls: type, values: dict[str, Any], members: Members, solids
             return None
     except TypeError:
         return None
-    if solid is object and source is not object:
-        return None  # what the built-in base held would be lost
     fill(new, values, members)
     return new
 
@@ -314,10 +331,29 @@ def _lend(edit: Edit, cls: type, new: type) -> None:
     edit.tx.flush()
 
 
-def _move_weak_references(edit: Edit, old: Any, new: Any) -> None:
-    if type(old).__weakrefoffset__ > 0 and type(new).__weakrefoffset__ > 0 and weakref.getweakrefcount(old):
-        native.move_weak_references(old, new)
-        edit.tx.did(native.move_weak_references, new, old)
+def _move_weak_references(edit: Edit, old: Any, new: Any) -> list[Any]:
+    if type(old).__weakrefoffset__ <= 0 or type(new).__weakrefoffset__ <= 0 or not weakref.getweakrefcount(old):
+        return []
+    references = weakref.getweakrefs(old)
+    hashed = native.move_weak_references(references, new)
+    edit.tx.did(native.move_weak_references, references, old)
+    return hashed
+
+
+def _move_class(edit: Edit, cls: type, new: type) -> list[Any]:
+    """Weak references to a class go to the one that took over; its bases go on knowing both."""
+    lists = [each for base in cls.__bases__ if (each := native.subclass_book(base, cls)) is not None]
+    hashed = _move_weak_references(edit, cls, new)
+    for book in lists:
+        edit.tx.did(dict.__setitem__, book, id(cls), book[id(cls)])
+        book[id(cls)] = weakref.ref(cls)
+    return hashed
+
+
+def file_again(edit: Edit, hashed: list[Any]) -> None:
+    """Weak references that hash otherwise now are keys of weak dicts and sets."""
+    if hashed:
+        heap.file_again(edit.tx, hashed, edit.scan.heap("weak references that are keys"), own_ids(edit))
 
 
 def _left(thing: Any) -> Straggler:

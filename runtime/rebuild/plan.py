@@ -334,7 +334,40 @@ def step_codes(step: Step) -> Iterator[tuple[types.CodeType, types.CodeType]]:
     """Old and new code objects of a statement, by name and place among those of that name."""
     if step.old is not None and step.new is not None:
         renamed = {step.was: step.node.name} if step.was and isinstance(step.node, _DEFINITIONS) else {}
-        yield from pair_codes(step.old.codes, step.new.codes, renamed)
+        old, new = step.old.codes, step.new.codes
+        if isinstance(value := getattr(step.node, "value", None), ast.Dict) and isinstance(
+            before := getattr(step.before, "value", None), ast.Dict
+        ):
+            yield from _pair_by_key(old, _keys_of_lambdas(before), new, _keys_of_lambdas(value))
+        else:
+            yield from pair_codes(old, new, renamed)
+
+
+def _keys_of_lambdas(display: ast.Dict) -> list[str]:
+    """The key that each lambda of a display stands at, in their order."""
+    found = []
+    for key, value in zip(display.keys, display.values, strict=True):
+        todo: list[ast.AST] = [value]
+        while todo:
+            each = todo.pop()
+            if isinstance(each, ast.Lambda):
+                found.append(ast.dump(key) if key is not None else "")
+            else:
+                todo += ast.iter_child_nodes(each)
+    return found
+
+
+def _pair_by_key(
+    old: list[types.CodeType], keys: list[str], new: list[types.CodeType], new_keys: list[str]
+) -> Iterator[tuple[types.CodeType, types.CodeType]]:
+    if len(old) != len(keys) or len(new) != len(new_keys):  # comprehensions among them
+        yield from pair_codes(old, new)
+        return
+    for key in dict.fromkeys(keys):
+        yield from pair_codes(
+            [c for c, k in zip(old, keys, strict=True) if k == key],
+            [c for c, k in zip(new, new_keys, strict=True) if k == key],
+        )
 
 
 def pair_codes(
@@ -346,6 +379,10 @@ def pair_codes(
         groups[(renamed or {}).get(code.co_name, code.co_name)][0].append(code)
     for code in new:
         groups[code.co_name][1].append(code)
+    bare = {name.strip("_"): news for name, (olds, news) in groups.items() if not olds}
+    for name, both in groups.items():  # a name that became private or public
+        if not both[1]:
+            both[1].extend(bare.get(name.strip("_"), ()))
     for olds, news in groups.values():
         for o, n in _align(olds, news):
             yield o, n

@@ -94,6 +94,8 @@ def _belongs(scope: Scope, name: str, live: Any, step: Step) -> bool:
         return True
     if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call) and isa(live, type):
         return True
+    if isinstance(node, ast.Assign) and isinstance(node.value, ast.Lambda) and isa(live, FunctionType):
+        return True
     if isa(live, (FunctionType, type)):
         return live.__module__ == scope.plan.name and live.__name__ == name
     if isa(live, (staticmethod, classmethod, property, functools.cached_property)):
