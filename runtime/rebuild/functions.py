@@ -457,12 +457,15 @@ def forward(tx: Transaction, function: FunctionType, target: Callable[..., Any])
     adopt(tx, function, made, name=False)
 
 
-def class_cells(function: FunctionType) -> Iterator[types.CellType]:
-    """The `__class__` cells behind a function and what it wraps."""
+def class_cells(function: FunctionType, cls: type) -> Iterator[types.CellType]:
+    """Cells behind a function, and what it wraps, that hold a class: `__class__`, or what a decorator of it calls it."""
     for each in reach(function):
-        for name, cell in zip(each.__code__.co_freevars, each.__closure__ or (), strict=True):
-            if name == "__class__":
-                yield cell
+        for cell in each.__closure__ or ():
+            try:
+                if cell.cell_contents is cls:
+                    yield cell
+            except ValueError:
+                continue
 
 
 def set_cell(tx: Transaction, cell: types.CellType, value: object) -> None:

@@ -167,10 +167,8 @@ def _of_class(cls: type) -> set[int]:
     return {id(cls), id(cls.__mro__), id(native.class_dict(cls)), *map(id, parts)}
 
 
-_HOLD_ANYTHING = (
-    types.MethodType, functools.partial, types.GeneratorType, types.CoroutineType, types.AsyncGeneratorType, property, staticmethod,
-    classmethod,
-)  # fmt: skip
+_SUSPENDED = (types.GeneratorType, types.CoroutineType, types.AsyncGeneratorType)
+_HOLD_ANYTHING = (types.MethodType, functools.partial, *_SUSPENDED, property, staticmethod, classmethod)
 
 
 def _may_hold(holder: Any, pairs: list[tuple[Any, Any]]) -> bool:
@@ -207,6 +205,10 @@ def _writer(
         return None
     size = _size(holder)
     count = collections.Counter(w for w in native.words(holder, size)[2:] if w in hits)
+    if exactly(holder, *_SUSPENDED):  # behind what is on its stack lies what was there before
+        if any(count[key] < number for key, number in hits.items()):
+            return None
+        return lambda chosen: _write_words(tx, holder, chosen, hits)
     if any(count[key] != number for key, number in hits.items()):
         return None
     return lambda chosen: _write_words(tx, holder, chosen)
@@ -217,19 +219,20 @@ def _size(holder: Any) -> int:
     kind = type(holder)
     if isa(holder, tuple):
         return tuple.__sizeof__(holder)
-    if exactly(holder, types.GeneratorType, types.CoroutineType, types.AsyncGeneratorType):
+    if exactly(holder, *_SUSPENDED):
         return int(holder.__sizeof__())
     return kind.__basicsize__
 
 
-def _write_words(tx: Transaction, holder: Any, chosen: Mapping) -> None:
+def _write_words(tx: Transaction, holder: Any, chosen: Mapping, limits: collections.Counter[int] | None = None) -> None:
     size = _size(holder)
     start = 2 * ctypes.sizeof(ctypes.c_void_p)
     for word in set(native.words(holder, size)[2:]):
         if word in chosen:
             old, new = chosen[word]
-            native.replace_words(holder, old, new, size, start)
-            tx.did(native.replace_words, holder, new, old, size, start)
+            limit = limits[word] if limits is not None else None
+            native.replace_words(holder, old, new, size, start, limit)
+            tx.did(native.replace_words, holder, new, old, size, start, limit)
 
 
 def _write_object(tx: Transaction, holder: Any, inside: dict[str, Any], chosen: Mapping) -> None:

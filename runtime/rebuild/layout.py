@@ -289,9 +289,8 @@ def _move_subclasses(edit: Edit, cls: type, classes: dict[type, type]) -> None:
         made = _quietly(type(sub), sub.__name__, bases, body)
         for value in body.values():
             for function in functions.reach(value, 2):
-                for cell in functions.class_cells(function):
-                    if cell.cell_contents is sub:
-                        functions.set_cell(edit.tx, cell, made)
+                for cell in functions.class_cells(function, sub):
+                    functions.set_cell(edit.tx, cell, made)
         classes[sub] = made
         edit.remember(sub)
         edit.tx.flush()

@@ -172,7 +172,11 @@ def subclass_book(base: type, cls: type) -> dict[int, Any] | None:
     """Where a class keeps its direct subclasses, if cls is one: weak references by address."""
     for reference in weakref.getweakrefs(cls)[:1]:
         for holder in gc.get_referrers(reference):
-            if type(holder) is dict and holder.get(id(cls)) is reference and id(holder) in words(base, type.__basicsize__):
+            if (
+                type(holder) is dict
+                and holder.get(id(cls)) is reference
+                and id(holder) in words(base, type.__basicsize__)
+            ):
                 return holder
     return None
 
@@ -245,9 +249,13 @@ def inherit_new(cls: type) -> Callable[[], None] | None:
     return lambda: _set_value(now, before)
 
 
-def replace_words(holder: object, old: object, new: object, size: int, start: int = 0) -> int:
-    """Make every word of `holder` from byte `start` on that points at `old` point at `new`; returns how many."""
-    found = [i for i, word in enumerate(words(holder, size)) if word == id(old) and i * _WORD >= start]
+def replace_words(holder: object, old: object, new: object, size: int, start: int = 0, limit: int | None = None) -> int:
+    """Make the words of `holder` from byte `start` on that point at `old` point at `new`; returns how many.
+
+    Args:
+        limit: only so many, the first ones.
+    """
+    found = [i for i, word in enumerate(words(holder, size)) if word == id(old) and i * _WORD >= start][:limit]
     for i in found:
         _incref(new)
         _set_value(ctypes.c_size_t.from_address(id(holder) + i * _WORD), id(new))

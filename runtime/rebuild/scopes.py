@@ -68,6 +68,9 @@ class Edit:
     returned: dict[int, list[functions.Pair]] = field(
         default_factory=dict
     )  # by step: what a definition that was away made
+    tuples: list[tuple[type, tuple[str, ...]]] = field(default_factory=list)  # named tuples, and their fields before
+    fields: list[type] = field(default_factory=list)  # classes whose fields changed, which those below them repeat
+    whole: list[type] = field(default_factory=list)  # classes whose statement ran as a whole
     made: list[type] = field(default_factory=list)  # classes built aside, of no use any more
     before: dict[type, Before] = field(default_factory=dict)  # classes that were edited, as they were
     field_makers: list[tuple[type, dict[str, Callable[[], Any]]]] = field(
