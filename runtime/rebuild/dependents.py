@@ -121,6 +121,8 @@ def _is_made_by(code: types.CodeType, node: outline.Function) -> bool:
 def _again(scope: Scope, expr: ast.expr, names: set[str], have: Any) -> Any:
     if outline.read_now(expr).isdisjoint(names) or not values.is_pure(expr, scope.look):
         return have
+    if scope.was_value_of(expr, have):
+        return scope.look(expr.id)  # type: ignore[attr-defined]  # a bare name
     if not values.is_immutable(have):
         return have
     return scope.evaluate(expr)

@@ -77,6 +77,7 @@ class Swap:
         began = time.perf_counter()
         own: set[int] = set()
         own |= {part for old, _ in self.mapping.values() if isa(old, type) for part in _of_class(old)}
+        own |= {part for old, new in self.mapping.values() if isa(old, type) > isa(new, type) for part in _lineage(old)}
         own |= {id(things), id(self.mapping), id(self.writers), id(self.__dict__)} | {
             id(pair) for pair in self.mapping.values()
         }
@@ -165,6 +166,14 @@ def _of_class(cls: type) -> set[int]:
     """What makes a class a class refers to it, and is its own affair."""
     parts = [v for v in vars(cls).values() if isa(v, (types.GetSetDescriptorType, types.MemberDescriptorType))]
     return {id(cls), id(cls.__mro__), id(native.class_dict(cls)), *map(id, parts)}
+
+
+def _lineage(cls: type) -> set[int]:
+    """What says of the classes below that they derive from it: no class can derive from something else."""
+    found: set[int] = set()
+    for each in native.subclasses(cls):
+        found |= {id(each.__bases__), id(each.__mro__)} | _lineage(each)
+    return found
 
 
 _SUSPENDED = (types.GeneratorType, types.CoroutineType, types.AsyncGeneratorType)

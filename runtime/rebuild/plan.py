@@ -73,8 +73,10 @@ def compare(record: sources.Record, data: bytes, path: str) -> ModulePlan:
     region = None
     if last - first < len(old.body):
         region = _parse_region(old, lines, first, last, shift, path)
-    if region is not None and _shared([*old.body[first:last], *region], [*old.body[:first], *old.body[last:]]):
-        region = None  # a name has statements here and elsewhere: their order matters
+    if region is not None:
+        outside = [*old.body[:first], *old.body[last:]]
+        if _shared([*old.body[first:last], *region], outside) or _reads_deleted(region, outside, old):
+            region = None  # a name has statements here and elsewhere: their order matters
     if region is None:
         text, tree = Text.parse(data, path)
         compile(tree, path, "exec", dont_inherit=True)  # what only the whole can tell: a misplaced future import
@@ -144,6 +146,12 @@ def _shared(inside: list[Statement], outside: list[Statement]) -> bool:
     return any(not names.isdisjoint(s.binds) for s in outside)
 
 
+def _reads_deleted(inside: list[Statement], outside: list[Statement], text: Text) -> bool:
+    """Does a statement read a name that the module lets go of when it is done with it?"""
+    deleted = [s.binds for s in outside if text.lines[s.start - 1].startswith("del ")]
+    return any(not s.reads.isdisjoint(names) for s in inside for names in deleted)
+
+
 def _fill_run(text: Text, first: int, last: int) -> None:
     run = [s for s in text.body[first:last] if s.node is None]
     if run and len(run) == last - first:
@@ -211,7 +219,24 @@ def pair(old: list[Statement], new: list[Statement]) -> list[Step]:
     used = {id(o) for o in partner.values()}
     steps += [Step("gone", o, None) for o in old if id(o) not in used]
     _follow_names(old, steps)
+    _keep_helpers(steps)
     return steps
+
+
+def _keep_helpers(steps: list[Step]) -> None:
+    """What runs may read names that a later `del` took away: what binds them runs again, and so does the `del`."""
+    deleted: set[str] = set()
+    for step in steps:
+        if step.kind != "gone" and isinstance(step.node, ast.Delete):
+            deleted |= _binds(step)
+    grew = bool(deleted)
+    while grew:
+        grew = False
+        running = [s.node for s in steps if s.kind == "run"]
+        needed = {n.id for node in running for n in ast.walk(node) if isinstance(n, ast.Name)} & deleted
+        for step in steps:
+            if step.kind in {"same", "body"} and not needed.isdisjoint(_binds(step)):
+                step.kind, step.again, grew = "run", True, True
 
 
 def _match_last(old: list[Statement], new: list[Statement], partner: dict[int, Statement]) -> None:

@@ -223,6 +223,8 @@ class Scope:
             for name in bound:  # seen already; put back until it has been unified
                 if name in before:
                     self.space[name] = before[name]
+                else:
+                    del self.space[name]
             for name in before.keys() - self.space.keys():
                 self.edit.changed.setdefault((self.plan.name, name), (before[name], MISSING))
             return bound
@@ -476,7 +478,19 @@ class Scope:
         """Does an expression read what this edit changed, and may it be computed again?"""
         if outline.read_now(expr).isdisjoint(self.changed_names()):
             return False
+        if self.was_value_of(expr, value):
+            return True
         return values.is_immutable(value) and values.is_pure(expr, self.look)
+
+    def was_value_of(self, expr: ast.expr, value: Any) -> bool:
+        """Is the expression a bare name, and the value what it stood for before this edit?"""
+        if not isa(expr, ast.Name):
+            return False
+        inside = f"{self.qualname}." if self.path else ""
+        for name in (inside + expr.id, expr.id):
+            if (known := self.edit.changed.get((self.plan.name, name))) is not None:
+                return known[0] is value and known[1] is not MISSING
+        return False
 
     def _strings(self) -> tuple[bool, bool]:
         """Are annotations kept as strings, and is that new?"""
