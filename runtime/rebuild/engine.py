@@ -17,6 +17,7 @@ from typing import Any
 
 from . import (
     classes,
+    derived,
     edits,
     functions,
     guards,
@@ -29,6 +30,7 @@ from . import (
     plan,
     rehash,
     sources,
+    tuples,
     unify,
 )
 from .errors import RebuildError, wrap
@@ -318,6 +320,7 @@ def _take_all(edit: Edit, wanted: Wanted) -> None:
     if any(name == "__all__" for _, name in edit.changed):
         edit.tx.flush()  # what a star takes is read from the list itself
     _reach_importers(edit, set(pending))
+    derived.follow(edit)
     for name, data in wanted.texts.items():
         if data is None:
             _remove_module(edit, name, wanted, links)
@@ -529,6 +532,11 @@ def _finish_objects(
         for old, new in edit.moved_classes:
             if old in edit.before:
                 edit.before[new] = edit.before.pop(old)
+    if edit.tuples:
+        more, late = tuples.finish(edit)
+        moved_count += len(more)
+        moved += more
+        left += late
     _swap(edit)
     upgrades = instances.plan(edit)
     count = instances.run(edit, upgrades, moved, waiting, seconds) if upgrades else 0

@@ -51,6 +51,22 @@ def holders(wanted: Callable[[list[Any]], bool], things: list[Any], skip: set[in
         stack += [(start, min(start + step, high)) for start in range(low, high, step)]
 
 
+def file_again(tx: Transaction, changed: list[Any], things: list[Any], own: set[int]) -> None:
+    """Fill dicts and sets again whose keys are these, alone or in a tuple: they hash otherwise now."""
+    own |= {id(things), id(changed)}
+    for holder, _ in list(holders(naming(set(map(id, changed))), things, own)):
+        if type(holder) is tuple:
+            changed.append(holder)
+    ids = set(map(id, changed))
+    for holder, _ in holders(naming(ids), things, own):
+        if not isa(holder, (dict, set, frozenset)) or ids.isdisjoint(map(id, holder)):
+            continue
+        before = list(dict.items(holder)) if isa(holder, dict) else list(holder)
+        again: Any = _refill if isa(holder, dict) else _reset if isa(holder, set) else native.refill_frozenset
+        again(holder, before)
+        tx.did_keys(again, holder, before)
+
+
 class Swap:
     """Collects what has to be written, and writes it where every reference was found.
 
@@ -90,7 +106,10 @@ class Swap:
             copies: what refers to the same as those to be replaced: looked at when one of these refers to another.
             passed_over: classes whose instances are not looked at, all of which refer to them.
         """
-        own = {part for old in self._types() for part in _of_class(old)}
+        types_among = [] if self.kinds is not None else [pair for pair in self.mapping.values() if isa(pair[0], type)]
+        own = {part for old, _ in types_among for part in _of_class(old)}
+        own |= {part for old, new in types_among if not isa(new, type) for part in _lineage(old)}
+        del types_among
         own |= {id(self.mapping), id(self.writers), id(self.__dict__)}
         began = time.perf_counter()
         if things is None:
@@ -123,10 +142,6 @@ class Swap:
     def _olds(self) -> Iterator[Any]:
         return map(operator.itemgetter(0), self.mapping.values())
 
-    def _types(self) -> list[type]:
-        """Those of the old ones that are classes."""
-        return [] if self.kinds is not None else [old for old in self._olds() if isa(old, type)]
-
     def _wanted(self) -> Callable[[list[Any]], bool]:
         kinds = self.kinds
         if kinds is None:
@@ -142,9 +157,9 @@ class Swap:
     def _consider(self, holder: Any, referents: list[Any]) -> None:
         hits = self._hits(referents)
         self.inner = self.inner or id(holder) in self.mapping
-        write = _writer(self.tx, holder, hits, self.mapping, fresh=self.strict)
+        write = _writer(self.tx, holder, hits, self.mapping, fresh=self.strict and self.kinds is not None)
         if write is not None:
-            if type(holder) is tuple:
+            if type(holder) is tuple or isa(holder, frozenset):
                 self.tuples.append(lambda: holder)
             self.found.append(hits)
             self.writers.append((hits, write))
@@ -193,21 +208,8 @@ class Swap:
 
     def _hash_again(self, changed: list[Any], own: set[int]) -> None:
         """Tuples hash by what they hold: dicts and sets that have the changed ones as keys are filled again."""
-        things = self.scan.heap("tuples that are keys")
-        own |= {id(things), id(changed), id(self.tuples)}
-        for holder, _ in list(holders(naming(set(map(id, changed))), things, own)):
-            if type(holder) is tuple:
-                changed.append(holder)
-        ids = set(map(id, changed))
-        for holder, _ in holders(naming(ids), things, own):
-            if isa(holder, dict) and not ids.isdisjoint(map(id, holder)):
-                items = list(dict.items(holder))
-                _refill(holder, items)
-                self.tx.did_keys(_refill, holder, items)
-            elif isa(holder, set) and not ids.isdisjoint(map(id, holder)):
-                before = list(holder)
-                _reset(holder, before)
-                self.tx.did_keys(_reset, holder, before)
+        own.add(id(self.tuples))
+        file_again(self.tx, changed, self.scan.heap("tuples that are keys"), own)
 
     def _usual(self) -> int:
         """How many references something in the mapping has that nobody else holds."""
@@ -228,10 +230,16 @@ def _of_class(cls: type) -> set[int]:
     return {id(cls), id(cls.__mro__), id(native.class_dict(cls)), *map(id, parts)}
 
 
-_HOLD_ANYTHING = (
-    types.MethodType, functools.partial, types.GeneratorType, types.CoroutineType, types.AsyncGeneratorType, property, staticmethod,
-    classmethod,
-)  # fmt: skip
+def _lineage(cls: type) -> set[int]:
+    """What says of the classes below that they derive from it: no class can derive from something else."""
+    found: set[int] = set()
+    for each in native.subclasses(cls):
+        found |= {id(each.__bases__), id(each.__mro__)} | _lineage(each)
+    return found
+
+
+_SUSPENDED = (types.GeneratorType, types.CoroutineType, types.AsyncGeneratorType)
+_HOLD_ANYTHING = (types.MethodType, functools.partial, *_SUSPENDED, property, staticmethod, classmethod)
 
 
 def _may_hold(holder: Any, pairs: list[tuple[Any, Any]]) -> bool:
@@ -263,12 +271,18 @@ def _writer(
     if isa(holder, type):
         return lambda chosen: _write_class(tx, holder, chosen)
     if isa(holder, frozenset):
-        return None  # it keeps their hashes
+        return lambda chosen: _write_frozenset(tx, holder, chosen)
     if not _may_hold(holder, [mapping[key] for key in set(hits) if key in mapping]):
         return None
     size = _size(holder)
     wanted = set(hits)
-    if sorted(hits) != sorted(w for w in native.words(holder, size)[2:] if w in wanted):
+    inside = [word for word in native.words(holder, size)[2:] if word in wanted]
+    if exactly(holder, *_SUSPENDED):  # behind what is on its stack lies what was there before
+        limits = collections.Counter(hits)
+        if limits - collections.Counter(inside):
+            return None
+        return lambda chosen: _write_words(tx, holder, chosen, limits)
+    if sorted(hits) != sorted(inside):
         return None
     return lambda chosen: _write_words(tx, holder, chosen)
 
@@ -278,19 +292,20 @@ def _size(holder: Any) -> int:
     kind = type(holder)
     if isa(holder, tuple):
         return tuple.__sizeof__(holder)
-    if exactly(holder, types.GeneratorType, types.CoroutineType, types.AsyncGeneratorType):
+    if exactly(holder, *_SUSPENDED):
         return int(holder.__sizeof__())
     return kind.__basicsize__
 
 
-def _write_words(tx: Transaction, holder: Any, chosen: Mapping) -> None:
+def _write_words(tx: Transaction, holder: Any, chosen: Mapping, limits: collections.Counter[int] | None = None) -> None:
     size = _size(holder)
     start = 2 * ctypes.sizeof(ctypes.c_void_p)
     for word in set(native.words(holder, size)[2:]):
         if word in chosen:
             old, new = chosen[word]
-            native.replace_words(holder, old, new, size, start)
-            tx.did(native.replace_words, holder, new, old, size, start)
+            limit = limits[word] if limits is not None else None
+            native.replace_words(holder, old, new, size, start, limit)
+            tx.did(native.replace_words, holder, new, old, size, start, limit)
 
 
 def _write_object(tx: Transaction, holder: Any, inside: dict[str, Any], chosen: Mapping) -> None:
@@ -339,6 +354,12 @@ def _write_set(tx: Transaction, holder: set[Any], chosen: Mapping) -> None:
     set.clear(holder)
     set.update(holder, [chosen[id(v)][1] if id(v) in chosen else v for v in before])
     tx.did(_reset, holder, before)
+
+
+def _write_frozenset(tx: Transaction, holder: frozenset[Any], chosen: Mapping) -> None:
+    before = list(holder)
+    native.refill_frozenset(holder, [chosen[id(v)][1] if id(v) in chosen else v for v in before])
+    tx.did_keys(native.refill_frozenset, holder, before)
 
 
 def _reset(holder: set[Any], items: list[Any]) -> None:

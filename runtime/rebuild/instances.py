@@ -121,7 +121,8 @@ def makers(cls: type, made: type) -> dict[str, Callable[[], Any]]:
 
 def _fields(cls: type) -> dict[str, Callable[[], Any] | None]:
     found: dict[str, Callable[[], Any] | None] = {}
-    for name, field in (vars(cls).get("__dataclass_fields__") or {}).items():
+    for field in dataclasses.fields(cls) if "__dataclass_fields__" in vars(cls) else ():  # type: ignore[arg-type]  # it is one
+        name = field.name
         if field.default_factory is not dataclasses.MISSING:
             found[name] = field.default_factory
         elif field.default is not dataclasses.MISSING:

@@ -8,6 +8,7 @@ still is an instance of the new class.
 from __future__ import annotations
 
 import collections
+import enum
 import functools
 import itertools
 import types
@@ -71,14 +72,14 @@ def finish(edit: Edit) -> tuple[int, list[Straggler], list[tuple[Any, Any]]]:
     moved: list[tuple[Any, Any]] = []
     stay: list[Any] = []
     things, copies = _remake_all(edit, classes, mapping, moved, stay)
-    kinds = None if any(issubclass(cls, type) for cls in classes) else classes
+    kinds = None if any(issubclass(c, type) or isa(c, enum.EnumMeta) for c in classes) else classes
     swap = heap.Swap(edit.tx, mapping, edit.scan, all_or_none=True, kinds=kinds)
     if mapping:
         swap.run(own_ids(edit), "references to instances that were made again", things, copies)
     del copies
     things.clear()
     stay += swap.left
-    _settle_copies(edit, classes, mapping, swap.mapping)
+    hashed = _settle_copies(edit, classes, mapping, swap.mapping)
     moved += swap.mapping.values()
     edit.moved_classes[:] = classes.items()
     del classes
@@ -87,6 +88,8 @@ def finish(edit: Edit) -> tuple[int, list[Straggler], list[tuple[Any, Any]]]:
     again.run(own_ids(edit), "references to the class", passed_over=[cls for cls, _ in edit.moved_classes])
     for cls, new in edit.moved_classes:
         _lend(edit, cls, new)
+        hashed += _move_class(edit, cls, new)
+    file_again(edit, hashed)
     return len(moved), [_left(o) for o in stay], moved
 
 
@@ -111,6 +114,8 @@ def _remake_all(
             _run(map(functions._attributes, olds))
         things = edit.scan.heap("attributes")
     copies: list[Any] = []
+    # Their fields may be asked for as soon as a copy is a key somewhere.
+    firsts = {cls: made for cls, made in edit.field_makers if getattr(cls, "__hash__", None) is not object.__hash__}
     for cls, olds in groups.items():
         new = classes[cls]
         if not olds:
@@ -120,17 +125,30 @@ def _remake_all(
             edit.tx.did(native.set_types, list(olds), new, cls)
             moved += zip(olds, olds, strict=True)
         else:
-            stay += _remake_class(olds, cls, new, mapping, things if cls.__dictoffset__ else copies)
+            made = things if cls.__dictoffset__ else copies
+            stay += _remake_class(olds, cls, new, mapping, made, firsts.get(new) or {})
     for olds in (instances, *groups.values()):
         olds.clear()  # they are among the things, and no reference of anybody's
     return things, copies
 
 
-def _remake_class(olds: list[Any], cls: type, new: type, mapping: heap.Mapping, made: list[Any]) -> list[Any]:
-    """Make the instances of one class again; returns those whose kind cannot be, adds the others and their parts."""
+def _remake_class(
+    olds: list[Any],
+    cls: type,
+    new: type,
+    mapping: heap.Mapping,
+    made: list[Any],
+    firsts: dict[str, Callable[[], Any]],
+) -> list[Any]:
+    """Make the instances of one class again; returns those whose kind cannot be, adds the others and their parts.
+
+    Args:
+        firsts: fields that they have from the beginning, by what makes them.
+    """
     members, new_members = _members(cls), _members(new)
     solids = native.layout(cls)[0], native.layout(new)[0]
-    copies = _copies(olds, cls, new) if solids == (object, object) else None
+    plain = solids == (object, object) and not firsts and not isa(new, enum.EnumMeta)
+    copies = _copies(olds, cls, new) if plain else None
     if copies is not None:
         news, dicts = copies
         mapping.update(zip(map(id, olds), zip(olds, news, strict=True), strict=True))
@@ -140,15 +158,21 @@ def _remake_class(olds: list[Any], cls: type, new: type, mapping: heap.Mapping, 
     stay = []
     while olds:
         old = olds.pop()
-        copy = remake(old, new, state(old, members), new_members, solids)
+        if isa(new, enum.EnumMeta):
+            copy = vars(new)["_member_map_"].get(vars(old).get("_name_"))
+        else:
+            copy = remake(old, new, state(old, members), new_members, solids)
         if copy is None:
             stay.append(old)
-        else:
-            mapping[id(old)] = (old, copy)
-            made.append(copy)
-            if (inside := functions._attributes(copy)) is not None:
-                made.append(inside)
-        del old
+            continue
+        mapping[id(old)] = (old, copy)
+        if isa(new, enum.EnumMeta):
+            continue  # it was there before
+        present = state(copy, new_members) if firsts else {}
+        fill(copy, {n: make() for n, make in firsts.items() if n not in present}, new_members)
+        made.append(copy)
+        if (inside := functions._attributes(copy)) is not None:
+            made.append(inside)
     return stay
 
 
@@ -204,15 +228,20 @@ def _dicts(things: list[Any]) -> list[dict[str, Any]]:
     return found
 
 
-def _settle_copies(edit: Edit, classes: dict[type, type], mapping: heap.Mapping, chosen: heap.Mapping) -> None:
-    """Weak references go with those that moved; nobody's `__del__` runs for what is not really gone."""
+def _settle_copies(edit: Edit, classes: dict[type, type], mapping: heap.Mapping, chosen: heap.Mapping) -> list[Any]:
+    """Weak references go with those that moved; nobody's `__del__` runs for what is not really gone.
+
+    Returns:
+        Weak references that hash otherwise now.
+    """
+    hashed: list[Any] = []
     dying = {id(cls) for pair in classes.items() for cls in pair if getattr(cls, "__del__", None) is not None}
     if any(cls.__weakrefoffset__ > 0 and new.__weakrefoffset__ > 0 for cls, new in classes.items()):
         for old, new in chosen.values():
             if weakref.getweakrefcount(old):
-                _move_weak_references(edit, old, new)
+                hashed += _move_weak_references(edit, old, new)
     if not dying:
-        return
+        return hashed
     for key, (old, new) in mapping.items():
         if id(type(old)) not in dying and id(type(new)) not in dying:
             continue
@@ -221,6 +250,7 @@ def _settle_copies(edit: Edit, classes: dict[type, type], mapping: heap.Mapping,
             edit.tx.did(native.mark_finalized, new)
         else:
             native.mark_finalized(new)  # it never came to be
+    return hashed
 
 
 def own_ids(edit: Edit) -> set[int]:
@@ -304,8 +334,10 @@ _EXTEND: dict[Any, Any] = {list: list.extend, set: set.update, dict: dict.update
 def remake(old: Any, cls: type, values: dict[str, Any], members: Members, solids: tuple[Any, Any]) -> Any:
     """An instance of cls with the contents of another; None where its kind cannot be made again."""
     source, solid = solids
+    if source is not solid and source is not object and (solid is object or not isa(old, solid)):
+        return None  # what the built-in base held would be lost
     try:
-        if solid is object or (solid not in type(old).__mro__ and not issubclass(solid, BaseException)):
+        if solid is object or not isa(old, solid):
             new = solid.__new__(cls)
         elif solid in (int, float, str, bytes, tuple, frozenset, complex):
             new = solid.__new__(cls, _plain(old, solid))
@@ -323,8 +355,6 @@ def remake(old: Any, cls: type, values: dict[str, Any], members: Members, solids
             return None
     except TypeError:
         return None
-    if solid is object and source is not object:
-        return None  # what the built-in base held would be lost
     fill(new, values, members)
     return new
 
@@ -369,9 +399,8 @@ def _move_subclasses(edit: Edit, cls: type, classes: dict[type, type]) -> None:
         made = _quietly(type(sub), sub.__name__, bases, body)
         for value in body.values():
             for function in functions.reach(value, 2):
-                for cell in functions.class_cells(function):
-                    if cell.cell_contents is sub:
-                        functions.set_cell(edit.tx, cell, made)
+                for cell in functions.class_cells(function, sub):
+                    functions.set_cell(edit.tx, cell, made)
         classes[sub] = made
         edit.remember(sub)
         edit.tx.flush()
@@ -411,10 +440,29 @@ def _lend(edit: Edit, cls: type, new: type) -> None:
     edit.tx.flush()
 
 
-def _move_weak_references(edit: Edit, old: Any, new: Any) -> None:
-    if type(old).__weakrefoffset__ > 0 and type(new).__weakrefoffset__ > 0 and weakref.getweakrefcount(old):
-        native.move_weak_references(old, new)
-        edit.tx.did(native.move_weak_references, new, old)
+def _move_weak_references(edit: Edit, old: Any, new: Any) -> list[Any]:
+    if type(old).__weakrefoffset__ <= 0 or type(new).__weakrefoffset__ <= 0 or not weakref.getweakrefcount(old):
+        return []
+    references = weakref.getweakrefs(old)
+    hashed = native.move_weak_references(references, new)
+    edit.tx.did(native.move_weak_references, references, old)
+    return hashed
+
+
+def _move_class(edit: Edit, cls: type, new: type) -> list[Any]:
+    """Weak references to a class go to the one that took over; its bases go on knowing both."""
+    lists = [each for base in cls.__bases__ if (each := native.subclass_book(base, cls)) is not None]
+    hashed = _move_weak_references(edit, cls, new)
+    for book in lists:
+        edit.tx.did(dict.__setitem__, book, id(cls), book[id(cls)])
+        book[id(cls)] = weakref.ref(cls)
+    return hashed
+
+
+def file_again(edit: Edit, hashed: list[Any]) -> None:
+    """Weak references that hash otherwise now are keys of weak dicts and sets."""
+    if hashed:
+        heap.file_again(edit.tx, hashed, edit.scan.heap("weak references that are keys"), own_ids(edit))
 
 
 def _left(thing: Any) -> Straggler:
