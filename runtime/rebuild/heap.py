@@ -276,13 +276,13 @@ def _writer(
         return None
     size = _size(holder)
     wanted = set(hits)
-    inside = [word for word in native.words(holder, size)[2:] if word in wanted]
+    named = [word for word in native.words(holder, size)[2:] if word in wanted]
     if exactly(holder, *_SUSPENDED):  # behind what is on its stack lies what was there before
         limits = collections.Counter(hits)
-        if limits - collections.Counter(inside):
+        if limits - collections.Counter(named):
             return None
         return lambda chosen: _write_words(tx, holder, chosen, limits)
-    if sorted(hits) != sorted(inside):
+    if sorted(hits) != sorted(named):
         return None
     return lambda chosen: _write_words(tx, holder, chosen)
 

@@ -182,7 +182,7 @@ def _copies(olds: list[Any], cls: type, new: type) -> tuple[list[Any], list[Any]
     if getattr(new, "__del__", None) is not None:
         return None  # nothing half made may come to its end
     try:
-        news = list(map(object.__new__, itertools.repeat(new, len(olds))))
+        news: list[Any] = list(map(object.__new__, itertools.repeat(new, len(olds))))
         dicts = _dicts(news) if new.__dictoffset__ else []
         before = _dicts(olds) if cls.__dictoffset__ else []
     except (TypeError, AttributeError):
