@@ -68,6 +68,8 @@ class Connection(asyncio.Protocol):
     _keeper: Keeper | None = None
     _held: bool = False
     _gone: bool = False
+    _journal: deque[bytes]
+    _journaled: int
     _room: asyncio.Event
     _end: asyncio.Event
 
@@ -174,7 +176,7 @@ class Connection(asyncio.Protocol):
 
     def freeze(self) -> Frozen:
         """This connection between two events. Nothing is changed; call it from the loop, never across an await."""
-        ours = set(Connection.__annotations__) | {"_journal", "_journaled"}
+        ours = set(Connection.__annotations__)
         state = {name: value for name, value in vars(self).items() if name not in ours}
         return Frozen(bytes(self.inbox), self.unsent, state)
 
@@ -190,7 +192,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)  # uvloop's is one in all but name
         self.inbox = bytearray()
-        self._journal: deque[bytes] = deque()
+        self._journal = deque()
         self._journaled = 0
         self._room = asyncio.Event()
         self._room.set()
