@@ -304,7 +304,9 @@ def table(place: str) -> None:
     ):
         ours, theirs = found.get((server, client, width)), found.get((other, other, width))
         if ours and theirs:
-            print(f"{server} to {client}, {width} at a time: {ours[1] / theirs[1]:.1f} times {other} for the same CPU.  ")
+            print(
+                f"{server} to {client}, {width} at a time: {ours[1] / theirs[1]:.1f} times {other} for the same CPU.  "
+            )
 
 
 def streams() -> None:

@@ -7,6 +7,7 @@ import socket
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -110,6 +111,15 @@ class Link(Connection, asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         self.data_received(self._landing[:nbytes])  # type: ignore[arg-type] # appended to the inbox, which takes any
 
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        # Without the journal of what is unsent, which is kept for a hand-over: a link is never handed over.
+        transport = self.transport
+        if not transport.is_closing():
+            transport.write(data)
+            if transport.get_write_buffer_size() > self.max_unsent:
+                self.log.warning("dropped: %s", LimitExceeded("unread output", self.max_unsent, unit="bytes"))
+                self.abort()
+
     def opened(self) -> None:
         self._landing = _landing()
         self.limits = self._limits
@@ -170,7 +180,7 @@ class Link(Connection, asyncio.BufferedProtocol):
         self.at_ease()
         self.broker = broker = Broker(
             self._negotiation.wire(),
-            lookup=lambda name: self._lookup(self, name),
+            lookup=partial(self._lookup, self),
             limits=self._limits,
             tracebacks=self._tracebacks,
             peer=self.peer,
