@@ -62,7 +62,7 @@ async def connect(
         OSError: nobody answers there. TimeoutError is one.
         BadMessage: what answers does not speak the protocol.
     """
-    peer = Peer(parse(address), _How(ssl, reconnect, timeout, root, limits, dialects, service))
+    peer = Peer(parse(address), How(ssl, reconnect, timeout, root, limits, dialects, service))
     await peer.open()
     return peer
 
@@ -80,12 +80,12 @@ def reference(url: str, *, timeout: float = 10.0, service: Service | None = None
         BadAddress: the URL cannot be read.
     """
     address = parse(url)
-    return Peer(address, _How(reconnect=True, timeout=timeout, service=service)).named(address.name)
+    return Peer(address, How(reconnect=True, timeout=timeout, service=service)).named(address.name)
 
 
 @dataclass(frozen=True, slots=True)
-class _How:
-    """The arguments of `connect`."""
+class How:
+    """The arguments of `connect`, and `owner`: on a Unix socket, the id of the user whose process must be the one that answers."""
 
     ssl: _ssl.SSLContext | bool | None = None
     reconnect: bool = False
@@ -94,6 +94,7 @@ class _How:
     limits: Limits = FRIEND
     dialects: tuple[str, ...] = tuple(DIALECTS)
     service: Service | None = None
+    owner: int | None = None
 
 
 class Peer:
@@ -103,7 +104,7 @@ class Peer:
         root: the object it offers; with a URL, the one the URL names.
     """
 
-    def __init__(self, address: Address, how: _How) -> None:
+    def __init__(self, address: Address, how: How) -> None:
         self.address = address
         self.root = NamedReference(self, address.name)
         self._how = how
@@ -250,6 +251,7 @@ class Peer:
         try:
             async with asyncio.timeout(self._how.timeout):
                 await self._dial(link)
+                self._check_owner(link)
                 await agreed
             self._check_print(link)
         except BaseException:
@@ -280,6 +282,12 @@ class Peer:
             context.check_hostname = False
             context.verify_mode = _ssl.CERT_NONE
         return context
+
+    def _check_owner(self, link: Link) -> None:
+        who = link.credentials
+        if self._how.owner is not None and (who is None or who.uid != self._how.owner):
+            said = f"user {who.uid}" if who else "nobody known"
+            raise Unauthorized(f"{self.address.place} is answered by {said} and not by user {self._how.owner}")
 
     def _check_print(self, link: Link) -> None:
         wanted = self.address.print

@@ -24,7 +24,8 @@ from ..rules import phrase
 _JOIN = 64 << 10  # bytes up to which head and body are copied together
 _AT_ONCE = 1 << 20  # bytes given to the kernel before others get their turn
 _PIECE = 512 << 10
-PHRASES = {code: phrase(code).encode() for code in range(200, 600)}
+BODILESS = frozenset((204, 304))
+FIRST_LINES = {code: b"HTTP/1.1 %d %b\r\n" % (code, phrase(code).encode()) for code in range(200, 600)}
 
 
 class Answer:
@@ -96,18 +97,19 @@ class Answer:
         if self.status or not self._fixed or cycle.flow.write_paused or cycle.disconnected:
             return False
         self.status, self.sent = status, len(body)
-        bodiless = status in {204, 304}
-        head = b"HTTP/1.1 %d %b\r\n%b%b" % (status, PHRASES[status], self._fixed, lines)
-        if not bodiless:
-            head += b"content-length: %d\r\n" % len(body)
-        if not cycle.keep_alive and b"connection: close\r\n" not in lines:
-            head += b"connection: close\r\n"
-        elif b"connection: close\r\n" in lines:
+        if b"connection: close\r\n" in lines:
             cycle.keep_alive = False
-        shown = b"" if bodiless or cycle.scope["method"] == "HEAD" else body
-        self.transport.write(b"".join((head, b"\r\n", shown)))
+        elif not cycle.keep_alive:
+            lines += b"connection: close\r\n"
+        if status in BODILESS:
+            parts = FIRST_LINES[status], self._fixed, lines, b"\r\n"
+        elif cycle.scope["method"] == "HEAD":
+            parts = FIRST_LINES[status], self._fixed, lines, b"content-length: %d\r\n\r\n" % len(body)
+        else:
+            parts = FIRST_LINES[status], self._fixed, lines, b"content-length: %d\r\n\r\n" % len(body), body
+        self.transport.write(b"".join(parts))
         cycle.response_started = cycle.response_complete = True
-        cycle.message_event.set()
+        cycle.wake()
         if not cycle.keep_alive:
             self.transport.close()
         cycle.on_response()

@@ -18,7 +18,6 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from ..asgi import Receive, Scope, Send
-from ..credentials import peer_of
 from ..errors import Disconnected
 from .answer import Answer
 
@@ -41,8 +40,6 @@ class Guard(asyncio.Protocol):
     websocket: WebSocket | None = None
     #: Whether a complete answer may bypass uvicorn's own way of writing it.
     direct = False
-    #: The ids of the users who may connect over a Unix socket; None is everybody who can.
-    admit: frozenset[int] | None = None
     _keeper: Any = None
 
     # What uvicorn's protocols bring with them.
@@ -63,16 +60,13 @@ class Guard(asyncio.Protocol):
         self.stuck_at = -1
         self.stuck_since = 0.0
         self.refused = False
-        self.receiving = False
+        self.receiving = self.resting = False
         self.fresh: Any = None  # a request that came whole while its bytes were parsed
 
     # --- asyncio's side
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        if self.admit is not None and (uid := peer_of(transport.get_extra_info("socket"))) not in self.admit:
-            self.engine.dropped(f"is user {uid}, who may not ask", "a process")
-            self.transport.abort()
         self.number = next(_numbers)
         address = transport.get_extra_info("peername")
         self.peer = f"{address[0]}:{address[1]}" if isinstance(address, tuple) else "unix"
@@ -96,7 +90,8 @@ class Guard(asyncio.Protocol):
             self.pending = 0  # a request began, and its own deadline with it
             return
         waiting = cycle is None or cycle.response_complete
-        if waiting and self.deadline == NEVER:
+        if waiting and (self.resting or self.deadline == NEVER):
+            self.resting = False
             self.deadline = self.engine.now() + self.engine.limits.head
         elif not waiting and self.deadline != NEVER:
             # A body that comes too slowly runs into its deadline, however steadily it drips.
@@ -154,6 +149,7 @@ class Guard(asyncio.Protocol):
         engine, scope = self.engine, cycle.scope
         answer = Answer(self.transport, cycle, engine.limits.stall, engine.fixed if self.direct else b"")
         cycle.transport = answer
+        self.resting = False
         if cycle.more_body:
             self.request_began, self.taken = engine.now(), 0
             self.deadline = self.request_began + engine.limits.body
@@ -223,7 +219,12 @@ class Guard(asyncio.Protocol):
                 transport.abort()
             elif cycle is not None and not cycle.response_complete:
                 self.refuse(408, "the body of the request came too slowly")
-            elif self.refused or (cycle is not None and cycle.more_body) or (cycle is None and not self.pending):
+            elif (
+                self.refused
+                or self.resting
+                or (cycle is not None and cycle.more_body)
+                or (cycle is None and not self.pending)
+            ):
                 transport.close()  # refused, or done with, or it never asked: there is nothing to answer
             else:
                 self.refuse(408, "the header of the request came too slowly")
@@ -292,52 +293,17 @@ class WebSocket(WebSocketsSansIOProtocol):
         self.guard.left()
 
 
-def _guarded_httptools() -> Callable[[Engine], Guard]:
-    from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-
-    class GuardedHttpTools(Guard, HttpToolsProtocol):
-        """The parser in C. It takes a header of any length, so that is counted here."""
-
-        direct = True
-
-        def __init__(self, engine: Engine) -> None:
-            HttpToolsProtocol.__init__(self, engine.config, engine.state, {})
-            self._prepare(engine)
-
-        def _start_asgi_task(self, cycle: Any, app: Any) -> None:
-            # Not inside of the parser, which has the end of the request still to see.
-            if self.receiving:
-                self.fresh = cycle
-            else:
-                super()._start_asgi_task(cycle, app)
-
-        def half_a_head(self) -> bool:
-            return self.scope is not None and "method" not in self.scope
-
-        def on_headers_complete(self) -> None:
-            super().on_headers_complete()
-            # What follows a chunked body looks like headers to the parser, and must not become some.
-            self.headers = []
-
-        def _get_upgrade(self) -> bytes | None:
-            kept, self.headers = self.headers, list(self.scope["headers"])
-            found = super()._get_upgrade()
-            self.headers = kept
-            return found
-
-    return GuardedHttpTools
-
-
 def protocol(parser: str = "auto") -> Callable[[Engine], Guard]:
     """The class for connections: the parser in C when httptools is installed ("auto"), or "h11", or "httptools"."""
     if parser == "h11":
         return GuardedH11
     try:
-        return _guarded_httptools()
+        from .quick import QuickGuard
     except ImportError:
         if parser == "httptools":
             raise
         return GuardedH11
+    return QuickGuard
 
 
 def refusal(code: int, reason: str) -> bytes:

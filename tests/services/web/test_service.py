@@ -89,6 +89,8 @@ async def test_the_options_make_files_mounts_and_hosts(tmp_path):
         (["--mount", "/x"], "is not of the form --mount /PATH=TARGET"),
         (["--mount", "/=/tmp"], "a mount has a path below /"),
         (["--tls", "/nowhere/cert", "/nowhere/key"], "cannot be used: No such file"),
+        (["--offer", "--host", "0.0.0.0"], "needs --tls"),
+        (["--mount", "/x=midair://"], "is no address"),
         (["--personal", "--central", "nobody-of-this-name"], "there is no user 'nobody-of-this-name'"),
     ],
 )
@@ -181,6 +183,30 @@ async def common_name(web):
     assert (await client.get("/"))[0] == 200
     der = client.writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
     return client, der
+
+
+@pytest.mark.parametrize("tls", [True, False])
+async def test_a_site_is_mounted_by_a_server_on_another_machine(tmp_path, tls, capsys):
+    cert = ["--tls", *certificate(tmp_path / "c", "far.example")] if tls else []
+    (tmp_path / "page.txt").write_text("from afar")
+    (tmp_path / "big").write_bytes(b"b" * 3_000_000)
+    far = made("--static", str(tmp_path), "--offer", "0", *cert)
+    assert "--mount /PATH=midair" in capsys.readouterr().out
+    async with running(far):
+        port = int(far.addresses[-1].rpartition(":")[2])
+        address = far.addresses_wanted[-1].address(port)
+        assert address.startswith("midair://" if tls else "midair+tcp://")
+        near = made("--mount", f"/far={address}", "--mount", f"/guess={address[:-3]}abc")
+        async with running(near):
+            assert await page(near, "/far/page.txt") == (200, "from afar")
+            assert len((await page(near, "/far/big"))[1]) == 3_000_000
+            assert (await page(near, "/guess/page.txt"))[0] == 502, "who does not know the name gets nothing"
+        async with running(resaved(near.space)["web"]) as again:
+            assert await page(again, "/far/page.txt") == (200, "from afar")
+        if tls:
+            pin = address.partition("//")[2].partition("@")[0]
+            async with running(made("--mount", f"/far={address.replace(pin, '0' * 64)}")) as fooled:
+                assert (await page(fooled, "/far/page.txt"))[0] == 502, "another certificate than the address names"
 
 
 async def test_a_renewed_certificate_is_taken_up_while_open_connections_go_on(tmp_path, caplog):
