@@ -49,7 +49,8 @@ class Lines(LineReceiver):
         drawn.addErrback(lambda failure: print(f"not drawn: {failure.getErrorMessage()}", flush=True))
 
     def connectionLost(self, reason: object = None) -> None:  # noqa: N802 - likewise
-        reactor.stop()
+        if reactor.running:
+            reactor.stop()
 
 
 @inlineCallbacks
@@ -60,6 +61,7 @@ def main(address: str) -> Any:
     board = yield factory.getRootObject()
     board.picture = yield board.callRemote("picture")
     board.picture.show()
+    board.notifyOnDisconnect(lambda _: (print("the server is gone", flush=True), reactor.stop()))
     stdio.StandardIO(Lines(board))
 
 
