@@ -111,15 +111,6 @@ class Link(Connection, asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         self.data_received(self._landing[:nbytes])  # type: ignore[arg-type] # appended to the inbox, which takes any
 
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        # Without the journal of what is unsent, which is kept for a hand-over: a link is never handed over.
-        transport = self.transport
-        if not transport.is_closing():
-            transport.write(data)
-            if transport.get_write_buffer_size() > self.max_unsent:
-                self.log.warning("dropped: %s", LimitExceeded("unread output", self.max_unsent, unit="bytes"))
-                self.abort()
-
     def opened(self) -> None:
         self._landing = _landing()
         self.limits = self._limits
@@ -139,7 +130,7 @@ class Link(Connection, asyncio.BufferedProtocol):
                 raise
             finally:
                 self._parsing = False
-                full = broker.full
+                full = broker.answering and broker.full
                 self.flush()
             if not full:
                 return
@@ -200,13 +191,18 @@ class Link(Connection, asyncio.BufferedProtocol):
 
     def flush(self) -> None:
         """Write what there is to say now."""
-        broker = self.broker
-        if broker is None:
+        broker, transport = self.broker, self.transport
+        if broker is None or not (broker.outbox or broker.answering) or transport.is_closing():
             return
         if broker.outbox:
-            self.write(broker.take())
-        if broker.answering:
-            broker.answering = min(broker.answering, self.transport.get_write_buffer_size())
+            # Past `Connection.write` and its journal of what is unsent: that is for a hand-over, which a link has not.
+            transport.write(broker.take())
+        held = transport.get_write_buffer_size()
+        if broker.answering > held:
+            broker.answering = held
+        if held > self.max_unsent:
+            self.log.warning("dropped: %s", LimitExceeded("unread output", self.max_unsent, unit="bytes"))
+            self.abort()
 
     def within(self, seconds: float, problem: str) -> None:
         """Drop the peer after this time, unless `at_ease` is called first."""
