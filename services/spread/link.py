@@ -198,8 +198,7 @@ class Link(Connection, asyncio.BufferedProtocol):
             # Past `Connection.write` and its journal of what is unsent: that is for a hand-over, which a link has not.
             transport.write(broker.take())
         held = transport.get_write_buffer_size()
-        if broker.answering > held:
-            broker.answering = held
+        broker.answering = min(broker.answering, held)
         if held > self.max_unsent:
             self.log.warning("dropped: %s", LimitExceeded("unread output", self.max_unsent, unit="bytes"))
             self.abort()
