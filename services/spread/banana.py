@@ -57,7 +57,7 @@ WORDS = {
 }
 """The vocabulary of the dialect "pb"."""
 
-_POSITIVE, _WITH_PAYLOAD = (INT, LONGINT), (STRING, FLOAT)
+_WITH_PAYLOAD = (STRING, FLOAT)
 _double = struct.Struct("!d")
 _BIGGEST = 1 << (7 * MAX_PREFIX)
 
@@ -180,15 +180,15 @@ class Decoder:
         """
         # The hot loop of the older encoding, hence in one piece: an element, then the lists that it completes.
         stack, limits = self._stack, self.limits
-        room = limits.message - self._size
-        elements = self._elements
+        room, most, elements = limits.message - self._size, limits.elements, self._elements
+        words = _HEARD if self.vocabulary else {}
         position, end = 0, len(buffer)
         done = 0  # up to here everything was understood
         try:
             while position < end:
-                number = buffer[position]
-                kind = number
-                if number < 0x80:
+                kind, number = buffer[position], 0
+                if kind < 0x80:
+                    number = kind
                     position += 1
                     if position == end:
                         return None
@@ -197,11 +197,11 @@ class Decoder:
                         kind, number, position = _long_prefix(buffer, position, end)
                         if position == end:
                             return None
-                else:
-                    number = 0
                 position += 1
-                if kind in _POSITIVE:
+                if kind == INT:
                     element: Any = number
+                elif kind == VOCAB and number in words:
+                    element = words[number]
                 elif kind in _WITH_PAYLOAD:
                     size = 8 if kind == FLOAT else number
                     if size > MAX_LENGTH or position + size > room:
@@ -219,7 +219,7 @@ class Decoder:
                     element = self._scalar(kind, number)
                 done = position
                 elements += 1
-                if elements > limits.elements or done > room:
+                if elements > most or done > room:
                     raise self._too_much(elements=elements)
                 if kind == LIST and number:
                     stack.append((element, number))
@@ -255,13 +255,12 @@ class Decoder:
             return exceeded("message", self.limits.elements, "elements")
         return exceeded("message", self.limits.message, "bytes")
 
-    def _scalar(self, kind: int, number: int) -> int | bytes:
+    def _scalar(self, kind: int, number: int) -> int:
+        if kind == LONGINT:
+            return number
         if kind in (NEG, LONGNEG):
             return -number
         if kind == VOCAB and self.vocabulary:
-            word = _HEARD.get(number)
-            if word is not None:
-                return word
             raise BadMessage(f"word {number} is not in the vocabulary")
         raise BadMessage(f"0x{kind:02x} is not a type of this dialect")
 
