@@ -53,6 +53,11 @@ class Lines(LineReceiver):
             reactor.stop()
 
 
+def leave(_: pb.RemoteReference) -> None:
+    print("the server is gone", flush=True)
+    reactor.stop()
+
+
 @inlineCallbacks
 def main(address: str) -> Any:
     host, _, port = address.rpartition(":")
@@ -61,7 +66,7 @@ def main(address: str) -> Any:
     board = yield factory.getRootObject()
     board.picture = yield board.callRemote("picture")
     board.picture.show()
-    board.notifyOnDisconnect(lambda _: (print("the server is gone", flush=True), reactor.stop()))
+    board.notifyOnDisconnect(leave)
     stdio.StandardIO(Lines(board))
 
 
