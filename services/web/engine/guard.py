@@ -7,7 +7,6 @@ header lines. The guard keeps one deadline for a connection, and the engine look
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import functools
 import itertools
 import math
@@ -60,8 +59,7 @@ class Guard(asyncio.Protocol):
         self.stuck_at = -1
         self.stuck_since = 0.0
         self.refused = False
-        self.receiving = self.resting = False
-        self.fresh: Any = None  # a request that came whole while its bytes were parsed
+        self.resting = False
 
     # --- asyncio's side
 
@@ -80,26 +78,26 @@ class Guard(asyncio.Protocol):
         if self.refused:
             return  # read and dropped, or the refusal would be lost with the connection
         cycle = self.cycle
-        self.receiving = True
         super().data_received(data)
-        self.receiving = False
-        if self.fresh is not None:
-            fresh, self.fresh = self.fresh, None
-            self._start_now(fresh)
         if self.cycle is not cycle:
             self.pending = 0  # a request began, and its own deadline with it
-            return
+        else:
+            self._count(len(data))
+
+    def _count(self, size: int) -> None:
+        """Bytes came that began no request: a part of a header, or of a body."""
+        cycle = self.cycle
         waiting = cycle is None or cycle.response_complete
         if waiting and (self.resting or self.deadline == NEVER):
             self.resting = False
             self.deadline = self.engine.now() + self.engine.limits.head
         elif not waiting and self.deadline != NEVER:
             # A body that comes too slowly runs into its deadline, however steadily it drips.
-            self.taken += len(data)
+            self.taken += size
             self.deadline = self.request_began + self.engine.limits.body + self.taken / self.engine.limits.rate
         dropping = cycle is not None and cycle.more_body  # the rest of a body that nobody read
         if (waiting and not dropping) or self.half_a_head():
-            self.pending += len(data)
+            self.pending += size
             if self.pending > self.engine.limits.head_bytes:
                 self.refuse(431, f"the header of a request is limited to {self.engine.limits.head_bytes:,} bytes")
 
@@ -126,24 +124,6 @@ class Guard(asyncio.Protocol):
         cycle: Any = send.__self__  # type: ignore[attr-defined]  # uvicorn's send is a method of its cycle
         answer = self._enter(cycle)
         await self._complete(cycle, answer, self.engine.now(), self._ask(answer, scope, receive))
-
-    def _start_now(self, cycle: Any) -> None:
-        """Begin to answer without a task; it gets one when something has to be awaited."""
-        answer, began = self._enter(cycle), self.engine.now()
-        # What an application sets in its context must not be seen by the next request.
-        context = contextvars.copy_context()
-        try:
-            rest = context.run(self._ask, answer, cycle.scope, cycle.receive)
-        except BaseException as error:  # noqa: BLE001 - uvicorn reports it, as it does for those in a task
-            rest = _raising(error)
-        if rest is None:
-            self._leave(cycle, answer, began)
-            return
-
-        async def app(_scope: Scope, _receive: Receive, _send: Send) -> None:
-            await self._complete(cycle, answer, began, rest)
-
-        context.run(super()._start_asgi_task, cycle, app)  # type: ignore[misc]  # uvicorn's
 
     def _enter(self, cycle: Any) -> Answer:
         engine, scope = self.engine, cycle.scope
@@ -181,9 +161,10 @@ class Guard(asyncio.Protocol):
         # Nothing of a request points back at itself: its memory goes at once, and not at the collector's next round.
         answer.flush()
         cycle.transport = self.transport
-        cycle.scope.pop("midair.whole", None)
-        self.engine.active -= 1
-        self.engine.answered(cycle.scope, answer.status, answer.sent, self.engine.now() - began)
+        scope, engine = cycle.scope, self.engine
+        scope.pop("midair.whole", None)
+        engine.active -= 1
+        engine.answered(scope, answer.status, answer.sent, engine.now() - began)
 
     def on_response_complete(self) -> None:
         # A body that nobody read is dropped for a while, so that the connection can go on.
@@ -219,7 +200,12 @@ class Guard(asyncio.Protocol):
                 transport.abort()
             elif cycle is not None and not cycle.response_complete:
                 self.refuse(408, "the body of the request came too slowly")
-            elif self.refused or self.resting or (cycle is not None and cycle.more_body) or (cycle is None and not self.pending):
+            elif (
+                self.refused
+                or self.resting
+                or (cycle is not None and cycle.more_body)
+                or (cycle is None and not self.pending)
+            ):
                 transport.close()  # refused, or done with, or it never asked: there is nothing to answer
             else:
                 self.refuse(408, "the header of the request came too slowly")
@@ -309,7 +295,7 @@ def refusal(code: int, reason: str) -> bytes:
     return f"{head}content-length: {len(text)}\r\nconnection: close\r\n\r\n".encode() + text
 
 
-async def _raising(error: BaseException) -> None:
+async def raising(error: BaseException) -> None:
     raise error
 
 
