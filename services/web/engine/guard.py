@@ -127,7 +127,7 @@ class Guard(asyncio.Protocol):
 
     def _enter(self, cycle: Any) -> Answer:
         engine, scope = self.engine, cycle.scope
-        answer = Answer(self.transport, cycle, engine.limits.stall, engine.fixed if self.direct else b"")
+        answer = Answer(self, cycle, engine.fixed if self.direct else b"")
         cycle.transport = answer
         self.resting = False
         if cycle.more_body:
@@ -169,7 +169,8 @@ class Guard(asyncio.Protocol):
     def on_response_complete(self) -> None:
         # A body that nobody read is dropped for a while, so that the connection can go on.
         unread = self.cycle is not None and self.cycle.more_body
-        self.deadline = self.engine.now() + self.engine.limits.head if unread else NEVER
+        if not self.refused:
+            self.deadline = self.engine.now() + self.engine.limits.head if unread else NEVER
         super().on_response_complete()  # type: ignore[misc]  # uvicorn's
 
     def handle_websocket_upgrade(self, *args: Any) -> None:
@@ -223,9 +224,22 @@ class Guard(asyncio.Protocol):
         if cycle is not None and not cycle.response_complete:
             cycle.disconnected = True
             cycle.message_event.set()
+        self._linger()
+
+    def part(self) -> None:
+        """Close after what was written."""
+        cycle = self.cycle
+        if cycle is not None and cycle.more_body and not self.transport.is_closing():
+            self.refused = True
+            self._linger()
+        else:
+            self.transport.close()
+
+    def _linger(self) -> None:
+        # Closing at once would reset the connection while the client still sends, and it would never read why.
         if self.transport.can_write_eof():
-            # Closing at once would reset the connection while the client still sends, and it would never read why.
             self.transport.write_eof()
+            self.flow.resume_reading()
             self.deadline = self.engine.now() + LINGER
         else:
             self.transport.close()

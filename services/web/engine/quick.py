@@ -9,7 +9,7 @@ import asyncio
 import contextvars
 import urllib.parse
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
@@ -108,7 +108,7 @@ class QuickGuard(Guard, HttpToolsProtocol):
         parser = self.parser
         version = parser.get_http_version()
         self.in_head = False
-        self.scope = scope = {  # type: ignore[typeddict-item]  # the rest comes below
+        scope: dict[str, Any] = {
             "type": "http",
             "asgi": _ASGI,
             "http_version": version,
@@ -120,6 +120,7 @@ class QuickGuard(Guard, HttpToolsProtocol):
             "headers": self.headers,
             "state": {},
         }
+        self.scope = cast("Any", scope)
         # What follows a request looks like headers to the parser, and must not become some.
         self.headers = []
         self.upgrading = parser.should_upgrade() and self._should_upgrade()
@@ -171,7 +172,7 @@ class QuickGuard(Guard, HttpToolsProtocol):
         self.headers = kept
         return found
 
-    def _start_now(self, cycle: Cycle) -> None:
+    def _start_now(self, cycle: Any) -> None:
         """Begin to answer without a task; it gets one when something has to be awaited."""
         answer, began = self._enter(cycle), self.engine.now()
         # What an application sets in its context must not be seen by the next request.
@@ -187,13 +188,13 @@ class QuickGuard(Guard, HttpToolsProtocol):
         async def app(_scope: Scope, _receive: Receive, _send: Send) -> None:
             await self._complete(cycle, answer, began, rest)
 
-        context.run(self._start_asgi_task, cycle, app)
+        context.run(self._start_asgi_task, cycle, cast("Any", app))
 
     # --- between requests
 
     def on_response_complete(self) -> None:
         self.server_state.total_requests += 1
-        if self.transport.is_closing():
+        if self.refused or self.transport.is_closing():
             return
         if self.flow.read_paused:
             self.flow.resume_reading()

@@ -217,6 +217,23 @@ async def test_slow_clients_are_dropped_at_their_deadline_and_others_are_served(
         assert (await good.get("/hello"))[0] == 200
 
 
+async def test_an_answer_reaches_a_client_that_is_still_sending_and_asked_for_a_close(parser):
+    async with served(site(), parser=parser) as server:
+        for target in ("/nowhere", "/hello"):
+            client = await server.connect()
+            await client.send(
+                f"POST {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 5000000\r\n\r\n"
+            )
+            for _ in range(20):
+                await client.send("x" * 50_000)
+            assert (await client.answer())[0] in {200, 404}
+            for _ in range(20):
+                await client.send("x" * 50_000)
+            assert await client.reader.read() == b""
+            look_now(server.engine, 60)
+            await client.at_end()
+
+
 async def test_a_thousand_slow_headers_cost_nobody_else_anything(parser):
     assert make_room_for(3000) >= 3000, "this machine allows too few open files for the test"
     async with served(site(), parser=parser) as server:
