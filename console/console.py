@@ -164,8 +164,6 @@ class Console:
         self._put_back.callback(self.door.close)
         self.commands = table()
         self.shared = Shared(self.commands, self._world)
-        if self.telnet and not self.users.all():
-            self._first_user(self.users)
         self.interrupter.install()
         self._put_back.callback(self.interrupter.uninstall)
         router.install()
@@ -182,6 +180,9 @@ class Console:
         except BaseException:
             await self.stop(server)
             raise
+        # Not before: a password is made and said only if there is somewhere to use it.
+        if self.telnet and not self.users.all():
+            self._first_user(self.users)
 
     async def stop(self, server: ServerLike) -> None:  # noqa: ARG002 - the server's interface
         """Say goodbye, hang up, and put back what was replaced."""
@@ -192,6 +193,7 @@ class Console:
                 await asyncio.sleep(0.01)
             sockets.remove(self.socket_path)
         self.audit.close()
+        self.runner.forget_sources()
         self._put_back.close()
 
     def _first_user(self, users: Users) -> None:
@@ -394,7 +396,7 @@ class Console:
             return
         for session in tuple(self.sessions):
             waits = session.statement is not None and session.user == report.who
-            if not waits and not isinstance(session.frontend, Script):
+            if not waits and not session.shows_log and not isinstance(session.frontend, Script):
                 session.print(f"{one_line(report.line())}\n")
 
     def note(self, *, event: str, session: Session | None = None, **fields: Any) -> None:

@@ -109,6 +109,8 @@ class Session:
         self.view: TakeOver | None = None
         """What has the whole screen, and the keys, for now."""
         self.last_error: BaseException | None = None
+        self.shows_log = False
+        """The log's lines come to this session by themselves."""
         self.alive = True
         self.dropped = 0
         """Characters of output thrown away because the client did not read."""

@@ -171,18 +171,25 @@ def _resume(target: Target, hold: Hold, how: How) -> Opened:
         manifest = snapshot.manifest(spl, generation=how.generation)
     except FileNotFoundError:
         raise ServerError(f"there is no generation {how.generation} of {spl.name}; nothing was started") from None
+    calls = snapshot.waiting(spl, how.generation)
+    recorded = how.last_good or calls > 0
+    if recorded:  # what the file says is about to run
+        manifest = snapshot.vouched(spl, how.generation, trust=how.trust)
     stored = manifest.get("application")
     application = target.application or (Application.from_dict(stored) if stored else None)
-    with given(manifest["sources"]) if how.last_good else nullcontext():
+    advice = "" if how.last_good else f"; --last-good starts on the sources of generation {manifest['generation']}"
+    with given(manifest["sources"]) if recorded else nullcontext():
         if application:
             application.record()
-            advice = (
-                "" if how.last_good else f"; --last-good starts on the sources of generation {manifest['generation']}"
-            )
             with _blaming(application, advice):
                 application.import_()
         loaded = snapshot.resume(spl, how.generation, lenient=how.lenient, trust=how.trust)
     line = f"resumed {spl.name} generation {loaded.generation}, saved {ago(loaded.manifest['time'])}"
+    if calls:
+        done = snapshot.catch_up(loaded.space, spl)
+        line += f", and {done.calls} calls confirmed since"
+    if recorded and not how.last_good:
+        _follow_files(loaded.generation, advice)
     if target.application:
         line += "; build() not run (--fresh starts anew, the old file is set aside)"
     elif target.make:
@@ -191,6 +198,22 @@ def _resume(target: Target, hold: Hold, how: How) -> Opened:
     if how.last_good:
         warnings += [f"{near(one.file)} is not what runs: {one.reason}; {one.cure}" for one in rebuild.held()]
     return Opened(loaded.space, hold, application, line, warnings)
+
+
+def _follow_files(generation: int, advice: str) -> None:
+    """From the sources that confirmed calls were replayed on to those of today, as by any edit.
+
+    Raises:
+        ApplicationFailed: they cannot be taken; nothing on disk was changed.
+    """
+    try:
+        rebuild.rebuild(*rebuild.recorded(), who="start")
+    except rebuild.RebuildError as error:
+        where = f"{near(error.file)} line {error.line}: " if error.file else ""
+        raise ApplicationFailed(
+            f"{where}{error.reason}; the calls confirmed since generation {generation} were replayed on its sources, "
+            f"and those on disk cannot follow; nothing was started{advice}"
+        ) from error
 
 
 def _met(loaded: snapshot.Loaded) -> Iterator[str]:

@@ -92,13 +92,19 @@ def hold() -> Text:
     return Text("edits wait for release()")
 
 
-@command()
-def release() -> Text:
-    """Let the edits that hold() made wait arrive, as one edit."""
+@command(whole=True)
+async def release() -> Text:
+    """Let the edits that hold() made wait arrive, as one edit; the answer comes when they are live, or refused."""
     global _holds
-    rebuilding.release()
-    _holds = max(0, _holds - 1)
-    return Text("edits still wait for another release()" if _holds else "what waited arrives now, as one edit")
+    try:
+        if _holds > 1:
+            return Text("edits still wait for another release()")
+        # While they are still held: so all of them are this one edit, and the watch finds nothing left to do.
+        session = current()
+        return Text(str(await session.console.server.rebuild(who=session.user)))
+    finally:
+        rebuilding.release()
+        _holds = max(0, _holds - 1)
 
 
 @command(looks=True)
@@ -140,20 +146,7 @@ def source_of(what: Any) -> tuple[str, str, int]:
     if not isinstance(target, type | types.FunctionType | types.MethodType | types.CodeType):
         target = getattr(target, "__wrapped__", type(target))
     try:
-        if isinstance(target, type) and target.__module__ == "__console__":
-            return _class_at_prompt(target)
         lines, first = inspect.getsourcelines(target)
         return "".join(lines), str(inspect.getsourcefile(target)), max(first, 1)
     except (OSError, TypeError) as error:
         raise ConsoleError(f"no source of {getattr(target, '__qualname__', target)!r}: {error}") from error
-
-
-def _class_at_prompt(target: type) -> tuple[str, str, int]:
-    """A class typed at a prompt belongs to no module file; its functions know which statement it was."""
-    for value in vars(target).values():
-        code = getattr(value, "__code__", None)
-        if code is not None and (lines := linecache.getlines(code.co_filename)):
-            return "".join(lines), code.co_filename, 1
-    raise ConsoleError(
-        f"no source of class {target.__qualname__}: it was typed at a prompt and has no function of its own"
-    )

@@ -41,6 +41,7 @@ from .transaction import MISSING, Transaction
 _lock = threading.Lock()
 _inside: int | None = None  # the thread that is rebuilding
 
+_PIECE = 100  # statements between two rests
 checks: dict[tuple[str, str], Callable[[], Any]] = {}
 in_hand: dict[str, bytes] = {}  # the texts of the edit that is being made
 
@@ -183,8 +184,11 @@ def _rebuild(
         raise
 
 
-def make_plans(wanted: Wanted) -> list[ModulePlan]:
+def make_plans(wanted: Wanted, rest: Callable[[], object] = plan.no_rest) -> list[ModulePlan]:
     """Parse, compare and compile everything; nothing is touched.
+
+    Args:
+        rest: called between pieces of the work, so that another thread may take its turn.
 
     Raises:
         RebuildError: a text does not compile.
@@ -196,11 +200,26 @@ def make_plans(wanted: Wanted) -> list[ModulePlan]:
         record = sources.records[name]
         path = wanted.paths.get(name) or record.path
         try:
-            made = plan.compare(record, data, path)
+            made = plan.compare(record, data, path, rest)
         except (SyntaxError, ValueError) as error:
             raise wrap(error, "compile", set(), file=path) from error
+        _prepare_shifts(made, rest)
         plans.append(made)
     return plans
+
+
+def _prepare_shifts(each: ModulePlan, rest: Callable[[], object]) -> None:
+    """Make the writes, and those back, by which unedited functions move to their new lines."""
+    there, back = each.shifts
+    seen: set[int] = set()
+    for number, (statement, lines) in enumerate(each.moved):
+        if not number % _PIECE:
+            rest()
+        for code in [code for top in statement.codes for code in outline.tree(top) if id(code) not in seen]:
+            seen.add(id(code))
+            write, inverse = native.move_lines(code, lines)
+            there.append(write)
+            back.append(inverse)
 
 
 def commit(
@@ -248,8 +267,10 @@ def commit(
     report.scanned, report.scan_ms = edit.scan.objects, edit.scan.seconds * 1000
     report.scan_reason = edit.scan.reasons[0] if edit.scan.reasons else ""
     _publish(edit, wanted, report)
-    report.stragglers = [*left, *old_code.after_edit(edit)]
+    superseded.clear()
+    modules, suspended = [each.record.module for each in plans], edit.holders.suspended
     edit.dispose()
+    report.stragglers = [*left, *old_code.after_edit(modules, suspended)]
     return report
 
 
@@ -360,7 +381,7 @@ def _take(edit: Edit, each: ModulePlan, wanted: Wanted) -> None:
     had_docstring = any(s.kind == "gone" and outline.is_docstring(s.node) for s in each.steps)
     if had_docstring and not (each.text.body and outline.is_docstring(sources.node_of(each.text.body[0], each.text))):
         scope.bind("__doc__", None)
-    _shift(edit, each)
+    edit.tx.stage_all(*each.shifts)
 
 
 def _has_hook(each: ModulePlan) -> bool:
@@ -376,17 +397,6 @@ def _may_take(step: Step, limit: int) -> bool:
     return step.kind != "run" or isinstance(
         step.node, (*outline.FUNCTIONS, ast.ClassDef, ast.Import, ast.ImportFrom, ast.Assign, ast.AnnAssign)
     )
-
-
-def _shift(edit: Edit, each: ModulePlan) -> None:
-    seen: set[int] = set()
-    for statement, lines in each.moved:
-        for top in statement.codes:
-            for code in outline.tree(top):
-                if id(code) not in seen:
-                    seen.add(id(code))
-                    line = code.co_firstlineno
-                    edit.tx.stage(native.write_first_line(code, line + lines), native.write_first_line(code, line))
 
 
 def _pull(edit: Edit, record: Record, scope: Scope) -> None:
@@ -580,7 +590,7 @@ def _publish(edit: Edit, wanted: Wanted, report: Report) -> None:
         if os.path.basename(each.path) == "__init__.py":
             record.package = record.name
         for statement in each.text.body:
-            statement.node = None
+            statement.forget()
     for name, data in wanted.texts.items():
         if data is None and name in sources.records:
             sources.records[name].absent = True

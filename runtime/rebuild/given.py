@@ -18,9 +18,9 @@ from . import edits, sources
 class _Loader(sources.Loader):
     """Takes a text that it was given in the place of its file's."""
 
-    def __init__(self, name: str, path: str, given: bytes) -> None:
+    def __init__(self, name: str, path: str, given: bytes, why: str) -> None:
         super().__init__(name, path)
-        self._given = given
+        self._given, self._why = given, why
 
     def get_data(self, path: str) -> bytes:  # noqa: ARG002 - the file's own loader would read it
         return self._given
@@ -31,13 +31,13 @@ class _Loader(sources.Loader):
         with open(path, "rb") as file:
             differs = file.read() != self._given
         if differs:
-            edits.hold_text(path, module.__name__, "the start was on its last good text")
+            edits.hold_text(path, module.__name__, self._why)
             edits._show_lines(path, self._given)
 
 
 class _Finder(MetaPathFinder):
-    def __init__(self, texts: Mapping[str, str]) -> None:
-        self._texts = texts
+    def __init__(self, texts: Mapping[str, str], why: str) -> None:
+        self._texts, self._why = texts, why
         self._asking = False
 
     def find_spec(
@@ -52,17 +52,20 @@ class _Finder(MetaPathFinder):
         finally:
             self._asking = False
         if spec is not None and type(spec.loader) is sources.Loader:
-            spec.loader = _Loader(fullname, spec.loader.path, self._texts[fullname].encode())
+            spec.loader = _Loader(fullname, spec.loader.path, self._texts[fullname].encode(), self._why)
         return spec
 
 
 @contextmanager
-def given(texts: Mapping[str, str]) -> Iterator[None]:
+def given(texts: Mapping[str, str], why: str = "the start was on its last good text") -> Iterator[None]:
     """Meanwhile, modules that are recorded and imported run these texts, by module name, instead of their files'.
 
     A module whose file is gone is not found.
+
+    Args:
+        why: what `held()` says of files that differ.
     """
-    finder = _Finder(texts)
+    finder = _Finder(texts, why)
     sys.meta_path.insert(0, finder)
     try:
         yield

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from . import instances
+from . import closed, instances
 from .errors import NotUpgraded
 from .instances import Upgrades
 from .transaction import MISSING, Transaction
@@ -48,7 +48,7 @@ class Waiting:
         def guard(thing: Any, *arguments: Any) -> Any:
             if id(thing) in pending:
                 upgrade(thing)
-            elif id(thing) in quarantine:
+            elif id(thing) in quarantine and not closed.looking():
                 raise NotUpgraded(quarantine[id(thing)].message)
             return original(thing, *arguments)
 
@@ -115,6 +115,17 @@ quarantine: dict[int, Quarantined] = {}
 _active: list[Waiting] = []
 
 
+def not_upgraded() -> list[tuple[Any, dict[type, int]]]:
+    """The instances that an edit could not upgrade, with the schemas that their state still has."""
+    found = []
+    for held in quarantine.values():
+        ways = held.upgrades
+        schemas = {cls: was for cls, (was, _) in ways.raised.items()}
+        schemas |= {base: 0 for owner in type(held.thing).__mro__ for base in ways.joined.get(owner, ())}
+        found.append((held.thing, schemas))
+    return found
+
+
 def busy() -> bool:
     """Do instances still wait for their upgrade? A snapshot must not be taken then."""
     return any(_active)
@@ -144,4 +155,4 @@ def try_again() -> int:
     return count
 
 
-__all__ = ["Quarantined", "Waiting", "busy", "finish_all", "quarantine", "try_again"]
+__all__ = ["Quarantined", "Waiting", "busy", "finish_all", "not_upgraded", "quarantine", "try_again"]

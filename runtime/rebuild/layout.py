@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import collections
 import functools
+import itertools
 import types
 import weakref
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from . import functions, heap, native, unify
@@ -65,65 +67,140 @@ def finish(edit: Edit) -> tuple[int, list[Straggler], list[tuple[Any, Any]]]:
     classes = dict(edit.moved_classes)
     for cls in list(classes):
         _move_subclasses(edit, cls, classes)
-    things = edit.scan.heap(f"the layout of {next(iter(classes)).__qualname__} changed")
-    instances = of_types(things, classes)
-    del things
     mapping: heap.Mapping = {}
     moved: list[tuple[Any, Any]] = []
     stay: list[Any] = []
-    same = {cls: native.layout(cls) == native.layout(new) for cls, new in classes.items()}
-    solids = {cls: (native.layout(cls)[0], native.layout(new)[0]) for cls, new in classes.items()}
-    members = {cls: _members(cls) for pair in classes.items() for cls in pair}
-    while instances:
-        old = instances.pop()
-        cls = type(old)
-        new = classes[cls]
-        if same[cls]:
-            native.set_type(old, new)
-            edit.tx.did(native.set_type, old, cls)
-            moved.append((old, old))
-            continue
-        copy = remake(old, new, state(old, members[cls]), members[new], solids[cls])
-        if copy is None:
-            stay.append(old)
-        else:
-            mapping[id(old)] = (old, copy)
-        del old
-    swap = heap.Swap(edit.tx, mapping, edit.scan, all_or_none=True)
-    references(edit, swap, mapping)
+    things = _remake_all(edit, classes, mapping, moved, stay)
+    kinds = None if any(issubclass(cls, type) for cls in classes) else classes
+    swap = heap.Swap(edit.tx, mapping, edit.scan, all_or_none=True, kinds=kinds)
+    if mapping:
+        swap.run(own_ids(edit), "references to instances that were made again", things)
     stay += swap.left
-    _settle_copies(edit, mapping, swap.mapping)
+    _settle_copies(edit, classes, mapping, swap.mapping)
     moved += swap.mapping.values()
     edit.moved_classes[:] = classes.items()
     del classes
     pairs: heap.Mapping = {id(cls): (cls, new) for cls, new in edit.moved_classes}
     again = heap.Swap(edit.tx, pairs, edit.scan, all_or_none=False)
-    again.run(own_ids(edit), "references to the class", passed_over={id(old) for old, _ in moved})
+    again.run(own_ids(edit), "references to the class", passed_over=[cls for cls, _ in edit.moved_classes])
     for cls, new in edit.moved_classes:
         _lend(edit, cls, new)
     return len(moved), [_left(o) for o in stay], moved
 
 
-def _settle_copies(edit: Edit, mapping: heap.Mapping, chosen: heap.Mapping) -> None:
+def _remake_all(
+    edit: Edit,
+    classes: dict[type, type],
+    mapping: heap.Mapping,
+    moved: list[tuple[Any, Any]],
+    stay: list[Any],
+) -> list[Any]:
+    """Retype the instances of the classes, or make them again; returns all that may refer to one of those.
+
+    Each step is one call for all instances of a class: a million of them take no more than a scan does each.
+    """
+    things = edit.scan.heap(f"the layout of {next(iter(classes)).__qualname__} changed")
+    instances = of_types(things, classes)
+    groups = {cls: instances if len(classes) == 1 else of_types(instances, [cls]) for cls in classes}
+    if any(cls.__dictoffset__ for cls in classes):
+        things.clear()
+        for olds in groups.values():  # from here on attributes are in dicts, which are objects of their own
+            _run(map(functions._attributes, olds))
+        things = edit.scan.heap("attributes")
+    for cls, olds in groups.items():
+        new = classes[cls]
+        if not olds:
+            continue
+        if native.layout(cls) == native.layout(new):
+            native.set_types(olds, cls, new)
+            edit.tx.did(native.set_types, list(olds), new, cls)
+            moved += zip(olds, olds, strict=True)
+        else:
+            stay += _remake_class(olds, cls, new, mapping, things)
+    for olds in (instances, *groups.values()):
+        olds.clear()  # they are among the things, and no reference of anybody's
+    return things
+
+
+def _remake_class(olds: list[Any], cls: type, new: type, mapping: heap.Mapping, things: list[Any]) -> list[Any]:
+    """Make the instances of one class again; returns those whose kind cannot be, adds the others and their parts."""
+    members, new_members = _members(cls), _members(new)
+    solids = native.layout(cls)[0], native.layout(new)[0]
+    made = _copies(olds, cls, new) if solids == (object, object) else None
+    if made is not None:
+        news, dicts = made
+        mapping.update(zip(map(id, olds), zip(olds, news, strict=True), strict=True))
+        things += news
+        things += dicts
+        return []
+    stay = []
+    while olds:
+        old = olds.pop()
+        copy = remake(old, new, state(old, members), new_members, solids)
+        if copy is None:
+            stay.append(old)
+        else:
+            mapping[id(old)] = (old, copy)
+            things.append(copy)
+            if (inside := functions._attributes(copy)) is not None:
+                things.append(inside)
+        del old
+    return stay
+
+
+def _copies(olds: list[Any], cls: type, new: type) -> tuple[list[Any], list[Any]] | None:
+    """(copies, their dicts) of plain instances; None where one by one must be looked at: an empty slot, say."""
+    members, new_members = _members(cls), _members(new)
+    dicts: list[Any] = []
+    try:
+        news = list(map(object.__new__, itertools.repeat(new, len(olds))))
+        for name, member in members.items():
+            if name in new_members:
+                _run(map(new_members[name].__set__, news, map(member.__get__, olds)))
+            elif new.__dictoffset__:
+                return None
+        if new.__dictoffset__ and cls.__dictoffset__:
+            before = _dicts(olds)
+            if not all(map(new_members.keys().isdisjoint, before)):
+                return None
+            dicts = _dicts(news)
+            _run(map(dict.update, dicts, before))
+        elif cls.__dictoffset__:
+            return None
+    except (TypeError, AttributeError):
+        return None
+    return news, dicts
+
+
+def _run(calls: Iterable[Any]) -> None:
+    collections.deque(calls, maxlen=0)
+
+
+def _dicts(things: list[Any]) -> list[dict[str, Any]]:
+    """The `__dict__` of each."""
+    found = list(map(object.__getattribute__, things, itertools.repeat("__dict__")))
+    if set(map(type, found)) - {dict}:
+        raise TypeError("a class calls something of its own __dict__")
+    return found
+
+
+def _settle_copies(edit: Edit, classes: dict[type, type], mapping: heap.Mapping, chosen: heap.Mapping) -> None:
     """Weak references go with those that moved; nobody's `__del__` runs for what is not really gone."""
-    finalized: dict[int, bool] = {}
+    dying = {id(cls) for pair in classes.items() for cls in pair if getattr(cls, "__del__", None) is not None}
+    if any(cls.__weakrefoffset__ > 0 and new.__weakrefoffset__ > 0 for cls, new in classes.items()):
+        for old, new in chosen.values():
+            if weakref.getweakrefcount(old):
+                _move_weak_references(edit, old, new)
+    if not dying:
+        return
     for key, (old, new) in mapping.items():
-        kind = type(old)
-        dies = finalized.get(id(kind))
-        if dies is None:
-            dies = finalized[id(kind)] = any(getattr(type(o), "__del__", None) is not None for o in (old, new))
+        if id(type(old)) not in dying and id(type(new)) not in dying:
+            continue
         if key in chosen:
-            _move_weak_references(edit, old, new)
-            if dies:
-                edit.tx.on_commit(functools.partial(native.mark_finalized, old))
-                edit.tx.did(native.mark_finalized, new)
-        elif dies:
+            edit.tx.on_commit(functools.partial(native.mark_finalized, old))
+            edit.tx.did(native.mark_finalized, new)
+        else:
             native.mark_finalized(new)  # it never came to be
-
-
-def references(edit: Edit, swap: heap.Swap, mapping: heap.Mapping) -> None:
-    if mapping:
-        swap.run(own_ids(edit), "references to instances that were made again")
 
 
 def own_ids(edit: Edit) -> set[int]:

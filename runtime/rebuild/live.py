@@ -30,6 +30,7 @@ log = logging.getLogger("midair.rebuild")
 
 FEW = 100  # instances that are upgraded in the commit itself, without a rehearsal
 SLICE = 0.004  # seconds of upgrades between two events
+REST = 0.0001  # seconds between two pieces of planning
 REHEARSAL = 60.0  # seconds after which a rehearsal is given up
 
 _locks: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = weakref.WeakKeyDictionary()
@@ -75,7 +76,7 @@ async def _apply(request: _Request) -> Report:
         return Report(time=time.time())
     files = {wanted.paths.get(n) or sources.records[n].path for n in wanted.texts}
     try:
-        plans = await asyncio.to_thread(engine.make_plans, wanted)
+        plans = await asyncio.to_thread(engine.make_plans, wanted, _rest)
         if any(each.record.text is not each.base for each in plans):
             return await _apply(request)  # another edit came in between
         waiting = guards.Waiting()
@@ -89,6 +90,11 @@ async def _apply(request: _Request) -> Report:
         raise
     await _finish(waiting, report)
     return report
+
+
+def _rest() -> None:
+    """In the thread that plans: let the loop take its turn, if it waits for one."""
+    time.sleep(REST)
 
 
 async def _finish(waiting: guards.Waiting, report: Report) -> None:

@@ -17,6 +17,7 @@ import ctypes
 import gc
 import itertools
 import operator
+import sys
 import types
 import weakref
 from collections.abc import Callable, Iterable
@@ -133,9 +134,14 @@ def write_globals(function: types.FunctionType, space: dict[str, Any]) -> Write:
     return write_word(id(function) + _GLOBALS, id(space))
 
 
-def write_first_line(code: types.CodeType, line: int) -> Write:
-    """Move a code object to another line; its table of lines is relative to it."""
-    return (_set_value, ctypes.c_int.from_address(id(code) + _FIRST_LINE), line)
+def move_lines(code: types.CodeType, lines: int) -> tuple[Write, Write]:
+    """Move a code object by so many lines (its table of lines is relative to the first), and the way back.
+
+    The caller keeps the code object for as long as it may write.
+    """
+    place = ctypes.c_int.from_address(id(code) + _FIRST_LINE)
+    line = place.value
+    return (_set_value, place, line + lines), (_set_value, place, line)
 
 
 def incref(thing: object) -> None:
@@ -198,6 +204,21 @@ def set_type(thing: object, cls: type) -> None:
         _decref(old)
     if isa(thing, type):
         modified(thing)
+
+
+def set_types(things: list[Any], old: type, new: type) -> None:
+    """The same for many instances of one class, in a few calls for all."""
+    if issubclass(old, type):
+        for thing in things:
+            set_type(thing, new)
+        return
+    if old.__flags__ & (1 << 4):
+        collections.deque(map(object.__getattribute__, things, itertools.repeat("__dict__")), maxlen=0)
+    places = map(ctypes.c_size_t.from_address, map(operator.add, map(id, things), itertools.repeat(_TYPE)))
+    counted = (new,) * len(things)  # as many references to the new class; those to the old one go with the tuple
+    collections.deque(map(_set_value, places, itertools.repeat(id(new))), maxlen=0)
+    word = id(old).to_bytes(_WORD, sys.byteorder)
+    ctypes.memmove(id(counted) + tuple.__basicsize__, word * len(things), _WORD * len(things))
 
 
 def replace_words(holder: object, old: object, new: object, size: int, start: int = 0) -> int:

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from .backup import backup, restore
 from .checking import Check, check
-from .files import Loaded, exists, load, manifest, open_journal, resume, save, save_rest
+from .files import Loaded, catch_up, exists, load, manifest, open_journal, resume, save, save_rest, vouched, waiting
 from .forked import Progress, last_pause, progress, take
 from .healing import Healing, heal
 from .looking import Change, Inspection, Verified, cat, diff, export, generations, inspect, verify
@@ -41,6 +41,7 @@ __all__ = [
     "Verified",
     "backup",
     "cat",
+    "catch_up",
     "check",
     "diff",
     "dumps",
@@ -62,4 +63,6 @@ __all__ = [
     "save_rest",
     "take",
     "verify",
+    "vouched",
+    "waiting",
 ]

@@ -168,7 +168,10 @@ async def _in_child(
         with space.lock:
             child = _Child(space, draft, known, key, counters)
         taking.pause = time.perf_counter() - began
-        report = await child.result(limit)
+        try:
+            report = await child.result(limit)
+        finally:
+            taking.progress = None
         if "path" in report:
             raise NotStorable(report["path"], report["kind"], report["reason"])
         if "refused" in report:

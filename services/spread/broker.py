@@ -118,8 +118,9 @@ class Broker:
 
     def take(self) -> bytes:
         """Everything there is to send now."""
-        data = b"".join(self.outbox)
-        self.outbox.clear()
+        outbox = self.outbox
+        data = outbox[0] if len(outbox) == 1 else b"".join(outbox)
+        outbox.clear()
         return data
 
     @property
@@ -409,7 +410,7 @@ class Broker:
         except Exception as error:  # noqa: BLE001 - copy_state and the like are users' code
             self._answer_error(number, error, perspective)
             return
-        if self.wire.pipelines and isinstance(result, Referenceable | Viewable):
+        if type(result) not in _AT_HAND and self.wire.pipelines and isinstance(result, Referenceable | Viewable):
             self._results[number] = _callable(result, "", perspective)
             if len(self._results) > self.limits.references:
                 del self._results[next(iter(self._results))]

@@ -8,6 +8,7 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from ...runtime.connection import Connection, Frozen
 from ...runtime.errors import LimitExceeded, ProtocolError
@@ -19,6 +20,24 @@ from .negotiation import DIALECTS, Negotiation
 STALLED = 30.0
 """Seconds for which a peer may leave what we answered unread, with more waiting than it is allowed."""
 
+LANDING = 256 * 1024
+"""Bytes taken from a socket at a time."""
+
+_landings: WeakKeyDictionary[asyncio.AbstractEventLoop, memoryview] = WeakKeyDictionary()
+
+
+def _landing() -> memoryview:
+    """Where bytes arrive before they are in an inbox: one place for all links of a loop, which takes one socket at a time.
+
+    Without it asyncio makes a new object of this size for every read, and the kernel a new mapping: half of what a
+    short message costs.
+    """
+    loop = asyncio.get_running_loop()
+    found = _landings.get(loop)
+    if found is None:
+        found = _landings[loop] = memoryview(bytearray(LANDING))
+    return found
+
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
@@ -29,7 +48,7 @@ class Credentials:
     gid: int
 
 
-class Link(Connection):
+class Link(Connection, asyncio.BufferedProtocol):
     """One connection between two peers.
 
     Args:
@@ -85,7 +104,14 @@ class Link(Connection):
         if self.broker is not None:
             self.broker.limits = limits
 
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - it is large enough
+        return self._landing
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self.data_received(self._landing[:nbytes])  # type: ignore[arg-type] # appended to the inbox, which takes any
+
     def opened(self) -> None:
+        self._landing = _landing()
         self.limits = self._limits
         self.write(self._negotiation.greeting)
         self.within(self._patience, "no encoding was agreed on")

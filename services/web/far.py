@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from ...runtime.errors import ProtocolError, ServiceError
-from ..spread import Peer, RemoteReference, SpreadError
+from ..spread import How, Peer, RemoteReference, SpreadError
 from ..spread.address import Address, parse
 from ..spread.errors import BadAddress, DeadReference, RemoteError
 from . import relaying
@@ -99,7 +99,7 @@ class FarSite(Resource):
 
     async def _open(self) -> Peer:
         self._check_file()
-        peer = Peer(self.address, timeout=self.connect, limits=LIMITS, dialects=(DIALECT,), owner=self.owner)
+        peer = Peer(self.address, How(timeout=self.connect, limits=LIMITS, dialects=(DIALECT,), owner=self.owner))
         await peer.open()
         self._peer = peer
         return peer

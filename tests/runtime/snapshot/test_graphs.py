@@ -1,5 +1,6 @@
 """Every graph that Python can hold comes back as it was."""
 
+import array
 import asyncio
 import collections
 import datetime as dt
@@ -199,6 +200,14 @@ def test_a_gigabyte_is_written_in_pieces_that_fit() -> None:
     assert back == {"blob": data, "text": "é" * 3_000_000}
 
 
+def test_more_than_the_format_can_count_is_refused_by_path() -> None:
+    """The bytes are zeros that nothing touches, so they take no memory."""
+    with pytest.raises(errors.NotStorable) as refused:
+        dumps({"files": [Thing(data=bytes(1 << 32))]})
+    assert (refused.value.path, refused.value.kind) == ("obj['files'][0].data", "bytes")
+    assert "it is 4294967296 bytes long, the limit is 4294967295 bytes" in refused.value.reason
+
+
 @pytest.mark.soak
 def test_a_gigabyte_of_bytes() -> None:
     data = b"midair" * 180_000_000
@@ -308,6 +317,26 @@ def test_weak_references_live_when_their_object_is_saved(both: Any) -> None:
     back = both(world)
     assert back["early"]() is back["late"]() is back["strong"]
     assert back["dead"]() is None
+
+
+@pytest.mark.parametrize(
+    "strong",
+    [{1, 2}, frozenset({1, 2}), collections.deque([1]), array.array("i", [1, 2]), functools.partial(int)],
+    ids=["set", "frozenset", "deque", "array", "partial"],
+)
+def test_weak_references_to_values_that_are_no_instances_live_too(strong: Any, both: Any) -> None:
+    weak_only = {3}
+    values = weakref.WeakValueDictionary({"strong": strong, "weak": weak_only})
+    back = both([weakref.ref(strong), values, weakref.ref(weak_only), {"strong": strong}])
+    assert back[0]() is back[3]["strong"]
+    assert dict(back[1]) == {"strong": back[3]["strong"]}
+    assert back[2]() is None
+
+
+def test_weak_references_to_named_things_live_by_their_names(both: Any) -> None:
+    back = both([weakref.ref(Thing), weakref.WeakSet([Thing, things.a_function])])
+    assert back[0]() is Thing
+    assert set(back[1]) == {Thing, things.a_function}
 
 
 def test_weak_collections_keep_what_is_saved_elsewhere(both: Any) -> None:

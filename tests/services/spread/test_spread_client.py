@@ -7,9 +7,9 @@ import socket
 from pathlib import Path
 
 import pytest
+from spread_running import at, port_of, running, stopped
 
-from midair import Service, Space
-from midair.runtime.book import Book
+from midair import Service
 from midair.runtime.errors import LimitExceeded, ServiceError
 from midair.services import spread
 from midair.services.spread import address, client
@@ -88,39 +88,6 @@ class Realm:
             raise spread.Unauthorized("banned until noon")
         self.avatars.append(User(visitor))
         return self.avatars[-1]
-
-
-@contextlib.asynccontextmanager
-async def running(*services):
-    """These services in a space, started as a server does it and stopped at the end of the block."""
-    space = Space()
-    for number, service in enumerate(services):
-        if service._space is None:
-            space[f"service{number}"] = service
-        service._book = Book(service, touch=lambda: None)
-        await service.start()
-    try:
-        yield space
-    finally:
-        for service in services:
-            await stopped(service)
-
-
-async def stopped(service):
-    """Stop a service as a server does it."""
-    if service._book is not None:
-        service._book.close_listeners()
-        await service.stop()
-        await service._book.close(drain=1.0)
-        service._book = None
-
-
-def port_of(service):
-    return int(service.addresses[-1].rpartition(":")[2])
-
-
-def at(service):
-    return f"127.0.0.1:{port_of(service)}"
 
 
 async def test_a_client_calls_a_service_in_a_space():
