@@ -236,10 +236,15 @@ class Connection(asyncio.Protocol):
 
     def _parse(self) -> None:
         # A bug in one message must not cost the peer its connection, nor the messages behind it in the inbox.
-        while before := len(self.inbox):
+        before = len(self.inbox)
+        while before:
             self._guarded(self.received)
-            if len(self.inbox) >= before or self.is_closing or self._held:
+            left = len(self.inbox)
+            if not left:
+                return
+            if left >= before or self.is_closing or self._held:
                 break
+            before = left
         if len(self.inbox) > self.max_inbox and not self.is_closing and not self._held:
             self.failed(LimitExceeded("a message", self.max_inbox, unit="bytes"))
 
