@@ -449,6 +449,8 @@ class Lane(Connection):
         del self.inbox[:LANE_NAME]
         self._out = socket.socket(fileno=os.dup(self.transport.get_extra_info("socket").fileno()))
         self._out.setblocking(False)
+        # As much as the system lets it have: each time it is full, two processes have to wake each other.
+        self._out.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
         self._offer.lanes[self._name] = self
 
     def closed(self, reason: BaseException | None) -> None:  # noqa: ARG002 - it is gone, whyever
