@@ -13,9 +13,11 @@ import enum
 import importlib
 import sys
 import types
+import typing
 from typing import TYPE_CHECKING, Any, cast
 
-from . import enums, functions, instances, native, outline, plan, unify
+from . import derived, enums, functions, instances, native, outline, plan, tuples, unify
+from .errors import RebuildError
 from .kinds import isa
 from .plan import Step
 from .transaction import MISSING
@@ -100,6 +102,8 @@ def _header(node: ast.ClassDef) -> str:
 
 def _needs_whole(cls: type, node: ast.ClassDef, steps: list[Step]) -> bool:
     """Would carrying over the statements alone miss what something else makes of them?"""
+    if (_is_made(cls) or node.decorator_list) and _reordered(steps):
+        return True
     changed = [s for s in steps if s.kind in {"run", "gone"}]
     if not changed:
         return False
@@ -115,6 +119,12 @@ def _needs_whole(cls: type, node: ast.ClassDef, steps: list[Step]) -> bool:
         return bool(bound & _OF_DATACLASS)
     in_place = all(s.old is not None and s.new is not None for s in changed)
     return not (definitions and in_place) and not all(outline.is_docstring(s.node) for s in changed)
+
+
+def _reordered(steps: list[Step]) -> bool:
+    """Do members or fields, which count in their order, stand in another one?"""
+    starts = [s.old.start for s in steps if s.old is not None and not isa(s.node, (*outline.FUNCTIONS, ast.ClassDef))]
+    return starts != sorted(starts)
 
 
 def _is_made(cls: type) -> bool:
@@ -174,7 +184,11 @@ def _drop_annotations(inner: Scope, before: ast.ClassDef, node: ast.ClassDef) ->
 
 
 def settle(tx: Any, classes: list[type]) -> None:
-    """After all writes: what the machinery of abstract classes keeps about them."""
+    """After all writes: what a class keeps about the methods that it has."""
+    for cls in classes:
+        for each in [cls, *_below(cls)]:
+            if (undo := native.inherit_new(each)) is not None:
+                tx.did(undo)
     seen: set[type] = set()
     for cls in classes:
         for each in [cls, *_below(cls)]:
@@ -185,11 +199,30 @@ def settle(tx: Any, classes: list[type]) -> None:
                 if each.__abstractmethods__ != before:
                     tx.did(_set_abstract, each, before)
                 _reset_caches(each)
-    for cls in classes:
-        if "__pydantic_validator__" in vars(cls):
-            _complete_model(tx, cls)
+    for model in _models(classes):
+        _complete_model(tx, model)
     if seen:
         _Answers.register(type("_Answer", (), {}))  # any registration makes all negative answers be asked again
+
+
+def _models(classes: list[type]) -> list[type]:
+    """The pydantic models among these, and those with fields of their kinds: each validator holds those it calls."""
+    found = [cls for cls in dict.fromkeys(classes) if "__pydantic_validator__" in vars(cls)]
+    if not found:
+        return []
+    roots = {next(c for c in reversed(cls.__mro__) if "__pydantic_validator__" in vars(c)) for cls in found}
+    everyone = {model for root in roots for model in _below(root)}
+    for cls in found:  # grows as it goes
+        found += [m for m in everyone if m not in found and any(_speaks_of(f, cls) for f in _annotations(m))]
+    return found
+
+
+def _annotations(model: type) -> list[Any]:
+    return [info.annotation for info in vars(model).get("__pydantic_fields__", {}).values()]
+
+
+def _speaks_of(annotation: Any, cls: type) -> bool:
+    return annotation is cls or any(_speaks_of(each, cls) for each in typing.get_args(annotation))
 
 
 def _complete_model(tx: Any, cls: Any) -> None:
@@ -230,7 +263,19 @@ def _depend(inner: Scope, steps: list[Step]) -> None:
 
 
 def rebuild_whole(scope: Scope, cls: type, before: ast.ClassDef, node: ast.ClassDef) -> type | None:
-    """Run the whole statement and let the live class take in what it makes; returns the class that goes on."""
+    """Run the whole statement and let the live class take in what it makes; returns the class that goes on.
+
+    Raises:
+        RebuildError: the class is mapped to a table, which its mapper does once.
+    """
+    if "__mapper__" in vars(cls) and "__table__" in vars(cls):
+        raise RebuildError(
+            f"{cls.__qualname__} is already mapped to the table {vars(cls)['__table__'].name}, and a class is mapped once; "
+            "methods may change, columns and relations may not",
+            file=scope.plan.path,
+            line=node.lineno,
+            needs="hand-over",
+        )
     bound = scope.execute([node])
     bound.pop("__annotations__", None)
     made = bound.pop(node.name)
@@ -249,16 +294,18 @@ def absorb(scope: Scope, cls: type, made: type, before: ast.ClassDef | None, nod
     """Let a live class become what one built aside is; returns the class that goes on."""
     edit = scope.edit
     edit.remember(cls)
+    derived.note(edit, cls, made)
     if isa(cls, enum.EnumMeta) != isa(made, enum.EnumMeta):
         edit.swaps.append((cls, made))  # members that somebody holds stay members of what they were
         return made
-    same_layout = native.layout(cls) == native.layout(made)
+    same_layout = native.layout(cls) == native.layout(made) and _own_slots(cls) == _own_slots(made)
     same_kind = native.layout(type(cls)) == native.layout(type(made))
     if not same_layout or not same_kind:
         from . import layout
 
         edit.field_makers.append((made, instances.makers(cls, made)))
         return layout.take_over(scope, cls, made, _unchanged(before, node))
+    tuples.note(edit, cls, made)
     kept = _unchanged(before, node)
     edit.field_makers.append((cls, instances.makers(cls, made)))
     _take_members(scope, cls, made, kept)
@@ -272,6 +319,11 @@ def absorb(scope: Scope, cls: type, made: type, before: ast.ClassDef | None, nod
         edit.swaps.append((made, cls))
     edit.made.append(made)
     return cls
+
+
+def _own_slots(cls: type) -> set[str]:
+    """The slots that a class has itself: a slot's descriptor is good for the class that it was made for."""
+    return {name for name, value in vars(cls).items() if isa(value, types.MemberDescriptorType)}
 
 
 def _may_be_registered(made: type, node: ast.AST) -> bool:
@@ -304,9 +356,8 @@ def _take_members(scope: Scope, cls: type, made: type, kept: set[str]) -> None:
     known = scope.plan.record.members.get(path, old)
     for name, value in new.items():
         for function in functions.reach(value, 3):
-            for cell in functions.class_cells(function):
-                if _cell_is(cell, made):
-                    functions.set_cell(tx, cell, cls)
+            for cell in functions.class_cells(function, made):
+                functions.set_cell(tx, cell, cls)
         if (name in _NOT_TAKEN and name in old) or isa(value, types.GetSetDescriptorType):
             continue
         live = old.get(name, MISSING)
@@ -319,7 +370,7 @@ def _take_members(scope: Scope, cls: type, made: type, kept: set[str]) -> None:
             tx.set_attr(cls, name, final)
         elif isa(value, types.MemberDescriptorType) or (isa(cls, enum.EnumMeta) and isa(value, made)):
             continue
-        elif name in kept and not isa(cls, enum.EnumMeta):
+        elif name in kept and not _is_made(cls):
             if isa(live, type) and isa(value, type) and live is not value:
                 continue
         else:
@@ -342,13 +393,6 @@ def _is_own(cls: type, value: object) -> bool:
     if found is None:
         return False
     return found.__qualname__.startswith(f"{cls.__qualname__}.") or "<locals>" in found.__qualname__
-
-
-def _cell_is(cell: types.CellType, cls: type) -> bool:
-    try:
-        return cell.cell_contents is cls
-    except ValueError:
-        return False
 
 
 def _take_bases(scope: Scope, cls: type, made: type) -> None:

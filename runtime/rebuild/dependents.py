@@ -24,9 +24,34 @@ def recompute(scope: Scope, node: ast.stmt, names: set[str]) -> None:
     elif isa(node, ast.ClassDef):
         _class(scope, node, names)
     elif isa(node, ast.If) and not outline.is_main_block(node):
+        if not outline.read_now(node.test).isdisjoint(names) and _turned(scope, node, names):
+            return
         for inner in (*node.body, *node.orelse):
             if not outline.read_now(inner).isdisjoint(names):
                 recompute(scope, inner, names)
+
+
+def _turned(scope: Scope, node: ast.If, names: set[str]) -> bool:
+    """Does a condition that did not change in the text say otherwise now? Then its other branch is taken."""
+    holds, held = scope.holds(node.test), scope.held(node.test)
+    changed = ", ".join(sorted(outline.read_now(node.test) & names))
+    if holds is None or held is None:
+        scope.edit.keep(
+            scope, f"if {ast.unparse(node.test)[:40]}", node.lineno, f"{changed} changed, but asking may have effects"
+        )
+        return False
+    if holds == held:
+        return False
+    taken = node.body if holds else node.orelse
+    if not all(isa(s, _DEFINING) for s in taken):
+        why = f"{changed} changed, but the other branch does more than define"
+        scope.edit.keep(scope, f"if {ast.unparse(node.test)[:40]}", node.lineno, why)
+        return True
+    scope.turn(node)
+    return True
+
+
+_DEFINING = (*outline.FUNCTIONS, ast.ClassDef, ast.Assign, ast.AnnAssign, ast.Import, ast.ImportFrom, ast.Pass)
 
 
 def _assignment(scope: Scope, node: ast.Assign | ast.AnnAssign, names: set[str]) -> None:
@@ -96,6 +121,8 @@ def _is_made_by(code: types.CodeType, node: outline.Function) -> bool:
 def _again(scope: Scope, expr: ast.expr, names: set[str], have: Any) -> Any:
     if outline.read_now(expr).isdisjoint(names) or not values.is_pure(expr, scope.look):
         return have
+    if scope.was_value_of(expr, have):
+        return scope.look(expr.id)  # type: ignore[attr-defined]  # a bare name
     if not values.is_immutable(have):
         return have
     return scope.evaluate(expr)

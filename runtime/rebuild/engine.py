@@ -17,6 +17,7 @@ from typing import Any
 
 from . import (
     classes,
+    derived,
     edits,
     functions,
     guards,
@@ -29,6 +30,7 @@ from . import (
     plan,
     rehash,
     sources,
+    tuples,
     unify,
 )
 from .errors import RebuildError, wrap
@@ -211,15 +213,14 @@ def make_plans(wanted: Wanted, rest: Callable[[], object] = plan.no_rest) -> lis
 def _prepare_shifts(each: ModulePlan, rest: Callable[[], object]) -> None:
     """Make the writes, and those back, by which unedited functions move to their new lines."""
     there, back = each.shifts
-    seen: set[int] = set()
     for number, (statement, lines) in enumerate(each.moved):
         if not number % _PIECE:
             rest()
-        for code in [code for top in statement.codes for code in outline.tree(top) if id(code) not in seen]:
-            seen.add(id(code))
-            write, inverse = native.move_lines(code, lines)
-            there.append(write)
-            back.append(inverse)
+        if not statement.places:
+            statement.places += [native.first_line(code) for top in statement.codes for code in outline.tree(top)]
+        writes, inverses = native.move_lines(statement.places, lines)
+        there += writes
+        back += inverses
 
 
 def commit(
@@ -229,8 +230,17 @@ def commit(
     who: str,
     undo_of: int | None,
     waiting: guards.Waiting | None = None,
+    seconds: float | None = None,
 ) -> Report:
-    """Make the plans happen; with `waiting`, upgrades that may come later are left to it."""
+    """Make the plans happen.
+
+    Args:
+        waiting: upgrades that may come later are left to it.
+        seconds: how long the others may take.
+
+    Raises:
+        RebuildError: nothing was changed. A TooSlow one: only because the upgrades took longer.
+    """
     guards.finish_all()
     began = time.perf_counter()
     in_hand.update({each.name: each.text.data for each in plans})
@@ -245,7 +255,7 @@ def commit(
         tx.flush()
         classes.settle(tx, edit.touched)
         stage = "upgrade"
-        report.upgraded, report.moved, left = _finish_objects(edit, waiting)
+        report.upgraded, report.moved, left = _finish_objects(edit, waiting, seconds)
         stage = "hook"
         _module_hooks(edit)
         stage = "check"
@@ -310,6 +320,7 @@ def _take_all(edit: Edit, wanted: Wanted) -> None:
     if any(name == "__all__" for _, name in edit.changed):
         edit.tx.flush()  # what a star takes is read from the list itself
     _reach_importers(edit, set(pending))
+    derived.follow(edit)
     for name, data in wanted.texts.items():
         if data is None:
             _remove_module(edit, name, wanted, links)
@@ -496,6 +507,7 @@ def _remove_module(edit: Edit, name: str, wanted: Wanted, links: dict[str, Any])
     edit.tx.watch(vars(module) if module is not None else {})
     edit.tx.did(dict.__setitem__, sources.records, name, record)
     edit.tx.on_commit(lambda: sources.forget(name))
+    edit.tx.on_commit(lambda: edits.release_text(record.path))
     if module is not None:
         del sys.modules[name]
         edit.tx.did(dict.__setitem__, sys.modules, name, module)
@@ -509,7 +521,9 @@ def _remove_module(edit: Edit, name: str, wanted: Wanted, links: dict[str, Any])
 # -- objects, hooks, checks -----------------------------------------------------------------------------------------------
 
 
-def _finish_objects(edit: Edit, waiting: guards.Waiting | None) -> tuple[int, int, list[Straggler]]:
+def _finish_objects(
+    edit: Edit, waiting: guards.Waiting | None, seconds: float | None
+) -> tuple[int, int, list[Straggler]]:
     """Move and upgrade instances; returns (upgraded, moved, those that stay on an old layout)."""
     moved_count = 0
     left: list[Straggler] = []
@@ -519,9 +533,14 @@ def _finish_objects(edit: Edit, waiting: guards.Waiting | None) -> tuple[int, in
         for old, new in edit.moved_classes:
             if old in edit.before:
                 edit.before[new] = edit.before.pop(old)
+    if edit.tuples:
+        more, late = tuples.finish(edit)
+        moved_count += len(more)
+        moved += more
+        left += late
     _swap(edit)
     upgrades = instances.plan(edit)
-    count = instances.run(edit, upgrades, moved, waiting) if upgrades else 0
+    count = instances.run(edit, upgrades, moved, waiting, seconds) if upgrades else 0
     wanted = {below for cls in edit.rehash for below in (cls, *instances._below(cls))}
     if upgrades:
         wanted |= {c for c in upgrades.classes() if getattr(c, "__hash__", None) not in (None, object.__hash__)}

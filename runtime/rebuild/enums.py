@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from . import native
+from . import native, sources
 from .kinds import isa
 
 if TYPE_CHECKING:
@@ -22,11 +22,14 @@ def merge(scope: Scope, cls: Any, made: Any) -> None:
     for name, member in new.items():
         if id(member) in chosen:
             continue
-        live = old.get(name) or unnamed.get(member._value_)
-        if live is not None and (live._name_ == name or live._value_ in unnamed) and _can_become(live, member):
+        live = old.get(name) or unnamed.get(member._value_) or _returned(scope, cls, name)
+        ours = live is not None and (live._name_ == name or live._value_ in unnamed)
+        if ours and _can_become(live, member):
             _become(tx, live, member)
             chosen[id(member)] = live
         else:
+            if ours:
+                scope.edit.swaps.append((live, member))
             tx.flush()
             native.set_type(member, cls)
             tx.did(native.set_type, member, made)
@@ -46,11 +49,19 @@ def merge(scope: Scope, cls: Any, made: Any) -> None:
     for name in ("_member_map_", "_value2member_map_", "_member_names_"):
         tx.set_attr(cls, name, vars(cls)[name])  # undo what taking in the members did to these three
     for name in set(old) - set(new):
+        if type(old[name]).__weakrefoffset__:
+            sources.remember(cls.__module__, "member", f"{cls.__qualname__}.{name}", old[name])
         tx.del_attr(cls, name)
     for name, member in members.items():
         if name in vars(cls) or name in vars(made):
             value = vars(made).get(name)
             tx.set_attr(cls, name, member if value is None or isa(value, made) or id(value) in chosen else value)
+
+
+def _returned(scope: Scope, cls: Any, name: str) -> Any:
+    """A member removed by an earlier edit, if somebody still holds it."""
+    kept = scope.plan.record.gone.pop(("member", f"{cls.__qualname__}.{name}"), None)
+    return kept() if kept is not None else None
 
 
 def _can_become(live: Any, member: Any) -> bool:

@@ -222,6 +222,10 @@ def runs(function: FunctionType, code: types.CodeType) -> bool:
 Evaluate = Callable[[ast.expr, FunctionType], Any]
 
 
+class OutOfReach(Exception):
+    """An expression reads a local variable of a call that is over."""
+
+
 def set_code(
     tx: Transaction, function: FunctionType, code: types.CodeType, closure: tuple[types.CellType, ...] | None
 ) -> None:
@@ -297,18 +301,28 @@ def apply(
         closure = closure or None
     else:
         closure = function.__closure__
+    parameters_changed = isa(change.after, (*FUNCTIONS, ast.Lambda)) and (
+        change.restring
+        or not isa(change.before, (*FUNCTIONS, ast.Lambda))
+        or _header(change.before) != _header(change.after)
+    )
+    try:
+        given = _parameters(function, change, evaluate) if parameters_changed else None
+    except OutOfReach as beyond:
+        tx.did(_set_behind, function, _behind.get(function))
+        _behind[function] = new
+        return f"a default of it reads {beyond}, a variable of the call that made it, and it stays on its old code"
     if function in _behind:
         tx.did(_set_behind, function, _behind.pop(function))
     set_code(tx, function, new, closure)
     before, after = documentation(old), documentation(new)
     if before != after and function.__doc__ == before:
         tx.stage((native.SET_DOC, function, after), (native.SET_DOC, function, before))
-    if isa(change.after, (*FUNCTIONS, ast.Lambda)) and (
-        change.restring
-        or not isa(change.before, (*FUNCTIONS, ast.Lambda))
-        or _header(change.before) != _header(change.after)
-    ):
-        _set_parameters(tx, function, change, evaluate)
+    if given is not None:
+        defaults, words, annotations = given
+        set_defaults(tx, function, defaults, words)
+        if annotations is not None:
+            set_annotations(tx, function, annotations)
     return None
 
 
@@ -347,8 +361,8 @@ def parameters(node: Any) -> tuple[dict[str, ast.expr], dict[str, ast.expr], dic
     return defaults, keyword, annotations
 
 
-def _set_parameters(tx: Transaction, function: FunctionType, change: Change, evaluate: Evaluate) -> None:
-    """New defaults and annotations; a default whose text did not change keeps its object."""
+def _parameters(function: FunctionType, change: Change, evaluate: Evaluate) -> tuple[Any, Any, dict[str, Any] | None]:
+    """New defaults and annotations, None for the same; a default whose text did not change keeps its object."""
     defaults, keyword, annotations = parameters(change.after)
     was = parameters(change.before) if change.before is not None else ({}, {}, {})
 
@@ -362,7 +376,6 @@ def _set_parameters(tx: Transaction, function: FunctionType, change: Change, eva
     have = dict(zip(was[0], live, strict=True)) if len(was[0]) == len(live) else {}
     values = tuple(fresh(name, defaults, was[0], have) for name in defaults) or None
     words = {n: fresh(n, keyword, was[1], function.__kwdefaults__ or {}) for n in keyword} or None
-    set_defaults(tx, function, values, words)
     if change.restring or {n: ast.dump(e) for n, e in was[2].items()} != {
         n: ast.dump(e) for n, e in annotations.items()
     }:
@@ -371,7 +384,8 @@ def _set_parameters(tx: Transaction, function: FunctionType, change: Change, eva
             n: ast.unparse(e) if change.strings else fresh(n, annotations, was[2], known)
             for n, e in annotations.items()
         }
-        set_annotations(tx, function, made)
+        return values, words, made
+    return values, words, None
 
 
 def set_defaults(tx: Transaction, function: FunctionType, values: Any, words: Any) -> None:
@@ -451,12 +465,15 @@ def forward(tx: Transaction, function: FunctionType, target: Callable[..., Any])
     adopt(tx, function, made, name=False)
 
 
-def class_cells(function: FunctionType) -> Iterator[types.CellType]:
-    """The `__class__` cells behind a function and what it wraps."""
+def class_cells(function: FunctionType, cls: type) -> Iterator[types.CellType]:
+    """Cells behind a function, and what it wraps, that hold a class: `__class__`, or what a decorator of it calls it."""
     for each in reach(function):
-        for name, cell in zip(each.__code__.co_freevars, each.__closure__ or (), strict=True):
-            if name == "__class__":
-                yield cell
+        for cell in each.__closure__ or ():
+            try:
+                if cell.cell_contents is cls:
+                    yield cell
+            except ValueError:
+                continue
 
 
 def set_cell(tx: Transaction, cell: types.CellType, value: object) -> None:

@@ -22,6 +22,7 @@ class Waiting:
 
     def __init__(self) -> None:
         self._pending: dict[int, tuple[Any, dict[str, Any] | None]] = {}
+        self._order: list[int] = []  # of those that wait, and of some that do no longer
         self._upgrades = Upgrades()
         self._guarded: dict[type, dict[str, Any]] = {}
         self.done = 0
@@ -34,6 +35,7 @@ class Waiting:
         """Take over the upgrades of an edit that has just been made."""
         self._upgrades = upgrades
         self._pending = {id(thing): (thing, states.get(id(thing))) for thing in everyone}
+        self._order = list(reversed(self._pending))
         kinds = {type(thing) for thing in everyone}
         originals = {(cls, name): getattr(cls, name) for cls in kinds for name in _GUARDED}
         for cls in kinds:
@@ -70,11 +72,13 @@ class Waiting:
             self._lift()
 
     def some(self, seconds: float) -> None:
-        """Upgrade for about that long."""
+        """Upgrade for about that long, one instance at least."""
         until = time.perf_counter() + seconds
-        while self._pending and time.perf_counter() < until:
-            thing, _ = next(iter(self._pending.values()))
-            self._upgrade(thing)
+        while self._pending:
+            if (waits := self._pending.get(self._order.pop())) is not None:
+                self._upgrade(waits[0])
+            if time.perf_counter() >= until:
+                break
 
     def _lift(self) -> None:
         """Nothing waits: the classes are as their source says, but where an instance could not be upgraded."""

@@ -51,6 +51,22 @@ def holders(wanted: Callable[[list[Any]], bool], things: list[Any], skip: set[in
         stack += [(start, min(start + step, high)) for start in range(low, high, step)]
 
 
+def file_again(tx: Transaction, changed: list[Any], things: list[Any], own: set[int]) -> None:
+    """Fill dicts and sets again whose keys are these, alone or in a tuple: they hash otherwise now."""
+    own |= {id(things), id(changed)}
+    for holder, _ in list(holders(naming(set(map(id, changed))), things, own)):
+        if type(holder) is tuple:
+            changed.append(holder)
+    ids = set(map(id, changed))
+    for holder, _ in holders(naming(ids), things, own):
+        if not isa(holder, (dict, set, frozenset)) or ids.isdisjoint(map(id, holder)):
+            continue
+        before = list(dict.items(holder)) if isa(holder, dict) else list(holder)
+        again: Any = _refill if isa(holder, dict) else _reset if isa(holder, set) else native.refill_frozenset
+        again(holder, before)
+        tx.did_keys(again, holder, before)
+
+
 class Swap:
     """Collects what has to be written, and writes it where every reference was found.
 
@@ -71,17 +87,29 @@ class Swap:
         self.kinds = None if kinds is None else set(map(id, kinds))
         self.found: list[list[int]] = []  # the identity of what each reference names that was found
         self.writers: list[tuple[list[int], Callable[[Mapping], None]]] = []
+        self.inner = False  # does one of the old ones refer to another?
         self.left: list[Any] = []
         self.tuples: list[Callable[[], Any]] = []
 
-    def run(self, books: set[int], why: str, things: list[Any] | None = None, passed_over: Iterable[type] = ()) -> None:
+    def run(
+        self,
+        books: set[int],
+        why: str,
+        things: list[Any] | None = None,
+        copies: list[Any] | None = None,
+        passed_over: Iterable[type] = (),
+    ) -> None:
         """Look, decide, write. What our own books refer to counts, and stays.
 
         Args:
             things: where to look, instead of everywhere; emptied, for it holds what is to be counted.
+            copies: what refers to the same as those to be replaced: looked at when one of these refers to another.
             passed_over: classes whose instances are not looked at, all of which refer to them.
         """
-        own = {part for old in self._types() for part in _of_class(old)}
+        types_among = [] if self.kinds is not None else [pair for pair in self.mapping.values() if isa(pair[0], type)]
+        own = {part for old, _ in types_among for part in _of_class(old)}
+        own |= {part for old, new in types_among if not isa(new, type) for part in _lineage(old)}
+        del types_among
         own |= {id(self.mapping), id(self.writers), id(self.__dict__)}
         began = time.perf_counter()
         if things is None:
@@ -93,12 +121,9 @@ class Swap:
             things = [t for t in found if id(type(t)) not in kinds and id(t) not in own]
             del found
         own.add(id(things))
-        for holder, referents in holders(self._wanted(), things, own):
-            if id(holder) in books:
-                self.found.append(self._hits(referents))
-            elif not isa(holder, types.FrameType):
-                self._consider(holder, referents)
-            del holder, referents
+        self._look(things, own, books)
+        if copies and self.inner:
+            self._look(copies, own, books)
         things.clear()
         self._frames()
         self._decide()
@@ -106,12 +131,16 @@ class Swap:
             self._hash_again([t() for t in tuples], own | books)
         self.scan.seconds += time.perf_counter() - began
 
+    def _look(self, things: list[Any], own: set[int], books: set[int]) -> None:
+        for holder, referents in holders(self._wanted(), things, own):
+            if id(holder) in books:
+                self.found.append(self._hits(referents))
+            elif not isa(holder, types.FrameType):
+                self._consider(holder, referents)
+            del holder, referents
+
     def _olds(self) -> Iterator[Any]:
         return map(operator.itemgetter(0), self.mapping.values())
-
-    def _types(self) -> list[type]:
-        """Those of the old ones that are classes."""
-        return [] if self.kinds is not None else [old for old in self._olds() if isa(old, type)]
 
     def _wanted(self) -> Callable[[list[Any]], bool]:
         kinds = self.kinds
@@ -127,9 +156,10 @@ class Swap:
 
     def _consider(self, holder: Any, referents: list[Any]) -> None:
         hits = self._hits(referents)
-        write = _writer(self.tx, holder, hits, self.mapping, fresh=self.strict)
+        self.inner = self.inner or id(holder) in self.mapping
+        write = _writer(self.tx, holder, hits, self.mapping, fresh=self.strict and self.kinds is not None)
         if write is not None:
-            if type(holder) is tuple:
+            if type(holder) is tuple or isa(holder, frozenset):
                 self.tuples.append(lambda: holder)
             self.found.append(hits)
             self.writers.append((hits, write))
@@ -178,21 +208,8 @@ class Swap:
 
     def _hash_again(self, changed: list[Any], own: set[int]) -> None:
         """Tuples hash by what they hold: dicts and sets that have the changed ones as keys are filled again."""
-        things = self.scan.heap("tuples that are keys")
-        own |= {id(things), id(changed), id(self.tuples)}
-        for holder, _ in list(holders(naming(set(map(id, changed))), things, own)):
-            if type(holder) is tuple:
-                changed.append(holder)
-        ids = set(map(id, changed))
-        for holder, _ in holders(naming(ids), things, own):
-            if isa(holder, dict) and not ids.isdisjoint(map(id, holder)):
-                items = list(dict.items(holder))
-                _refill(holder, items)
-                self.tx.did_keys(_refill, holder, items)
-            elif isa(holder, set) and not ids.isdisjoint(map(id, holder)):
-                before = list(holder)
-                _reset(holder, before)
-                self.tx.did_keys(_reset, holder, before)
+        own.add(id(self.tuples))
+        file_again(self.tx, changed, self.scan.heap("tuples that are keys"), own)
 
     def _usual(self) -> int:
         """How many references something in the mapping has that nobody else holds."""
@@ -213,10 +230,16 @@ def _of_class(cls: type) -> set[int]:
     return {id(cls), id(cls.__mro__), id(native.class_dict(cls)), *map(id, parts)}
 
 
-_HOLD_ANYTHING = (
-    types.MethodType, functools.partial, types.GeneratorType, types.CoroutineType, types.AsyncGeneratorType, property, staticmethod,
-    classmethod,
-)  # fmt: skip
+def _lineage(cls: type) -> set[int]:
+    """What says of the classes below that they derive from it: no class can derive from something else."""
+    found: set[int] = set()
+    for each in native.subclasses(cls):
+        found |= {id(each.__bases__), id(each.__mro__)} | _lineage(each)
+    return found
+
+
+_SUSPENDED = (types.GeneratorType, types.CoroutineType, types.AsyncGeneratorType)
+_HOLD_ANYTHING = (types.MethodType, functools.partial, *_SUSPENDED, property, staticmethod, classmethod)
 
 
 def _may_hold(holder: Any, pairs: list[tuple[Any, Any]]) -> bool:
@@ -248,12 +271,18 @@ def _writer(
     if isa(holder, type):
         return lambda chosen: _write_class(tx, holder, chosen)
     if isa(holder, frozenset):
-        return None  # it keeps their hashes
+        return lambda chosen: _write_frozenset(tx, holder, chosen)
     if not _may_hold(holder, [mapping[key] for key in set(hits) if key in mapping]):
         return None
     size = _size(holder)
     wanted = set(hits)
-    if sorted(hits) != sorted(w for w in native.words(holder, size)[2:] if w in wanted):
+    named = [word for word in native.words(holder, size)[2:] if word in wanted]
+    if exactly(holder, *_SUSPENDED):  # behind what is on its stack lies what was there before
+        limits = collections.Counter(hits)
+        if limits - collections.Counter(named):
+            return None
+        return lambda chosen: _write_words(tx, holder, chosen, limits)
+    if sorted(hits) != sorted(named):
         return None
     return lambda chosen: _write_words(tx, holder, chosen)
 
@@ -263,19 +292,20 @@ def _size(holder: Any) -> int:
     kind = type(holder)
     if isa(holder, tuple):
         return tuple.__sizeof__(holder)
-    if exactly(holder, types.GeneratorType, types.CoroutineType, types.AsyncGeneratorType):
+    if exactly(holder, *_SUSPENDED):
         return int(holder.__sizeof__())
     return kind.__basicsize__
 
 
-def _write_words(tx: Transaction, holder: Any, chosen: Mapping) -> None:
+def _write_words(tx: Transaction, holder: Any, chosen: Mapping, limits: collections.Counter[int] | None = None) -> None:
     size = _size(holder)
     start = 2 * ctypes.sizeof(ctypes.c_void_p)
     for word in set(native.words(holder, size)[2:]):
         if word in chosen:
             old, new = chosen[word]
-            native.replace_words(holder, old, new, size, start)
-            tx.did(native.replace_words, holder, new, old, size, start)
+            limit = limits[word] if limits is not None else None
+            native.replace_words(holder, old, new, size, start, limit)
+            tx.did(native.replace_words, holder, new, old, size, start, limit)
 
 
 def _write_object(tx: Transaction, holder: Any, inside: dict[str, Any], chosen: Mapping) -> None:
@@ -324,6 +354,12 @@ def _write_set(tx: Transaction, holder: set[Any], chosen: Mapping) -> None:
     set.clear(holder)
     set.update(holder, [chosen[id(v)][1] if id(v) in chosen else v for v in before])
     tx.did(_reset, holder, before)
+
+
+def _write_frozenset(tx: Transaction, holder: frozenset[Any], chosen: Mapping) -> None:
+    before = list(holder)
+    native.refill_frozenset(holder, [chosen[id(v)][1] if id(v) in chosen else v for v in before])
+    tx.did_keys(native.refill_frozenset, holder, before)
 
 
 def _reset(holder: set[Any], items: list[Any]) -> None:

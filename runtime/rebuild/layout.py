@@ -8,11 +8,12 @@ still is an instance of the new class.
 from __future__ import annotations
 
 import collections
+import enum
 import functools
 import itertools
 import types
 import weakref
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from . import functions, heap, native, unify
@@ -70,13 +71,15 @@ def finish(edit: Edit) -> tuple[int, list[Straggler], list[tuple[Any, Any]]]:
     mapping: heap.Mapping = {}
     moved: list[tuple[Any, Any]] = []
     stay: list[Any] = []
-    things = _remake_all(edit, classes, mapping, moved, stay)
-    kinds = None if any(issubclass(cls, type) for cls in classes) else classes
+    things, copies = _remake_all(edit, classes, mapping, moved, stay)
+    kinds = None if any(issubclass(c, type) or isa(c, enum.EnumMeta) for c in classes) else classes
     swap = heap.Swap(edit.tx, mapping, edit.scan, all_or_none=True, kinds=kinds)
     if mapping:
-        swap.run(own_ids(edit), "references to instances that were made again", things)
+        swap.run(own_ids(edit), "references to instances that were made again", things, copies)
+    del copies
+    things.clear()
     stay += swap.left
-    _settle_copies(edit, classes, mapping, swap.mapping)
+    hashed = _settle_copies(edit, classes, mapping, swap.mapping)
     moved += swap.mapping.values()
     edit.moved_classes[:] = classes.items()
     del classes
@@ -85,6 +88,8 @@ def finish(edit: Edit) -> tuple[int, list[Straggler], list[tuple[Any, Any]]]:
     again.run(own_ids(edit), "references to the class", passed_over=[cls for cls, _ in edit.moved_classes])
     for cls, new in edit.moved_classes:
         _lend(edit, cls, new)
+        hashed += _move_class(edit, cls, new)
+    file_again(edit, hashed)
     return len(moved), [_left(o) for o in stay], moved
 
 
@@ -94,8 +99,9 @@ def _remake_all(
     mapping: heap.Mapping,
     moved: list[tuple[Any, Any]],
     stay: list[Any],
-) -> list[Any]:
-    """Retype the instances of the classes, or make them again; returns all that may refer to one of those.
+) -> tuple[list[Any], list[Any]]:
+    """Retype the instances of the classes, or make them again; returns all that may refer to one of those, and those
+    made that refer to no more than the old ones do.
 
     Each step is one call for all instances of a class: a million of them take no more than a scan does each.
     """
@@ -107,6 +113,9 @@ def _remake_all(
         for olds in groups.values():  # from here on attributes are in dicts, which are objects of their own
             _run(map(functions._attributes, olds))
         things = edit.scan.heap("attributes")
+    copies: list[Any] = []
+    # Their fields may be asked for as soon as a copy is a key somewhere.
+    firsts = {cls: made for cls, made in edit.field_makers if getattr(cls, "__hash__", None) is not object.__hash__}
     for cls, olds in groups.items():
         new = classes[cls]
         if not olds:
@@ -116,60 +125,95 @@ def _remake_all(
             edit.tx.did(native.set_types, list(olds), new, cls)
             moved += zip(olds, olds, strict=True)
         else:
-            stay += _remake_class(olds, cls, new, mapping, things)
+            made = things if cls.__dictoffset__ else copies
+            stay += _remake_class(olds, cls, new, mapping, made, firsts.get(new) or {})
     for olds in (instances, *groups.values()):
         olds.clear()  # they are among the things, and no reference of anybody's
-    return things
+    return things, copies
 
 
-def _remake_class(olds: list[Any], cls: type, new: type, mapping: heap.Mapping, things: list[Any]) -> list[Any]:
-    """Make the instances of one class again; returns those whose kind cannot be, adds the others and their parts."""
+def _remake_class(
+    olds: list[Any],
+    cls: type,
+    new: type,
+    mapping: heap.Mapping,
+    made: list[Any],
+    firsts: dict[str, Callable[[], Any]],
+) -> list[Any]:
+    """Make the instances of one class again; returns those whose kind cannot be, adds the others and their parts.
+
+    Args:
+        firsts: fields that they have from the beginning, by what makes them.
+    """
     members, new_members = _members(cls), _members(new)
     solids = native.layout(cls)[0], native.layout(new)[0]
-    made = _copies(olds, cls, new) if solids == (object, object) else None
-    if made is not None:
-        news, dicts = made
+    plain = solids == (object, object) and not firsts and not isa(new, enum.EnumMeta)
+    copies = _copies(olds, cls, new) if plain else None
+    if copies is not None:
+        news, dicts = copies
         mapping.update(zip(map(id, olds), zip(olds, news, strict=True), strict=True))
-        things += news
-        things += dicts
+        made += news
+        made += dicts
         return []
     stay = []
     while olds:
         old = olds.pop()
-        copy = remake(old, new, state(old, members), new_members, solids)
+        if isa(new, enum.EnumMeta):
+            copy = vars(new)["_member_map_"].get(vars(old).get("_name_"))
+        else:
+            copy = remake(old, new, state(old, members), new_members, solids)
         if copy is None:
             stay.append(old)
-        else:
-            mapping[id(old)] = (old, copy)
-            things.append(copy)
-            if (inside := functions._attributes(copy)) is not None:
-                things.append(inside)
-        del old
+            continue
+        mapping[id(old)] = (old, copy)
+        if isa(new, enum.EnumMeta):
+            continue  # it was there before
+        present = state(copy, new_members) if firsts else {}
+        fill(copy, {n: make() for n, make in firsts.items() if n not in present}, new_members)
+        made.append(copy)
+        if (inside := functions._attributes(copy)) is not None:
+            made.append(inside)
     return stay
 
 
 def _copies(olds: list[Any], cls: type, new: type) -> tuple[list[Any], list[Any]] | None:
-    """(copies, their dicts) of plain instances; None where one by one must be looked at: an empty slot, say."""
+    """(copies, their dicts) of plain instances; None where one by one must be looked at."""
     members, new_members = _members(cls), _members(new)
-    dicts: list[Any] = []
+    if getattr(new, "__del__", None) is not None:
+        return None  # nothing half made may come to its end
     try:
-        news = list(map(object.__new__, itertools.repeat(new, len(olds))))
-        for name, member in members.items():
-            if name in new_members:
-                _run(map(new_members[name].__set__, news, map(member.__get__, olds)))
-            elif new.__dictoffset__:
-                return None
-        if new.__dictoffset__ and cls.__dictoffset__:
-            before = _dicts(olds)
-            if not all(map(new_members.keys().isdisjoint, before)):
-                return None
-            dicts = _dicts(news)
-            _run(map(dict.update, dicts, before))
-        elif cls.__dictoffset__:
-            return None
+        news: list[Any] = list(map(object.__new__, itertools.repeat(new, len(olds))))
+        dicts = _dicts(news) if new.__dictoffset__ else []
+        before = _dicts(olds) if cls.__dictoffset__ else []
     except (TypeError, AttributeError):
         return None
+    for name, member in members.items():
+        if name in new_members:
+            _copy_slot(member.__get__, olds, new_members[name].__set__, news)
+        elif dicts:
+            _copy_slot(member.__get__, olds, functools.partial(_put, name), dicts)
+    if dicts and all(map(new_members.keys().isdisjoint, before)):
+        _run(map(dict.update, dicts, before))
+    else:
+        for values, made in zip(before, news, strict=False):  # no values where there was no dict
+            fill(made, values, new_members)
     return news, dicts
+
+
+def _put(name: str, inside: dict[str, Any], value: object) -> None:
+    inside[name] = value
+
+
+def _copy_slot(get: Callable[[Any], Any], olds: list[Any], put: Callable[[Any, Any], None], news: list[Any]) -> None:
+    try:
+        _run(map(put, news, map(get, olds)))
+    except AttributeError:  # it is empty in one of them
+        for old, new in zip(olds, news, strict=True):
+            try:
+                value = get(old)
+            except AttributeError:
+                continue
+            put(new, value)
 
 
 def _run(calls: Iterable[Any]) -> None:
@@ -184,15 +228,20 @@ def _dicts(things: list[Any]) -> list[dict[str, Any]]:
     return found
 
 
-def _settle_copies(edit: Edit, classes: dict[type, type], mapping: heap.Mapping, chosen: heap.Mapping) -> None:
-    """Weak references go with those that moved; nobody's `__del__` runs for what is not really gone."""
+def _settle_copies(edit: Edit, classes: dict[type, type], mapping: heap.Mapping, chosen: heap.Mapping) -> list[Any]:
+    """Weak references go with those that moved; nobody's `__del__` runs for what is not really gone.
+
+    Returns:
+        Weak references that hash otherwise now.
+    """
+    hashed: list[Any] = []
     dying = {id(cls) for pair in classes.items() for cls in pair if getattr(cls, "__del__", None) is not None}
     if any(cls.__weakrefoffset__ > 0 and new.__weakrefoffset__ > 0 for cls, new in classes.items()):
         for old, new in chosen.values():
             if weakref.getweakrefcount(old):
-                _move_weak_references(edit, old, new)
+                hashed += _move_weak_references(edit, old, new)
     if not dying:
-        return
+        return hashed
     for key, (old, new) in mapping.items():
         if id(type(old)) not in dying and id(type(new)) not in dying:
             continue
@@ -201,6 +250,7 @@ def _settle_copies(edit: Edit, classes: dict[type, type], mapping: heap.Mapping,
             edit.tx.did(native.mark_finalized, new)
         else:
             native.mark_finalized(new)  # it never came to be
+    return hashed
 
 
 def own_ids(edit: Edit) -> set[int]:
@@ -284,8 +334,10 @@ _EXTEND: dict[Any, Any] = {list: list.extend, set: set.update, dict: dict.update
 def remake(old: Any, cls: type, values: dict[str, Any], members: Members, solids: tuple[Any, Any]) -> Any:
     """An instance of cls with the contents of another; None where its kind cannot be made again."""
     source, solid = solids
+    if source is not solid and source is not object and (solid is object or not isa(old, solid)):
+        return None  # what the built-in base held would be lost
     try:
-        if solid is object or (solid not in type(old).__mro__ and not issubclass(solid, BaseException)):
+        if solid is object or not isa(old, solid):
             new = solid.__new__(cls)
         elif solid in (int, float, str, bytes, tuple, frozenset, complex):
             new = solid.__new__(cls, _plain(old, solid))
@@ -303,8 +355,6 @@ def remake(old: Any, cls: type, values: dict[str, Any], members: Members, solids
             return None
     except TypeError:
         return None
-    if solid is object and source is not object:
-        return None  # what the built-in base held would be lost
     fill(new, values, members)
     return new
 
@@ -349,9 +399,8 @@ def _move_subclasses(edit: Edit, cls: type, classes: dict[type, type]) -> None:
         made = _quietly(type(sub), sub.__name__, bases, body)
         for value in body.values():
             for function in functions.reach(value, 2):
-                for cell in functions.class_cells(function):
-                    if cell.cell_contents is sub:
-                        functions.set_cell(edit.tx, cell, made)
+                for cell in functions.class_cells(function, sub):
+                    functions.set_cell(edit.tx, cell, made)
         classes[sub] = made
         edit.remember(sub)
         edit.tx.flush()
@@ -391,10 +440,29 @@ def _lend(edit: Edit, cls: type, new: type) -> None:
     edit.tx.flush()
 
 
-def _move_weak_references(edit: Edit, old: Any, new: Any) -> None:
-    if type(old).__weakrefoffset__ > 0 and type(new).__weakrefoffset__ > 0 and weakref.getweakrefcount(old):
-        native.move_weak_references(old, new)
-        edit.tx.did(native.move_weak_references, new, old)
+def _move_weak_references(edit: Edit, old: Any, new: Any) -> list[Any]:
+    if type(old).__weakrefoffset__ <= 0 or type(new).__weakrefoffset__ <= 0 or not weakref.getweakrefcount(old):
+        return []
+    references = weakref.getweakrefs(old)
+    hashed = native.move_weak_references(references, new)
+    edit.tx.did(native.move_weak_references, references, old)
+    return hashed
+
+
+def _move_class(edit: Edit, cls: type, new: type) -> list[Any]:
+    """Weak references to a class go to the one that took over; its bases go on knowing both."""
+    lists = [each for base in cls.__bases__ if (each := native.subclass_book(base, cls)) is not None]
+    hashed = _move_weak_references(edit, cls, new)
+    for book in lists:
+        edit.tx.did(dict.__setitem__, book, id(cls), book[id(cls)])
+        book[id(cls)] = weakref.ref(cls)
+    return hashed
+
+
+def file_again(edit: Edit, hashed: list[Any]) -> None:
+    """Weak references that hash otherwise now are keys of weak dicts and sets."""
+    if hashed:
+        heap.file_again(edit.tx, hashed, edit.scan.heap("weak references that are keys"), own_ids(edit))
 
 
 def _left(thing: Any) -> Straggler:

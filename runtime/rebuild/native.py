@@ -21,7 +21,7 @@ import sys
 import types
 import weakref
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Self
 
 from .kinds import isa
 
@@ -134,14 +134,16 @@ def write_globals(function: types.FunctionType, space: dict[str, Any]) -> Write:
     return write_word(id(function) + _GLOBALS, id(space))
 
 
-def move_lines(code: types.CodeType, lines: int) -> tuple[Write, Write]:
-    """Move a code object by so many lines (its table of lines is relative to the first), and the way back.
+def first_line(code: types.CodeType) -> Any:
+    """The place of a code object's first line, to which its table of lines is relative. The caller keeps the code."""
+    return ctypes.c_int.from_address(id(code) + _FIRST_LINE)
 
-    The caller keeps the code object for as long as it may write.
-    """
-    place = ctypes.c_int.from_address(id(code) + _FIRST_LINE)
-    line = place.value
-    return (_set_value, place, line + lines), (_set_value, place, line)
+
+def move_lines(places: list[Any], lines: int) -> tuple[Iterable[Write], Iterable[Write]]:
+    """What moves code objects by so many lines, and what moves them back."""
+    known = [place.value for place in places]
+    every = itertools.repeat(_set_value)
+    return zip(every, places, [line + lines for line in known]), zip(every, places, known)  # noqa: B905 -- endless
 
 
 def incref(thing: object) -> None:
@@ -172,6 +174,19 @@ def layout(cls: type) -> tuple[Any, ...]:
 def subclasses(cls: type) -> list[type]:
     """The direct subclasses, for metaclasses too."""
     return type.__subclasses__(cls)
+
+
+def subclass_book(base: type, cls: type) -> dict[int, Any] | None:
+    """Where a class keeps its direct subclasses, if cls is one: weak references by address."""
+    for reference in weakref.getweakrefs(cls)[:1]:
+        for holder in gc.get_referrers(reference):
+            if (
+                type(holder) is dict
+                and holder.get(id(cls)) is reference
+                and id(holder) in words(base, type.__basicsize__)
+            ):
+                return holder
+    return None
 
 
 def _sizes(cls: type) -> tuple[int, ...]:
@@ -221,9 +236,49 @@ def set_types(things: list[Any], old: type, new: type) -> None:
     ctypes.memmove(id(counted) + tuple.__basicsize__, word * len(things), _WORD * len(things))
 
 
-def replace_words(holder: object, old: object, new: object, size: int, start: int = 0) -> int:
-    """Make every word of `holder` from byte `start` on that points at `old` point at `new`; returns how many."""
-    found = [i for i, word in enumerate(words(holder, size)) if word == id(old) and i * _WORD >= start]
+def _find_new() -> int:
+    class Plain: ...
+
+    class One:
+        def __new__(cls) -> Self:
+            raise NotImplementedError
+
+    class Two:
+        def __new__(cls) -> Self:
+            raise NotImplementedError
+
+    rows = zip(*(words(cls, type.__basicsize__) for cls in (object, Plain, One, Two)), strict=True)
+    found = [i * _WORD for i, (top, plain, one, two) in enumerate(rows) if 0 != top == plain != one == two != 0]
+    return _only(found, "what makes instances of a type")
+
+
+_NEW = _find_new()
+
+
+def inherit_new(cls: type) -> Callable[[], None] | None:
+    """After `__new__` left a class: make instances as its base does, which CPython alone does not go back to.
+
+    Returns:
+        What undoes it; None where nothing had to be done.
+    """
+    above = cls.__base__
+    if above is None or any(isa(vars(c).get("__new__"), staticmethod) for c in cls.__mro__):
+        return None
+    now, wanted = (ctypes.c_size_t.from_address(id(each) + _NEW) for each in (cls, above))
+    before = now.value
+    if before == wanted.value:
+        return None
+    now.value = wanted.value
+    return lambda: _set_value(now, before)
+
+
+def replace_words(holder: object, old: object, new: object, size: int, start: int = 0, limit: int | None = None) -> int:
+    """Make the words of `holder` from byte `start` on that point at `old` point at `new`; returns how many.
+
+    Args:
+        limit: only so many, the first ones.
+    """
+    found = [i for i, word in enumerate(words(holder, size)) if word == id(old) and i * _WORD >= start][:limit]
     for i in found:
         _incref(new)
         _set_value(ctypes.c_size_t.from_address(id(holder) + i * _WORD), id(new))
@@ -267,14 +322,56 @@ def mark_finalized(thing: object) -> None:
     assert gc.is_finalized(thing)
 
 
-def move_weak_references(old: object, new: object) -> None:
-    """Let all weak references to one object be references to another; both kinds have room for them."""
-    for reference in weakref.getweakrefs(old):
-        at = words(reference, object.__sizeof__(reference)).index(id(old))
-        _set_value(ctypes.c_size_t.from_address(id(reference) + at * _WORD), id(new))
-    source = ctypes.c_size_t.from_address(id(old) + type(old).__weakrefoffset__)
-    target = ctypes.c_size_t.from_address(id(new) + type(new).__weakrefoffset__)
-    target.value, source.value = source.value, 0
+def move_weak_references(references: list[Any], new: object) -> list[Any]:
+    """Let weak references to one object be references to another; both kinds have room for them.
+
+    Returns:
+        Those that had been asked for their hash, and answer with that of the other object from now on.
+    """
+    hashed = []
+    for each in references:
+        at = id(each)
+        before, after = _word(at + _PREVIOUS), _word(at + _NEXT)
+        referent, kept = _word(at + _REFERENT), _word(at + _HASH)
+        if before.value:
+            _word(before.value + _NEXT).value = after.value
+        else:
+            _word(referent.value + type(each()).__weakrefoffset__).value = after.value
+        if after.value:
+            _word(after.value + _PREVIOUS).value = before.value
+        place, last = _word(id(new) + type(new).__weakrefoffset__), 0
+        while place.value:  # behind those that are there: CPython looks for the plain one at the head
+            last = place.value
+            place = _word(last + _NEXT)
+        place.value, before.value, after.value = at, last, 0
+        referent.value = id(new)
+        if kept.value != _NO_HASH:
+            hashed.append(each)
+            kept.value = _NO_HASH
+    return hashed
+
+
+_word = ctypes.c_size_t.from_address
+_NO_HASH = ctypes.c_size_t(-1).value
+
+
+def _find_reference() -> list[int]:
+    """In a weak reference: what it refers to, its hash, the one before and the one after."""
+
+    class Probe:
+        def __hash__(self) -> int:
+            return 0x5EED123
+
+    probe = Probe()
+    first, last = weakref.ref(probe), weakref.ref(probe, repr)
+    middle = weakref.ref(probe, id)  # one with a callback is put next to the first
+    hash(middle)
+    found = words(middle, object.__sizeof__(middle))
+    wanted = (id(probe), hash(probe), id(first), id(last))
+    return [_only([i * _WORD for i, w in enumerate(found) if w == each], "a field of a reference") for each in wanted]
+
+
+_REFERENT, _HASH, _PREVIOUS, _NEXT = _find_reference()
 
 
 def class_dict(cls: type) -> dict[str, Any]:

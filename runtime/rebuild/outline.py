@@ -10,7 +10,7 @@ import ast
 import types
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
@@ -34,9 +34,12 @@ class Statement:
     links: bool = False  # it may import
     _dump: str | None = None
     _definitions: dict[tuple[str, int], list[ast.AST]] | None = None
+    places: list[Any] = field(default_factory=list)  # where its codes keep their first lines, once they have moved
 
     def moved(self, lines: int) -> Statement:
-        return Statement(self.start + lines, self.end + lines, None, self.codes, self.binds, self.reads, self.links)
+        made = Statement(self.start + lines, self.end + lines, None, self.codes, self.binds, self.reads, self.links)
+        made.places = self.places
+        return made
 
     @property
     def dump(self) -> str:

@@ -86,8 +86,10 @@ def compare(record: sources.Record, data: bytes, path: str, rest: Callable[[], o
     region = None
     if last - first < len(old.body):
         region = _parse_region(old, lines, first, last, shift, path)
-    if region is not None and _shared([*old.body[first:last], *region], [*old.body[:first], *old.body[last:]]):
-        region = None  # a name has statements here and elsewhere: their order matters
+    if region is not None:
+        outside = [*old.body[:first], *old.body[last:]]
+        if _shared([*old.body[first:last], *region], outside) or _reads_deleted(region, outside, old):
+            region = None  # a name has statements here and elsewhere: their order matters
     if region is None:
         text, tree = Text.parse(data, path)
         compile(tree, path, "exec", dont_inherit=True)  # what only the whole can tell: a misplaced future import
@@ -185,6 +187,12 @@ def _shared(inside: list[Statement], outside: list[Statement]) -> bool:
     return not names.isdisjoint(itertools.chain.from_iterable(s.binds for s in outside))
 
 
+def _reads_deleted(inside: list[Statement], outside: list[Statement], text: Text) -> bool:
+    """Does a statement read a name that the module lets go of when it is done with it?"""
+    deleted = [s.binds for s in outside if text.lines[s.start - 1].startswith("del ")]
+    return any(not s.reads.isdisjoint(names) for s in inside for names in deleted)
+
+
 def _fill_run(text: Text, first: int, last: int) -> None:
     run = [s for s in text.body[first:last] if s.node is None]
     if run and len(run) == last - first:
@@ -254,7 +262,24 @@ def pair(old: list[Statement], new: list[Statement]) -> list[Step]:
     used = {id(o) for o in partner.values()}
     steps += [Step("gone", o, None) for o in old if id(o) not in used]
     _follow_names(old, steps)
+    _keep_helpers(steps)
     return steps
+
+
+def _keep_helpers(steps: list[Step]) -> None:
+    """What runs may read names that a later `del` took away: what binds them runs again, and so does the `del`."""
+    deleted: set[str] = set()
+    for step in steps:
+        if step.kind != "gone" and isinstance(step.node, ast.Delete):
+            deleted |= _binds(step)
+    grew = bool(deleted)
+    while grew:
+        grew = False
+        running = [s.node for s in steps if s.kind == "run"]
+        needed = {n.id for node in running for n in ast.walk(node) if isinstance(n, ast.Name)} & deleted
+        for step in steps:
+            if step.kind in {"same", "body"} and not needed.isdisjoint(_binds(step)):
+                step.kind, step.again, grew = "run", True, True
 
 
 def _match_last(old: list[Statement], new: list[Statement], partner: dict[int, Statement]) -> None:
@@ -377,7 +402,40 @@ def step_codes(step: Step) -> Iterator[tuple[types.CodeType, types.CodeType]]:
     """Old and new code objects of a statement, by name and place among those of that name."""
     if step.old is not None and step.new is not None:
         renamed = {step.was: step.node.name} if step.was and isinstance(step.node, _DEFINITIONS) else {}
-        yield from pair_codes(step.old.codes, step.new.codes, renamed)
+        old, new = step.old.codes, step.new.codes
+        if isinstance(value := getattr(step.node, "value", None), ast.Dict) and isinstance(
+            before := getattr(step.before, "value", None), ast.Dict
+        ):
+            yield from _pair_by_key(old, _keys_of_lambdas(before), new, _keys_of_lambdas(value))
+        else:
+            yield from pair_codes(old, new, renamed)
+
+
+def _keys_of_lambdas(display: ast.Dict) -> list[str]:
+    """The key that each lambda of a display stands at, in their order."""
+    found = []
+    for key, value in zip(display.keys, display.values, strict=True):
+        todo: list[ast.AST] = [value]
+        while todo:
+            each = todo.pop()
+            if isinstance(each, ast.Lambda):
+                found.append(ast.dump(key) if key is not None else "")
+            else:
+                todo += ast.iter_child_nodes(each)
+    return found
+
+
+def _pair_by_key(
+    old: list[types.CodeType], keys: list[str], new: list[types.CodeType], new_keys: list[str]
+) -> Iterator[tuple[types.CodeType, types.CodeType]]:
+    if len(old) != len(keys) or len(new) != len(new_keys):  # comprehensions among them
+        yield from pair_codes(old, new)
+        return
+    for key in dict.fromkeys(keys):
+        yield from pair_codes(
+            [c for c, k in zip(old, keys, strict=True) if k == key],
+            [c for c, k in zip(new, new_keys, strict=True) if k == key],
+        )
 
 
 def pair_codes(
@@ -389,6 +447,10 @@ def pair_codes(
         groups[(renamed or {}).get(code.co_name, code.co_name)][0].append(code)
     for code in new:
         groups[code.co_name][1].append(code)
+    bare = {name.strip("_"): news for name, (olds, news) in groups.items() if not olds}
+    for name, both in groups.items():  # a name that became private or public
+        if not both[1]:
+            both[1].extend(bare.get(name.strip("_"), ()))
     for olds, news in groups.values():
         for o, n in _align(olds, news):
             yield o, n

@@ -12,6 +12,7 @@ import ast
 import builtins
 import functools
 import inspect
+import itertools
 import types
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -67,6 +68,9 @@ class Edit:
     returned: dict[int, list[functions.Pair]] = field(
         default_factory=dict
     )  # by step: what a definition that was away made
+    tuples: list[tuple[type, tuple[str, ...]]] = field(default_factory=list)  # named tuples, and their fields before
+    fields: list[type] = field(default_factory=list)  # classes whose fields changed, which those below them repeat
+    whole: list[type] = field(default_factory=list)  # classes whose statement ran as a whole
     made: list[type] = field(default_factory=list)  # classes built aside, of no use any more
     before: dict[type, Before] = field(default_factory=dict)  # classes that were edited, as they were
     field_makers: list[tuple[type, dict[str, Callable[[], Any]]]] = field(
@@ -221,6 +225,8 @@ class Scope:
             for name in bound:  # seen already; put back until it has been unified
                 if name in before:
                     self.space[name] = before[name]
+                else:
+                    del self.space[name]
             for name in before.keys() - self.space.keys():
                 self.edit.changed.setdefault((self.plan.name, name), (before[name], MISSING))
             return bound
@@ -236,7 +242,10 @@ class Scope:
         cls = self.cls
         assert cls is not None
         caught: dict[str, Any] = {}
-        given = {n: v for n, v in vars(cls).items() if n not in {"__dict__", "__weakref__", "__annotations__"}}
+        self.tx.flush()
+        later = set().union(*(outline.bound(n) for n in nodes)) - self._bound_before(nodes[0])
+        hidden = {"__dict__", "__weakref__", "__annotations__", *map(self.stored, later)}
+        given = {n: v for n, v in vars(cls).items() if n not in hidden}
 
         depth = len(self.path)
         entered = 0
@@ -263,6 +272,8 @@ class Scope:
         self.tx.run(self.same_codes(code), self.space, scratch)
         if isa(cell := caught.pop("__classcell__", None), types.CellType):
             cell.cell_contents = cls
+        for name in given.keys() - caught.keys():
+            self.delete(name)
         return {
             n: _IMPLIED[n](v) if n in _IMPLIED and isa(v, FunctionType) else v
             for n, v in caught.items()
@@ -336,6 +347,8 @@ class Scope:
         else:
             self.exchange(step)
             self._bind(self.execute([node]), step)
+            if isa(node, ast.If) and (holds := self.holds(node.test)) is not None:
+                self._forget_branch(node, node.body if holds else node.orelse)
             if isa(node, ast.Expr):
                 self.edit.change("ran", self, ast.unparse(node)[:40], node.lineno)
         if step.old is not None:  # names that the statement bound and binds no longer
@@ -343,16 +356,56 @@ class Scope:
             for name in step.old.binds - {step.was} - (step.new.binds if step.new else frozenset()) - rest:
                 self.drop(name, node.lineno)
 
+    def holds(self, test: ast.expr) -> bool | None:
+        """What a condition says now; None where it cannot be asked without effects."""
+        if "TYPE_CHECKING" in ast.dump(test):
+            return False
+        return self._ask(test, {}) if values.is_pure(test, self.look) else None
+
+    def held(self, test: ast.expr) -> bool | None:
+        """What it said before this edit; None where that cannot be told."""
+        now = self.holds(test)
+        if now is None or outline.read_now(test).isdisjoint(self.changed_names()):
+            return now
+        inside = f"{self.qualname}." if self.path else ""
+        before = {n: self.edit.changed.get((self.plan.name, inside + n), (MISSING,))[0] for n in self.changed_names()}
+        if any(before[n] is MISSING for n in outline.read_now(test) & before.keys()):
+            return None
+        return self._ask(test, before)
+
+    def _ask(self, test: ast.expr, names: dict[str, Any]) -> bool | None:
+        try:
+            return bool(self.evaluate(test, names))
+        except Exception:  # noqa: BLE001 -- a condition that cannot be told by itself; running its statement will say why
+            return None
+
+    def turn(self, node: ast.If, step: Step | None = None) -> None:
+        """The other branch of a condition applies: what it defines is taken, what the first had defined goes."""
+        body = node.body if self.holds(node.test) else node.orelse
+        if step is None:
+            step = next((s for s in self.last.values() if s.new is not None and s.new.node is node), None)
+            step = step or Step("run", None, outline.statements([node])[0])
+            step.kind = "run"
+        self._bind(self.execute([node]), step)
+        self._forget_branch(node, body)
+        self.edit.change("changed", self, _name(node), node.lineno)
+
+    def _forget_branch(self, node: ast.stmt, taken: list[ast.stmt]) -> None:
+        """Names that only the branch not taken binds."""
+        rest = {name for s in taken for name in outline.bound(s)}
+        body = self.path[-1].body if self.path else [sources.node_of(s, self.plan.text) for s in self.plan.text.body]
+        rest |= {name for s in body if s is not node for name in outline.bound(s)}
+        for name in sorted(outline.bound(node) - rest):
+            self.drop(name, node.lineno)
+
     def _run_branch(self, step: Step, node: ast.If, before: ast.If) -> bool:
-        """Statements under a condition that did not change and can be asked again are taken one by one."""
-        if ast.dump(node.test) != ast.dump(before.test) or step.again:
+        """Statements under a condition that says what it said, and can be asked again, are taken one by one."""
+        if step.again or (holds := self.holds(node.test)) is None or (held := self.held(before.test)) is None:
             return False
-        if "TYPE_CHECKING" in ast.dump(node.test):
-            holds = False
-        elif values.is_pure(node.test, self.look):
-            holds = bool(self.evaluate(node.test))
-        else:
-            return False
+        if holds != held:
+            self.exchange(step)
+            self.turn(node, step)
+            return True
         assert step.old is not None
         assert step.new is not None
         old, new = (outline.statements(n.body if holds else n.orelse) for n in (before, node))
@@ -365,6 +418,11 @@ class Scope:
         self.take(steps)
         self.last, self.last_before = outer
         return True
+
+    def _bound_before(self, node: ast.stmt) -> set[str]:
+        """Names that the class body binds above a statement: those that it binds itself do not exist yet."""
+        above = itertools.takewhile(lambda each: each.lineno < node.lineno, self.path[-1].body)
+        return {name for each in above for name in outline.bound(each)}
 
     def bound_now(self) -> set[str]:
         return {name for statement in self.path[-1].body for name in outline.bound(statement)}
@@ -381,7 +439,7 @@ class Scope:
             for function in self.edit.holders.of(old):
                 if functions.runs(function, old):
                     change = Change(old, new, None, _node_of(after, new), *self._strings())
-                    functions.apply(self.tx, function, change, self._evaluator(), self._supplier(function))
+                    functions.apply(self.tx, function, change, self._evaluator(step, new), self._supplier(function))
 
     def exchange(self, step: Step) -> None:
         """New code for the functions that the old text of a statement has made; nothing of it runs."""
@@ -398,7 +456,7 @@ class Scope:
                 documented = function.__doc__
                 nodes = _node_of(before, old), _node_of(after, new)
                 change = Change(old, new, *nodes, *self._strings(), self._differs_now if self.edit.changed else None)
-                why = functions.apply(self.tx, function, change, self._evaluator(), self._supplier(function))
+                why = functions.apply(self.tx, function, change, self._evaluator(step, new), self._supplier(function))
                 if why:
                     self.edit.kept.append(Note("kept", self._named(new), self.plan.path, new.co_firstlineno, why))
                 elif differs:
@@ -422,7 +480,19 @@ class Scope:
         """Does an expression read what this edit changed, and may it be computed again?"""
         if outline.read_now(expr).isdisjoint(self.changed_names()):
             return False
+        if self.was_value_of(expr, value):
+            return True
         return values.is_immutable(value) and values.is_pure(expr, self.look)
+
+    def was_value_of(self, expr: ast.expr, value: Any) -> bool:
+        """Is the expression a bare name, and the value what it stood for before this edit?"""
+        if not isa(expr, ast.Name):
+            return False
+        inside = f"{self.qualname}." if self.path else ""
+        for name in (inside + expr.id, expr.id):
+            if (known := self.edit.changed.get((self.plan.name, name))) is not None:
+                return known[0] is value and known[1] is not MISSING
+        return False
 
     def _strings(self) -> tuple[bool, bool]:
         """Are annotations kept as strings, and is that new?"""
@@ -447,14 +517,17 @@ class Scope:
                 for cache in functions.clear_caches(value):
                     self.tx.on_commit(functools.partial(_clear, cache))
 
-    def _evaluator(self) -> functions.Evaluate:
+    def _evaluator(self, step: Step, code: types.CodeType) -> functions.Evaluate:
         def evaluate(expr: ast.expr, function: FunctionType) -> Any:
-            cells = {}
+            cells: dict[str, Any] = {}
             for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
                 try:
                     cells[name] = cell.cell_contents
                 except ValueError:
                     continue
+            around = _locals_around(step.new.codes, code) if step.new is not None else set()
+            if beyond := around & outline.read_now(expr) - cells.keys():
+                raise functions.OutOfReach(min(beyond))
             return self.evaluate(expr, cells)
 
         return evaluate
@@ -647,6 +720,15 @@ class Scope:
             for line in self.plan.record.text.lines
             if "global" in line
         )
+
+
+def _locals_around(codes: list[types.CodeType], code: types.CodeType) -> set[str]:
+    """The local variables of the functions that a function stands in."""
+    for each in codes:
+        if each is not code and any(inner is code for inner in outline.tree(each)):
+            own = {*each.co_varnames, *each.co_cellvars} if each.co_flags & inspect.CO_OPTIMIZED else set()
+            return own | _locals_around(outline.children(each), code)
+    return set()
 
 
 def _clear(cache: Any) -> None:

@@ -90,9 +90,13 @@ def _belongs(scope: Scope, name: str, live: Any, step: Step) -> bool:
     if not scope.path and scope.put.get(name, id(live)) != id(live):
         return False
     node = before.before if before is not None else None
+    if isinstance(node, ast.Assign) and isinstance(node.value, (ast.Name, ast.Attribute)):
+        return False  # only another name for something that goes on under its own
     if isinstance(node, (*outline.FUNCTIONS, ast.ClassDef)) and not isa(live, types.ModuleType):
         return True
     if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call) and isa(live, type):
+        return True
+    if isinstance(node, ast.Assign) and isinstance(node.value, ast.Lambda) and isa(live, FunctionType):
         return True
     if isa(live, (FunctionType, type)):
         return live.__module__ == scope.plan.name and live.__name__ == name
