@@ -222,8 +222,7 @@ async def test_a_site_is_mounted_by_a_server_on_another_machine(tmp_path, tls, c
     far = made("--static", str(tmp_path), "--offer", "0", *cert)
     assert "--mount /PATH=midair" in capsys.readouterr().out
     async with running(far):
-        port = int(far.addresses[-1].rpartition(":")[2])
-        address = far.addresses_wanted[-1].address(port)
+        (address,) = far.offered()
         assert address.startswith("midair://" if tls else "midair+tcp://")
         near = made("--mount", f"/far={address}", "--mount", f"/guess={address[:-3]}abc")
         async with running(near):
