@@ -20,9 +20,9 @@ from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
 
-from ...runtime.connection import Connection
+from ...runtime.connection import Connection, Frozen
 from ..spread import Limits, Link, Referenceable, RemoteReference, Source, SpreadError
-from ..spread.errors import RemoteError
+from ..spread.errors import DeadReference, RemoteError
 from .asgi import Message, RawHeaders, Scope
 from .credentials import peer_of
 from .errors import Disconnected
@@ -460,6 +460,14 @@ class Lane(Connection):
             self._user.leave()  # it may be waiting for this very socket, and gives it back
         else:
             self._close_out()
+
+    def freeze(self) -> Frozen:
+        """Not possible, as for the calls beside it; the asking side opens another.
+
+        Raises:
+            DeadReference: always.
+        """
+        raise DeadReference(f"the lane of {self.peer} ends with this process; it is to connect again")
 
     def _close_out(self) -> None:
         if self._out is not None:
