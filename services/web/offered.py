@@ -37,7 +37,10 @@ DIALECT = "midair-1"  # the one that streams
 #: Pieces are small; what is not goes as pieces.
 LIMITS = Limits(message=2 << 20, calls=10_000)
 PIECE = 256 << 10  # bytes of a body in one message
+AT_ONCE = 1 << 20  # bytes given to the kernel before others get their turn
 LONG = 64 << 10  # bytes from which on an answer takes a lane
+#: Turns of the loop until the head is with the kernel: without it the other side can do nothing with what is on a lane.
+TURNS = 3
 HEAD = 5  # items before the header lines
 LANE_NAME = 16  # bytes
 
@@ -106,7 +109,7 @@ class Asked(Referenceable):
             scope["extensions"]["http.response.zerocopysend"] = {}
         self._start(reply, self._answered(reply))
         try:
-            return await asyncio.shield(reply.head)
+            return await reply.head
         except asyncio.CancelledError:
             reply.leave()
             raise
@@ -300,7 +303,7 @@ class Reply:
                 self._begin(data, None)
                 self._end()
                 return
-            self._choose()
+            await self._choose()
         if self._on_lane:
             await self._take_lane(len(data)).send(data)
         else:
@@ -313,7 +316,7 @@ class Reply:
         file, offset, count = message["file"], message["offset"], message["count"]
         fd = file if isinstance(file, int) else file.fileno()
         if not self.head.done():
-            self._choose()
+            await self._choose()
         if self._on_lane:
             await self._take_lane(count).send_file(fd, offset, count)
             self.sent += count
@@ -330,7 +333,7 @@ class Reply:
 
     # --- inside
 
-    def _choose(self) -> None:
+    async def _choose(self) -> None:
         """Where the body goes: by a lane when it is long, and its length is known."""
         length = next((value for name, value in self._headers if name.lower() == b"content-length"), b"")
         self._on_lane = self.lane is not None and length.isdigit() and int(length) > LONG and not self._bodiless
@@ -338,6 +341,8 @@ class Reply:
         if not self._on_lane:
             self._free(whole=True)
         self._begin(b"", True if self._on_lane else Rest(self._out.items(), self.leave))
+        for _ in range(TURNS if self._on_lane else 0):
+            await asyncio.sleep(0)
 
     def _take_lane(self, count: int) -> Lane:
         if self.lane is None or count > self._due:
@@ -511,7 +516,7 @@ class Lane(Connection):
         while offset < end:
             out = self._living()
             try:
-                sent = os.sendfile(out.fileno(), fd, offset, end - offset)
+                sent = os.sendfile(out.fileno(), fd, offset, min(AT_ONCE, end - offset))
             except BlockingIOError:
                 await writable(out.fileno())
                 continue
@@ -520,6 +525,8 @@ class Lane(Connection):
             if not sent:
                 raise OSError("the file became shorter while it was sent")
             offset += sent
+            if offset < end:
+                await asyncio.sleep(0)
 
     def _living(self) -> socket.socket:
         if self._out is None or self.is_closing:
