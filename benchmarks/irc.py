@@ -28,11 +28,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from importlib.util import find_spec
 
 TICKS = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
 PROMPT = 20  # one client in so many reads at once, and takes the times
 LOOKS = 4  # times a second that the others read
+DECIMALS = {"p50 ms": 1, "p99 ms": 1, "CPU s": 2, "kB/connection": 1, "kB/conn joined": 1, "start s": 2}
 
 NGIRCD = """
 [Global]
@@ -257,13 +259,18 @@ def main() -> int:
             print("ngircd is not installed; midair runs alone")
     results = {name: measure(name, options) for name in names}
     rate = options.clients * options.rate
-    print(f"{options.clients} clients, {options.channels} channels, {options.rate:g} messages/s each, {rate:,.0f}/s")
-    print(f"{'':20}" + "".join(f"{name:>14}" for name in results))
+    loop = "uvloop" if find_spec("uvloop") else "asyncio's own loop"
+    print(
+        f"{options.clients} clients, {options.channels} channels, {options.rate:g} messages/s each, {rate:,.0f}/s, {loop}\n"
+    )
+    print("| | " + " | ".join(results) + " |\n|---|" + "--:|" * len(results))
     for row in next(iter(results.values())):
-        print(f"{row:20}" + "".join(f"{result[row]:14,.2f}" for result in results.values()))
+        print(
+            f"| {row} | " + " | ".join(f"{result[row]:,.{DECIMALS.get(row, 0)}f}" for result in results.values()) + " |"
+        )
     if len(results) == 2:
         mine, theirs = (result["deliveries/CPU s"] for result in results.values())
-        print(f"fan-out per CPU second: {mine / theirs:.2f} of ngircd's")
+        print(f"\nFan-out per CPU second: {mine / theirs:.2f} of ngircd's.")
     return 0 if all(result["due"] == result["delivered"] for result in results.values()) else 1
 
 

@@ -11,6 +11,7 @@ import os
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -34,6 +35,7 @@ from .transports.wire import Connection
 from .users import Doorkeeper, Role, Users, new_password
 
 if TYPE_CHECKING:
+    from .changes import Block
     from .editor import Editor
 
 log = logging.getLogger("midair.console")
@@ -109,6 +111,8 @@ class Console:
         self.telnet_address: tuple[str, int] | None = None
         self.commands: dict[str, Command] = {}
         self.sessions: list[Session] = []
+        self.blocks: deque[Block] = deque(maxlen=20)
+        """What was changed by `with undo:`, newest last."""
         self.connections: set[Connection] = set()
         self.strangers = 0
         """Telnet clients that have not logged in yet."""
@@ -258,7 +262,10 @@ class Console:
 
     def _keep(self, work: Coroutine[Any, Any, None]) -> None:
         """Run something of the console's own until the end."""
-        task = self.loop.create_task(work)
+        self.keep(self.loop.create_task(work))
+
+    def keep(self, task: "asyncio.Task[None]") -> None:
+        """Hold on to a task of the console's thread, and log how it failed."""
         self._tasks.add(task)
         task.add_done_callback(self._kept)
 
@@ -272,7 +279,12 @@ class Console:
             await asyncio.sleep(self.idle / 30)
             for session in tuple(self.sessions):
                 silent = time.monotonic() - session.active
-                if silent > self.idle and session.statement is None and session.person.transport in NETWORK:
+                if (
+                    silent > self.idle
+                    and session.statement is None
+                    and session.person.transport in NETWORK
+                    and not session.detached
+                ):
                     session.close(f"Nothing was typed for {silent / 60:.0f} min; goodbye.")
 
     async def _open_ssh(self, host: str, port: int) -> None:

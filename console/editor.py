@@ -344,10 +344,12 @@ class Editor:
         self.line.accepted = False
         if outcome.kind == "interrupted":
             self.keys.forget()
+        # With nobody there it is kept, as output is; otherwise it stands above the prompt that comes next.
+        tell = self.session.print if self.session.detached else self._write
         if outcome.text:
-            self._write(safe(outcome.text) + "\n")
+            tell(safe(outcome.text) + "\n")
         if outcome.error:
-            self._write(safe(outcome.error))
+            tell(safe(outcome.error))
         return outcome.kind == "exit"
 
     def _write(self, text: str) -> None:

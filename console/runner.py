@@ -296,7 +296,11 @@ class Runner:
             outcome.kind, outcome.error = "interrupted", f"{_where(error, statement)}KeyboardInterrupt\n"
         else:
             outcome.kind, outcome.error = "error", _describe(error, statement)
-            statement.session.last_error = error
+            session, trace = statement.session, _own_part(error, statement)
+            session.last_error = error
+            session.last_frames = [
+                (frame, line) for frame, line in traceback.walk_tb(trace) if frame.f_code.co_filename not in _MACHINERY
+            ]
 
     async def _evaluate(
         self, statement: Statement, outcome: Outcome, body: types.CodeType | None, last: types.CodeType | None
@@ -351,6 +355,9 @@ def _driven(
                 awaited = interrupter.step(statement, coroutine, error)
             except StopIteration:
                 return
+            if statement.session.watched is not None:
+                error = ConsoleError("no await in 'with undo:': what others change meanwhile would be put back too")
+                continue
             try:
                 yield awaited
             except BaseException as thrown:  # noqa: BLE001 - a cancellation; it is the statement's to handle

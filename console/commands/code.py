@@ -3,6 +3,7 @@
 import inspect
 import linecache
 import os
+import threading
 import time
 import types
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 from ...runtime import rebuild as rebuilding
 from ...runtime.errors import ConsoleError
+from ..changes import Block, Watched
 from ..display import Table, Text
 from ..session import current
 from ..users import Role
@@ -32,9 +34,52 @@ async def rebuild(*modules: str | types.ModuleType) -> Text:
 async def undo(number: int | None = None, *, write: bool = False) -> Text:
     """Go back one edit, or to before edit `number`; write=True puts the earlier text into the files too.
 
-    Code goes back, values of the run stay. history() lists the edits.
+    Code goes back, values of the run stay. history() lists the edits. `with undo:` before a block of statements keeps the values
+    of the space that the block changes: when it fails they are put back at once, and undo() puts them back when no edit came since.
     """
-    return Text(str(rebuilding.undo(number, write=write, who=current().user)))
+    session = current()
+    blocks = session.console.blocks
+    if number is None and not write and blocks and blocks[-1].time > _last_edit():
+        block = blocks.pop()
+        changed_since = block.put_back()
+        session.console.server.touch()
+        text = f"put back what {block.who} changed at {time.strftime('%H:%M:%S', time.localtime(block.time))}: {block.names()}"
+        if changed_since:
+            text += f"\nleft as they are, for they were changed again since: {', '.join(changed_since)}"
+        return Text(text)
+    return Text(str(rebuilding.undo(number, write=write, who=session.user)))
+
+
+def _last_edit() -> float:
+    return rebuilding.history[-1].time if len(rebuilding.history) else 0.0
+
+
+class _Undoable:
+    """`with undo:`."""
+
+    def __enter__(self) -> None:
+        session = current()
+        if threading.get_ident() != session.console.server_thread or session.watched is not None:
+            raise ConsoleError("'with undo:' stands in a statement of yours, and not in another one")
+        session.watched = Watched(session.console.server.space)
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        session = current()
+        watched, session.watched = session.watched, None
+        if watched is None:
+            return
+        block = Block(session.user, changes=watched.changes())
+        if not block.changes:
+            return
+        if error is not None:
+            block.put_back()
+            session.print(f"put back, because it failed: {block.names()}\n", "err")
+            return
+        session.console.blocks.append(block)
+        session.print(f"undo() puts back {block.names()}\n")
+
+
+undo.context = _Undoable
 
 
 @command(looks=True)

@@ -84,7 +84,8 @@ class TerminalWire:
             yield
 
     def _read(self) -> None:
-        assert self.session is not None
+        if self.session is None:
+            return
         try:
             data = os.read(self.keys, 4096)
         except BlockingIOError:
@@ -104,7 +105,7 @@ class TerminalWire:
         while self.session is not None:
             await asyncio.sleep(LOOK)
             size = self._size()
-            if size != (self.session.columns, self.session.rows):
+            if self.session is not None and size != (self.session.columns, self.session.rows):
                 self.session.resize(*size)
 
     def _size(self) -> tuple[int, int]:

@@ -377,7 +377,13 @@ def _use(texts: Mapping[str, str]) -> None:
     running = rebuild.texts()
     differing = {name: text for name, text in texts.items() if name in running and running[name] != text}
     if differing:
-        rebuild.rebuild(sources=differing, who="journal")
+        try:
+            rebuild.rebuild(sources=differing, who="journal")
+        except rebuild.RebuildError as error:
+            raise JournalError(
+                f"calls were confirmed under sources of {', '.join(differing)} that cannot be taken again: {error.reason}; "
+                "they were not replayed"
+            ) from error
 
 
 def _call_again(space: Space, number: int, rest: list[Any], done: Replayed) -> None:
@@ -401,7 +407,10 @@ class Status:
 
     position: int
     confirmed: int
-    failed: str = field(default="")
+    failed: str = ""
+
+    def __str__(self) -> str:
+        return self.failed or f"{self.position:,} calls, {self.confirmed:,} of them on disk"
 
 
 def status(space: Space) -> Status | None:

@@ -507,6 +507,7 @@ def _remove_module(edit: Edit, name: str, wanted: Wanted, links: dict[str, Any])
     edit.tx.watch(vars(module) if module is not None else {})
     edit.tx.did(dict.__setitem__, sources.records, name, record)
     edit.tx.on_commit(lambda: sources.forget(name))
+    edit.tx.on_commit(lambda: edits.release_text(record.path))
     if module is not None:
         del sys.modules[name]
         edit.tx.did(dict.__setitem__, sys.modules, name, module)

@@ -20,10 +20,11 @@ from __future__ import annotations
 from .backup import backup, restore
 from .checking import Check, check
 from .files import Loaded, catch_up, exists, load, manifest, open_journal, resume, save, save_rest, vouched, waiting
-from .forked import Progress, last_pause, progress, take
+from .forked import Progress, last_pause, progress, take, told
 from .healing import Healing, heal
 from .looking import Change, Inspection, Verified, cat, diff, export, generations, inspect, verify
 from .memory import dumps, loads
+from .quarantine import held as not_upgraded
 from .store import Generation, Store
 from .text import import_
 from .unpickling import Problem
@@ -55,6 +56,7 @@ __all__ = [
     "load",
     "loads",
     "manifest",
+    "not_upgraded",
     "open_journal",
     "progress",
     "restore",
@@ -62,6 +64,7 @@ __all__ = [
     "save",
     "save_rest",
     "take",
+    "told",
     "verify",
     "vouched",
     "waiting",

@@ -23,6 +23,8 @@ class Held:
 
     obj: Any
     stored: Lineage
+    #: Why.
+    reason: str
     #: Where its own `__setstate__` failed: what that was to get.
     kept: Kept | None = None
 
@@ -32,18 +34,20 @@ _held: dict[int, Held] = {}
 
 def hold(obj: Any, stored: Lineage, error: BaseException, kept: Kept | None = None) -> None:
     """Let nobody use this object, and remember what its state is."""
-    _held[id(obj)] = Held(obj, stored, kept)
-    rebuild.close(
-        obj,
-        f"{type(obj).__module__}.{type(obj).__qualname__} at {id(obj):#x} could not be upgraded "
-        f"({type(error).__name__}: {error}); it keeps its old state and is tried again by the next edit",
+    cls = type(obj)
+    reason = (
+        f"{cls.__module__}.{cls.__qualname__} at {id(obj):#x} could not be upgraded ({type(error).__name__}: {error})"
     )
+    _held[id(obj)] = Held(obj, stored, reason, kept)
+    rebuild.close(obj, f"{reason}; it keeps its old state and is tried again by the next edit")
 
 
 def held() -> list[Held]:
     """All that are in quarantine, those that an edit could not upgrade too."""
     others = [
-        Held(obj, [(full_name(cls), schemas.get(cls, number)) for cls, (_, number) in _by_class(type(obj))])
+        Held(
+            obj, [(full_name(cls), schemas.get(cls, number)) for cls, (_, number) in _by_class(type(obj))], "by an edit"
+        )
         for obj, schemas in rebuild.not_upgraded()
     ]
     return [*_held.values(), *others]

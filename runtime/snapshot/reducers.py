@@ -443,9 +443,9 @@ class Table(dict[type, Reducer]):
             return rest.pop(id(obj))
 
         def reduce(obj: Any) -> Any:
-            kept = quarantine.kept(obj) if ordinary else None
-            if kept is not None:  # its own methods know today's state only
-                rest[id(obj)] = kept
+            stored = quarantine.kept(obj) if ordinary else None
+            if stored is not None:  # its own methods know today's state only
+                rest[id(obj)] = stored
                 self._queue(obj)
                 return self._maker(cls, copyreg.__newobj__, (cls,))  # type: ignore[attr-defined]
             try:

@@ -186,8 +186,10 @@ class Broker:
         number = self._last = self._last + 1
         data = self._encode(self.wire.call, number, target, name, args, kw, seconds)
         # With no other call under way nothing is gained by waiting for more to say, and a turn of the loop is lost.
-        self.say(data, alone=not self._pending)
-        return self._promise(number, seconds)
+        alone = not self._pending
+        promise = self._promise(number, seconds)  # before it is sent, which may be what the connection breaks over
+        self.say(data, alone=alone)
+        return promise
 
     def call_promise(
         self, source: Promise, number: int, name: str, args: tuple[Any, ...], kw: dict[str, Any], seconds: float | None
@@ -215,8 +217,10 @@ class Broker:
         number = 0
         if answer:
             number = self._last = self._last + 1
-        self.say(self._encode(self.wire.observe, number, luid, name, args, kw))
-        return self._promise(number, None) if answer else None
+        data = self._encode(self.wire.observe, number, luid, name, args, kw)
+        promise = self._promise(number, None) if answer else None
+        self.say(data)
+        return promise
 
     def _promise(self, number: int, seconds: float | None) -> Promise:
         promise = Promise(loop=self.loop)

@@ -7,6 +7,7 @@ import socket
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -129,7 +130,7 @@ class Link(Connection, asyncio.BufferedProtocol):
                 raise
             finally:
                 self._parsing = False
-                full = broker.full
+                full = broker.answering and broker.full
                 self.flush()
             if not full:
                 return
@@ -170,7 +171,7 @@ class Link(Connection, asyncio.BufferedProtocol):
         self.at_ease()
         self.broker = broker = Broker(
             self._negotiation.wire(),
-            lookup=lambda name: self._lookup(self, name),
+            lookup=partial(self._lookup, self),
             limits=self._limits,
             tracebacks=self._tracebacks,
             peer=self.peer,
@@ -190,13 +191,17 @@ class Link(Connection, asyncio.BufferedProtocol):
 
     def flush(self) -> None:
         """Write what there is to say now."""
-        broker = self.broker
-        if broker is None:
+        broker, transport = self.broker, self.transport
+        if broker is None or not (broker.outbox or broker.answering) or transport.is_closing():
             return
         if broker.outbox:
-            self.write(broker.take())
-        if broker.answering:
-            broker.answering = min(broker.answering, self.transport.get_write_buffer_size())
+            # Past `Connection.write` and its journal of what is unsent: that is for a hand-over, which a link has not.
+            transport.write(broker.take())
+        held = transport.get_write_buffer_size()
+        broker.answering = min(broker.answering, held)
+        if held > self.max_unsent:
+            self.log.warning("dropped: %s", LimitExceeded("unread output", self.max_unsent, unit="bytes"))
+            self.abort()
 
     def within(self, seconds: float, problem: str) -> None:
         """Drop the peer after this time, unless `at_ease` is called first."""

@@ -244,11 +244,11 @@ class PackedWire:
             self._jellied.clear()
         try:
             kind = message[0]
-            if kind == CALL:
-                self._called(message)
-            elif kind == ANSWER:
+            if kind == ANSWER:
                 _, number, value = message
                 self._broker.answered(number, value)
+            elif kind == CALL:
+                self._called(message)
             else:
                 getattr(self._broker, _HANDLERS[kind])(*message[1:])
         except ProtocolError:

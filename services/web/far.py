@@ -14,9 +14,9 @@ import logging
 import os
 import re
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from ...runtime.errors import ProtocolError, ServiceError
 from ..spread import How, Peer, RemoteReference, SpreadError
@@ -115,9 +115,9 @@ class FarSite(Resource):
     # --- requests
 
     async def respond(self, request: Request) -> None:
-        body = Body(request)
+        body, patience = Body(request), asyncio.timeout(None)
         try:
-            async with asyncio.timeout(None) as patience, body.watched(lambda: patience.reschedule(0)):
+            async with patience, body.watched(lambda: patience.reschedule(0)):
                 await self._exchange(request, body)
         except TimeoutError:
             if not patience.expired():
@@ -307,7 +307,12 @@ class Body:
     async def watched(self, left: Callable[[], None]) -> AsyncIterator[None]:
         """Call `left` when the client goes away, or its body breaks off, while this lasts."""
         watching = asyncio.get_running_loop().create_task(self._watch())
-        watching.add_done_callback(lambda task: task.cancelled() or self._request.finished or left())
+
+        def over(task: asyncio.Task[None]) -> None:
+            if not task.cancelled() and not self._request.finished:
+                left()
+
+        watching.add_done_callback(over)
         try:
             yield
         finally:
@@ -383,7 +388,7 @@ def pairs(lines: Any) -> RawHeaders:
     return list(zip(lines[::2], lines[1::2], strict=True))
 
 
-async def read(stream: Any) -> AsyncIterator[Any]:
+async def read(stream: Any) -> AsyncGenerator[Any, None]:
     """What another server streams.
 
     Raises:
@@ -391,12 +396,12 @@ async def read(stream: Any) -> AsyncIterator[Any]:
     """
     if not isinstance(stream, RemoteReference):
         raise SpreadError("an answer that is no stream")
-    async with contextlib.aclosing(aiter(stream)) as items:  # type: ignore[type-var]  # it is a generator
+    async with contextlib.aclosing(cast("AsyncGenerator[Any, None]", aiter(stream))) as items:
         async for item in items:
             yield item
 
 
-async def pieces_of(stream: Any) -> AsyncIterator[bytes]:
+async def pieces_of(stream: Any) -> AsyncGenerator[bytes, None]:
     async with contextlib.aclosing(read(stream)) as items:
         async for item in items:
             if not isinstance(item, bytes):

@@ -87,7 +87,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PATTERN=VALUE",
         help="Cache-Control of files, such as *.css=max-age=60",
     )
-    more.add_argument("--scripts", action="store_true", help="run .epy, .cgi and template files, as the server's user")
+    more.add_argument(
+        "--scripts",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="run .epy, .cgi and template files that nobody but the server's user could have written (default: yes)",
+    )
 
     operate = parser.add_argument_group("operating it")
     operate.add_argument(

@@ -26,6 +26,7 @@ from .offered import Offer
 from .ratelimit import RateLimit, network_of
 from .resource import Resource
 from .site import Site
+from .sockets import make_room_for
 from .tls import Certificate
 from .users import admitted, meeting_place
 
@@ -120,6 +121,11 @@ class Web(Service):
 
     async def start(self) -> None:
         settings = self.settings
+        room = make_room_for(self.max_connections + 1000)
+        if room < self.max_connections:
+            self.log.warning(
+                "only %d files may be open here, and so fewer connections than %d", room, self.max_connections
+            )
         log = AccessLog(settings.access_log) if settings.access_log else None
         self.engine = Engine(self.answer, limits=settings.limits, access_log=log)
         self.engine.start()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import select
 import socket
 from typing import Any
@@ -43,3 +44,16 @@ def readable(sock: socket.socket) -> bool:
     poll = select.poll()  # select() takes no descriptor above 1023, which a busy server has
     poll.register(sock, select.POLLIN)
     return bool(poll.poll(0))
+
+
+def make_room_for(files: int) -> int:
+    """Let this process have so many files open, as far as it may decide that; how many it may have now.
+
+    Shells give 1,024, which a thousand idle connections use up.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = files if hard == resource.RLIM_INFINITY else min(files, hard)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return soft if soft != resource.RLIM_INFINITY else files
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return wanted

@@ -1,5 +1,6 @@
 """A server that died with calls in its journal, and whose program was changed before the next start."""
 
+import re
 import socket
 
 import pytest
@@ -91,6 +92,9 @@ def test_the_journal_is_replayed_on_its_own_code_and_the_mended_program_goes_on(
     assert crashed.out[0].startswith("resumed shop.spl generation 1,")
     assert "and 2 calls confirmed since" in crashed.out[0]
     assert say(crashed, "look", "pay 5", "look") == ["{'euros': 0.3}", "5.3", "{'euros': 5.3}"]
+    assert re.search(
+        r"^journal +(\d) calls, \1 of them on disk$", crashed.midair("status", "shop").stdout, re.MULTILINE
+    )
     # The next crash finds the barrier: two calls on the old code, one on the new, though the snapshot is still the first.
     crashed.kill()
     crashed.start()
@@ -117,6 +121,37 @@ def test_a_program_that_cannot_follow_refuses_the_start_and_the_last_good_one_ru
     assert say(crashed, "look") == ["{'euros': 0.4}"]
 
 
+def test_a_module_that_was_taken_away_since_still_replays_its_calls(tmp_path):
+    """The clean-up after the crash went further than the mistake: what counted the money is in the program itself now."""
+    (tmp_path / "sums.py").write_text("def worth(amount):\n    return amount * 10\n")
+    (tmp_path / "shop.py").write_text(
+        PROGRAM.replace("def worth(amount):\n    return amount * 10  # cents; a mistake\n", "from sums import worth\n")
+    )
+    with LiveServer(tmp_path, "shop.py", "--settle", "0.01", "--snapshot-every", "0") as server:
+        assert say(server, "pay 1", "pay 2") == ["10", "30"]
+        server.kill()
+        (tmp_path / "sums.py").unlink()
+        (tmp_path / "shop.py").write_text(MENDED)
+        server.start()
+        assert say(server, "look", "pay 5") == ["{'euros': 0.3}", "5.3"]
+        (tmp_path / "shop.py").write_text(MENDED.replace("return amount\n", "return amount + 1\n"))
+        server.wait_for(r"edit 2\b")
+        assert say(server, "pay 5") == ["11.3"]
+        assert "sums" not in server.midair("status", "shop").stdout
+
+
+def test_what_a_fresh_start_sets_aside_still_has_its_journal(crashed):
+    crashed.start(*crashed.args, "--fresh")
+    aside = crashed.out[0].rpartition("the old file is in ")[2]
+    assert say(crashed, "look", "pay 5") == ["{'cents': 0}", "50"]
+    crashed.kill()
+    crashed.start()
+    assert say(crashed, "look") == ["{'cents': 50}"]
+    crashed.kill()
+    crashed.start(f"{aside}shop.spl")
+    assert say(crashed, "look") == ["{'cents': 30}"]
+
+
 def test_a_method_that_is_journaled_no_more_loses_nothing_that_it_confirmed(crashed):
     (crashed.folder / "shop.py").write_text(PROGRAM.replace("    @journaled\n", ""))
     crashed.start()
@@ -139,3 +174,22 @@ def test_a_stranger_s_file_with_a_journal_runs_nothing_before_it_is_trusted(cras
     crashed.folder.chmod(0o700)
     assert refused.returncode == 1
     assert "--trust" in refused.stderr
+
+
+def test_a_service_that_could_not_be_upgraded_is_said_when_it_is_to_start(tmp_path):
+    (tmp_path / "shop.py").write_text(PROGRAM)
+    with LiveServer(tmp_path, "shop.py", "--no-watch") as server:
+        assert server.end() == 0
+        (tmp_path / "shop.py").write_text(
+            PROGRAM.replace(
+                "class Shop(Service):\n",
+                "class Shop(Service):\n    __schema__ = 1\n    def __upgrade__(self, schema, state): 1 / 0\n\n",
+            )
+        )
+        refused = server.midair("run", "shop.py", "--lenient", "--no-watch")
+    assert refused.returncode == 1
+    assert re.fullmatch(
+        r"midair: shop cannot be started: shop\.Shop at 0x\w+ could not be upgraded \(ZeroDivisionError: division by zero\); "
+        r"nothing was started; --last-good starts on the sources of generation \d+",
+        refused.stderr.splitlines()[-1],
+    )

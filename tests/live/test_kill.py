@@ -6,6 +6,7 @@ import socket
 import time
 from contextlib import suppress
 
+import pytest
 from live_server import LiveServer
 
 PROGRAM = """
@@ -41,6 +42,7 @@ def build(space):
 """
 
 
+@pytest.mark.timeout(600)  # fifty-one starts of a process, on whatever machine
 def test_fifty_kills_in_the_middle_of_snapshots(tmp_path):
     (tmp_path / "store.py").write_text(PROGRAM)
     seed = random.randrange(10**6)

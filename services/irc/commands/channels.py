@@ -185,8 +185,8 @@ def send_topic(client: Client, channel: Channel) -> None:
 
 def cmd_names(net: Network, client: Client, message: Message) -> None:
     if not message.get(0):
-        for channel in islice((each for each in net.channels.values() if each.visible_to(client)), NAMES_AT_ONCE):
-            send_names(client, channel)
+        for visible in islice((each for each in net.channels.values() if each.visible_to(client)), NAMES_AT_ONCE):
+            send_names(client, visible)
         client.reply(n.RPL_ENDOFNAMES, "*")
         return
     for name in split(message.params[0], TARGETS["NAMES"]):

@@ -13,13 +13,16 @@ import os
 import socket
 import ssl
 from collections.abc import Awaitable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import h11
 
 from ..asgi import Message
 from ..errors import Disconnected
 from ..rules import phrase
+
+if TYPE_CHECKING:
+    from .guard import Guard
 
 _JOIN = 64 << 10  # bytes up to which head and body are copied together
 _AT_ONCE = 1 << 20  # bytes given to the kernel before others get their turn
@@ -36,10 +39,10 @@ class Answer:
         sent: bytes of the body so far, as written.
     """
 
-    __slots__ = ("_cycle", "_fixed", "_held", "_sized", "_stall", "sent", "status", "transport")
+    __slots__ = ("_cycle", "_fixed", "_guard", "_held", "_sized", "sent", "status", "transport")
 
-    def __init__(self, transport: asyncio.Transport, cycle: Any, stall: float, fixed: bytes = b"") -> None:
-        self.transport, self._cycle, self._stall, self._fixed = transport, cycle, stall, fixed
+    def __init__(self, guard: Guard, cycle: Any, fixed: bytes = b"") -> None:
+        self.transport, self._guard, self._cycle, self._fixed = guard.transport, guard, cycle, fixed
         self._held, self._sized = b"", False
         self.status = 0
         self.sent = 0
@@ -77,7 +80,7 @@ class Answer:
 
     def close(self) -> None:
         self.flush()
-        self.transport.close()
+        self._guard.part()
 
     def is_closing(self) -> bool:
         return self.transport.is_closing()
@@ -101,6 +104,7 @@ class Answer:
             cycle.keep_alive = False
         elif not cycle.keep_alive:
             lines += b"connection: close\r\n"
+        parts: tuple[bytes, ...]
         if status in BODILESS:
             parts = FIRST_LINES[status], self._fixed, lines, b"\r\n"
         elif cycle.scope["method"] == "HEAD":
@@ -111,7 +115,7 @@ class Answer:
         cycle.response_started = cycle.response_complete = True
         cycle.wake()
         if not cycle.keep_alive:
-            self.transport.close()
+            self._guard.part()
         cycle.on_response()
         return True
 
@@ -231,14 +235,14 @@ class Answer:
     async def _ready(self, fd: int, *, reading: bool = False) -> None:
         """Wait until a descriptor can be written, or read; for as long as a client may stall."""
         loop = asyncio.get_running_loop()
-        ready = loop.create_future()
+        ready, stall = loop.create_future(), self._guard.engine.limits.stall
         (loop.add_reader if reading else loop.add_writer)(fd, _settle, ready)
         try:
-            async with asyncio.timeout(self._stall):
+            async with asyncio.timeout(stall):
                 await ready
         except TimeoutError:
             self.transport.abort()
-            raise Disconnected(f"nothing moved for {self._stall:g} seconds; the client was dropped") from None
+            raise Disconnected(f"nothing moved for {stall:g} seconds; the client was dropped") from None
         finally:
             (loop.remove_reader if reading else loop.remove_writer)(fd)
 

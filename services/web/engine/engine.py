@@ -72,9 +72,8 @@ class Engine:
         """A new connection, for a listener."""
         return self._protocol(self)
 
-    @staticmethod
-    def now() -> float:
-        return time.monotonic()
+    #: The clock of all deadlines, in seconds.
+    now = staticmethod(time.monotonic)
 
     @property
     def connections(self) -> int:

@@ -7,7 +7,6 @@ header lines. The guard keeps one deadline for a connection, and the engine look
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import functools
 import itertools
 import math
@@ -60,8 +59,7 @@ class Guard(asyncio.Protocol):
         self.stuck_at = -1
         self.stuck_since = 0.0
         self.refused = False
-        self.receiving = self.resting = False
-        self.fresh: Any = None  # a request that came whole while its bytes were parsed
+        self.resting = False
 
     # --- asyncio's side
 
@@ -80,26 +78,26 @@ class Guard(asyncio.Protocol):
         if self.refused:
             return  # read and dropped, or the refusal would be lost with the connection
         cycle = self.cycle
-        self.receiving = True
         super().data_received(data)
-        self.receiving = False
-        if self.fresh is not None:
-            fresh, self.fresh = self.fresh, None
-            self._start_now(fresh)
         if self.cycle is not cycle:
             self.pending = 0  # a request began, and its own deadline with it
-            return
+        else:
+            self._count(len(data))
+
+    def _count(self, size: int) -> None:
+        """Bytes came that began no request: a part of a header, or of a body."""
+        cycle = self.cycle
         waiting = cycle is None or cycle.response_complete
         if waiting and (self.resting or self.deadline == NEVER):
             self.resting = False
             self.deadline = self.engine.now() + self.engine.limits.head
         elif not waiting and self.deadline != NEVER:
             # A body that comes too slowly runs into its deadline, however steadily it drips.
-            self.taken += len(data)
+            self.taken += size
             self.deadline = self.request_began + self.engine.limits.body + self.taken / self.engine.limits.rate
         dropping = cycle is not None and cycle.more_body  # the rest of a body that nobody read
         if (waiting and not dropping) or self.half_a_head():
-            self.pending += len(data)
+            self.pending += size
             if self.pending > self.engine.limits.head_bytes:
                 self.refuse(431, f"the header of a request is limited to {self.engine.limits.head_bytes:,} bytes")
 
@@ -127,27 +125,9 @@ class Guard(asyncio.Protocol):
         answer = self._enter(cycle)
         await self._complete(cycle, answer, self.engine.now(), self._ask(answer, scope, receive))
 
-    def _start_now(self, cycle: Any) -> None:
-        """Begin to answer without a task; it gets one when something has to be awaited."""
-        answer, began = self._enter(cycle), self.engine.now()
-        # What an application sets in its context must not be seen by the next request.
-        context = contextvars.copy_context()
-        try:
-            rest = context.run(self._ask, answer, cycle.scope, cycle.receive)
-        except BaseException as error:  # noqa: BLE001 - uvicorn reports it, as it does for those in a task
-            rest = _raising(error)
-        if rest is None:
-            self._leave(cycle, answer, began)
-            return
-
-        async def app(_scope: Scope, _receive: Receive, _send: Send) -> None:
-            await self._complete(cycle, answer, began, rest)
-
-        context.run(super()._start_asgi_task, cycle, app)  # type: ignore[misc]  # uvicorn's
-
     def _enter(self, cycle: Any) -> Answer:
         engine, scope = self.engine, cycle.scope
-        answer = Answer(self.transport, cycle, engine.limits.stall, engine.fixed if self.direct else b"")
+        answer = Answer(self, cycle, engine.fixed if self.direct else b"")
         cycle.transport = answer
         self.resting = False
         if cycle.more_body:
@@ -181,14 +161,16 @@ class Guard(asyncio.Protocol):
         # Nothing of a request points back at itself: its memory goes at once, and not at the collector's next round.
         answer.flush()
         cycle.transport = self.transport
-        cycle.scope.pop("midair.whole", None)
-        self.engine.active -= 1
-        self.engine.answered(cycle.scope, answer.status, answer.sent, self.engine.now() - began)
+        scope, engine = cycle.scope, self.engine
+        scope.pop("midair.whole", None)
+        engine.active -= 1
+        engine.answered(scope, answer.status, answer.sent, engine.now() - began)
 
     def on_response_complete(self) -> None:
         # A body that nobody read is dropped for a while, so that the connection can go on.
         unread = self.cycle is not None and self.cycle.more_body
-        self.deadline = self.engine.now() + self.engine.limits.head if unread else NEVER
+        if not self.refused:
+            self.deadline = self.engine.now() + self.engine.limits.head if unread else NEVER
         super().on_response_complete()  # type: ignore[misc]  # uvicorn's
 
     def handle_websocket_upgrade(self, *args: Any) -> None:
@@ -242,9 +224,22 @@ class Guard(asyncio.Protocol):
         if cycle is not None and not cycle.response_complete:
             cycle.disconnected = True
             cycle.message_event.set()
+        self._linger()
+
+    def part(self) -> None:
+        """Close after what was written."""
+        cycle = self.cycle
+        if cycle is not None and cycle.more_body and not self.transport.is_closing():
+            self.refused = True
+            self._linger()
+        else:
+            self.transport.close()
+
+    def _linger(self) -> None:
+        # Closing at once would reset the connection while the client still sends, and it would never read why.
         if self.transport.can_write_eof():
-            # Closing at once would reset the connection while the client still sends, and it would never read why.
             self.transport.write_eof()
+            self.flow.resume_reading()
             self.deadline = self.engine.now() + LINGER
         else:
             self.transport.close()
@@ -314,7 +309,7 @@ def refusal(code: int, reason: str) -> bytes:
     return f"{head}content-length: {len(text)}\r\nconnection: close\r\n\r\n".encode() + text
 
 
-async def _raising(error: BaseException) -> None:
+async def raising(error: BaseException) -> None:
     raise error
 
 

@@ -6,18 +6,21 @@ This module needs httptools; without it connections are those of `guard.py` with
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import urllib.parse
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from .guard import Guard
+from ..asgi import Receive, Scope, Send
+from .guard import Guard, raising
 
 if TYPE_CHECKING:
     from .engine import Engine
 
+_METHODS = {name.encode(): name for name in ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH")}
 _ASGI = {"version": "3.0", "spec_version": "2.3"}
 
 
@@ -65,38 +68,63 @@ class QuickGuard(Guard, HttpToolsProtocol):
 
     direct = True
     fresh: Cycle | None = None
+    in_head = receiving = upgrading = False
 
     def __init__(self, engine: Engine) -> None:
         HttpToolsProtocol.__init__(self, engine.config, engine.state, {})
         self._prepare(engine)
 
+    def data_received(self, data: bytes) -> None:
+        if self._keeper:
+            self._keeper.touch()
+        if self.refused:
+            return  # read and dropped, or the refusal would be lost with the connection
+        before = self.cycle
+        self.receiving = True
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserError:
+            self.send_400_response("")
+        except httptools.HttpParserUpgrade:
+            if self._should_upgrade():
+                self.handle_websocket_upgrade()
+        self.receiving = False
+        if self.fresh is not None:
+            fresh, self.fresh = self.fresh, None
+            self._start_now(fresh)
+        if self.cycle is before:
+            self._count(len(data))
+        else:
+            self.pending = 0  # a request began, and its own deadline with it
+
     # --- what the parser sees
 
     def on_message_begin(self) -> None:
         self.url = b""
-        self.expect_100_continue = False
         self.headers = []
-        self.scope = {  # type: ignore[typeddict-item]  # the rest comes with the headers
+        self.in_head, self.expect_100_continue = True, False
+
+    def on_headers_complete(self) -> None:
+        parser = self.parser
+        version = parser.get_http_version()
+        self.in_head = False
+        scope: dict[str, Any] = {
             "type": "http",
             "asgi": _ASGI,
-            "http_version": "1.1",
+            "http_version": version,
             "server": self.server,
             "client": self.client,
             "scheme": self.scheme,
+            "method": _METHODS.get(method := parser.get_method()) or method.decode("ascii"),
             "root_path": "",
             "headers": self.headers,
             "state": {},
         }
-
-    def on_headers_complete(self) -> None:
-        parser, scope = self.parser, self.scope
-        scope["method"] = parser.get_method().decode("ascii")
-        version = parser.get_http_version()
-        if version != "1.1":
-            scope["http_version"] = version
-        if parser.should_upgrade() and self._should_upgrade():
-            # What follows a request looks like headers to the parser, and must not become some.
-            self.headers = []
+        self.scope = cast("Any", scope)
+        # What follows a request looks like headers to the parser, and must not become some.
+        self.headers = []
+        self.upgrading = parser.should_upgrade() and self._should_upgrade()
+        if self.upgrading:
             return
         url = self.url
         if url[:1] == b"/" and b"#" not in url:
@@ -110,7 +138,6 @@ class QuickGuard(Guard, HttpToolsProtocol):
         before = self.cycle
         keep_alive = version != "1.0" and parser.should_keep_alive()
         self.cycle = cycle = Cycle(self, scope, keep_alive=keep_alive, expects=self.expect_100_continue)
-        self.headers = []
         if before is not None and not before.response_complete:
             self.flow.pause_reading()
             self.pipeline.appendleft((cycle, self.app))
@@ -121,7 +148,7 @@ class QuickGuard(Guard, HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         cycle = self.cycle
-        if cycle.response_complete or (self.parser.should_upgrade() and self._should_upgrade()):
+        if self.upgrading or cycle.response_complete:
             return
         cycle.body += body
         if len(cycle.body) > 65536:
@@ -130,13 +157,14 @@ class QuickGuard(Guard, HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         cycle = self.cycle
-        if cycle is None or cycle.response_complete or (self.parser.should_upgrade() and self._should_upgrade()):
+        if self.upgrading or cycle.response_complete:
             return
         cycle.more_body = False
-        cycle.wake()
+        if cycle is not self.fresh:
+            cycle.wake()
 
     def half_a_head(self) -> bool:
-        return self.scope is not None and "method" not in self.scope
+        return self.in_head
 
     def _get_upgrade(self) -> bytes | None:
         kept, self.headers = self.headers, list(self.scope["headers"])
@@ -144,13 +172,32 @@ class QuickGuard(Guard, HttpToolsProtocol):
         self.headers = kept
         return found
 
+    def _start_now(self, cycle: Any) -> None:
+        """Begin to answer without a task; it gets one when something has to be awaited."""
+        answer, began = self._enter(cycle), self.engine.now()
+        # What an application sets in its context must not be seen by the next request.
+        context = contextvars.copy_context()
+        try:
+            rest = context.run(self._ask, answer, cycle.scope, cycle.receive)
+        except BaseException as error:  # noqa: BLE001 - uvicorn reports it, as it does for those in a task
+            rest = raising(error)
+        if rest is None:
+            self._leave(cycle, answer, began)
+            return
+
+        async def app(_scope: Scope, _receive: Receive, _send: Send) -> None:
+            await self._complete(cycle, answer, began, rest)
+
+        context.run(self._start_asgi_task, cycle, cast("Any", app))
+
     # --- between requests
 
     def on_response_complete(self) -> None:
         self.server_state.total_requests += 1
-        if self.transport.is_closing():
+        if self.refused or self.transport.is_closing():
             return
-        self.flow.resume_reading()
+        if self.flow.read_paused:
+            self.flow.resume_reading()
         if self.pipeline:
             cycle, app = self.pipeline.pop()
             self._start_asgi_task(cycle, app)

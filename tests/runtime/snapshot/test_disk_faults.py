@@ -4,6 +4,7 @@ import asyncio
 import os
 import random
 import re
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -76,8 +77,9 @@ def test_the_same_for_a_snapshot_in_the_background_in_its_child_and_in_its_paren
 
 def test_a_real_disk_that_is_full_refuses_and_keeps_the_old_file(tmp_path: Path) -> None:
     """On a file system of its own, of 1 MB, made in a namespace that ends with the test."""
-    probe = subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False)
-    if probe.returncode:
+    (tmp_path / "disk").mkdir()
+    mounted = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs -o size=1m,mode=700 full disk && exec "$@"', "sh"]
+    if not shutil.which("unshare") or subprocess.run([*mounted, "true"], cwd=tmp_path, check=False).returncode:
         pytest.skip("this user cannot mount a file system of its own")
     program = """
 import os, sys
@@ -94,12 +96,9 @@ except SnapshotError as error:
     print(error)
 print(sorted(os.listdir("disk")), snapshot.load("disk/app.spl")["x"])
 """
-    (tmp_path / "disk").mkdir()
     done = subprocess.run(
-        ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs -o size=1m,mode=700 full disk && exec "$0" -c "$1"',
-         sys.executable, program],
-        cwd=tmp_path, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        [*mounted, sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
     said, left = done.stdout.splitlines() or [done.stderr, ""]
     assert re.fullmatch(
         r"not saved: app\.2\..*tmp cannot be written \(No space left on device\); app\.spl is as it was", said

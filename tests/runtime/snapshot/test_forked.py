@@ -4,6 +4,7 @@ import asyncio
 import errno
 import logging
 import os
+import re
 import signal
 import socket
 import threading
@@ -18,6 +19,7 @@ from snapshot_things import Book
 from midair.runtime import snapshot
 from midair.runtime.disk import Disk
 from midair.runtime.errors import NotStorable, SnapshotError
+from midair.runtime.server import Server
 from midair.runtime.snapshot import forked, pages
 from midair.runtime.space import Space
 
@@ -131,15 +133,20 @@ async def test_a_state_that_raises_in_the_child_is_named_too(space: Space, tmp_p
 async def test_progress_says_how_far_it_is(space: Space, tmp_path: Path) -> None:
     space["people"] = things.people(30_000)
     await snapshot.take(space, tmp_path / "app.spl")
-    seen, taking = set(), asyncio.create_task(snapshot.take(space, tmp_path / "app.spl"))
+    said, seen, taking = set[str](), set[int](), asyncio.create_task(snapshot.take(space, tmp_path / "app.spl"))
     while not taking.done():
         if far := snapshot.progress(space):
             assert far.generation == 2
             assert far.expected >= 30_000
             seen.add(far.written)
+            said.add(Server(space).status()["snapshot"])
         await asyncio.sleep(0)
     assert len(seen) > 2
     assert max(seen) > 10_000
+    assert any(re.match(r"generation 2: [1-9][\d,]* of about 30,\d\d\d objects written in ", one) for one in said), said
+    assert re.match(
+        r"the last was written by a child; this process stood for [\d.]+ ms", Server(space).status()["snapshot"]
+    )
     assert snapshot.progress(space) is None
 
 
@@ -212,6 +219,10 @@ async def test_where_no_child_can_be_made_the_work_is_done_here_and_said(
     monkeypatch.setattr(os, "fork", fail)
     assert await snapshot.take(space, tmp_path / "app.spl") == 1
     assert f"no child could be made ({os.strerror(number)})" in caplog.text
+    assert re.fullmatch(
+        rf"the last was written in this process \(no child could be made \({os.strerror(number)}\)\), which stood for [\d.]+ ms",
+        Server(space).status()["snapshot"],
+    )
 
 
 async def test_a_platform_without_fork_writes_the_same_file(

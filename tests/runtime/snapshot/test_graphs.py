@@ -8,6 +8,7 @@ import decimal
 import functools
 import math
 import pathlib
+import pickle
 import queue
 import re
 import sys
@@ -22,7 +23,7 @@ import snapshot_things as things
 from snapshot_things import Key, Thing
 
 from midair.runtime import errors
-from midair.runtime.snapshot import dumps, loads
+from midair.runtime.snapshot import dumps, loads, pickling
 from midair.runtime.space import Space
 
 
@@ -348,6 +349,17 @@ def test_weak_collections_keep_what_is_saved_elsewhere(both: Any) -> None:
     assert dict(back[0]) == {"a": again_strong}
     assert dict(back[1]) == {again_strong: [1]}
     assert list(back[2]) == [again_strong]
+
+
+def test_what_the_standard_pickler_wrote_loads_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pickling, "zodbpickle", pickle)
+    thing = Thing(name="ann", inner=Thing.Inner(), when=dt.date(2026, 1, 2))
+    thing.greet_later, thing.me = thing.greet, thing
+    data = dumps([thing, Key("k"), things.Slotted(1, [2])])
+    monkeypatch.undo()
+    back = loads(data)
+    assert (back[0].me, back[0].greet_later()) == (back[0], "hello from ann")
+    assert (type(back[0].inner), back[0].when.year, back[2].y) == (Thing.Inner, 2026, [2])
 
 
 def test_what_only_a_weak_reference_holds_may_be_unsavable() -> None:

@@ -12,7 +12,8 @@ from zodbpickle import pickle as zodbpickle
 
 from midair.runtime import rebuild, snapshot
 from midair.runtime.errors import UpgradeRefused
-from midair.runtime.snapshot import dumps, loads
+from midair.runtime.server import Server
+from midair.runtime.snapshot import dumps, loads, quarantine
 from midair.runtime.space import Space
 
 
@@ -20,6 +21,8 @@ from midair.runtime.space import Space
 def _versions() -> Iterator[None]:
     with no_game("game", "arms"):
         yield
+    for one in quarantine.loaded():
+        quarantine.release(one.obj)
 
 
 SWORD_1 = """
@@ -253,6 +256,7 @@ def test_an_object_in_quarantine_refuses_to_be_used_until_an_edit_heals_it(tmp_p
             use()
     assert isinstance(stuck, module.Sword)
     assert whole.damage == 30
+    assert Server(space).status()["not_upgraded"] == 1
     assert [str(problem) for problem in space.check().problems] == []
     space.save()
     module.Sword.__upgrade__ = game(SWORD_2).Sword.__upgrade__

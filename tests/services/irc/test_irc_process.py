@@ -17,6 +17,14 @@ from midair.runtime.space import Space
 
 NUMBER = 5
 
+#: File, text before and after, and what a PING of x is answered then.
+EDITS = [
+    ("commands/session.py", "net.name, text=token)", 'net.name, text=f"{token}!")', "x!"),
+    ("connection.py", '"""Bytes of one client:', '"""The bytes of one client:', "x!"),
+    ("client.py", "self.out.append(out.encoded(self.tagset))", "self.out += [out.encoded(self.tagset)]", "x!"),
+    ("commands/session.py", 'text=f"{token}!")', "text=token)", "x"),
+]
+
 
 class Talker:
     """A raw client that blocks until it has heard what it waits for."""
@@ -97,15 +105,11 @@ def test_every_client_stays_when_the_servers_own_modules_are_edited(tree, tmp_pa
         for talker in talkers:
             talker.ask("JOIN #c", " 366 ")
         assert boss.pong("x") == "x"
-        edit(tree / "commands" / "session.py", "net.name, text=token)", 'net.name, text=f"{token}!")')
-        way(server, boss)
-        server.wait_for(r"edit 1\b")
-        assert [talker.pong("x") for talker in talkers] == ["x!"] * NUMBER
-        edit(tree / "connection.py", '"""Bytes of one client:', '"""The bytes of one client:')
-        edit(tree / "commands" / "session.py", 'text=f"{token}!")', "text=token)")
-        way(server, boss)
-        server.wait_for(r"edit 2\b")
-        assert [talker.pong("x") for talker in talkers] == ["x"] * NUMBER
+        for number, (file, before, after, answer) in enumerate(EDITS, start=1):
+            edit(tree / file, before, after)
+            way(server, boss)
+            server.wait_for(rf"edit {number}\b")
+            assert [talker.pong("x") for talker in talkers] == [answer] * NUMBER
         boss.say("PRIVMSG #c :all still here")
         for talker in talkers[1:]:
             assert talker.hear("all still here").startswith(":t0!")

@@ -13,6 +13,7 @@ from midair import Service
 from midair.runtime.errors import LimitExceeded, ServiceError
 from midair.services import spread
 from midair.services.spread import address, client
+from midair.services.spread.broker import Broker
 from midair.services.spread.portal import TRIES
 
 CERTIFICATE = str(Path(__file__).parents[2] / "data" / "spread" / "localhost.pem")
@@ -132,8 +133,8 @@ async def test_a_password_is_proven_and_does_not_cross_the_wire(monkeypatch):
     users.add("alice", "secret of alice")
     service = spread.Spread(port=0, realm=realm, users=users)
     said = bytearray()
-    write = spread.Link.write
-    monkeypatch.setattr(spread.Link, "write", lambda link, data: (said.extend(data), write(link, data))[1])
+    say = Broker.say
+    monkeypatch.setattr(Broker, "say", lambda broker, data, **how: (said.extend(data), say(broker, data, **how))[1])
     async with running(service), await spread.connect(at(service)) as peer:
         avatar = await peer.login("alice", "secret of alice", Room())
         assert await avatar.name() == "alice"

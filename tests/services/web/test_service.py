@@ -60,7 +60,7 @@ async def test_the_options_make_files_mounts_and_hosts(tmp_path):
     (tmp_path / "other" / "b.txt").write_text("b")
     (tmp_path / "files" / "x.epy").write_text("request.write('run')")
     files, other = str(tmp_path / "files"), str(tmp_path / "other")
-    web = made("--static", files, "--mount", f"/deep/er={other}", "--vhost", f"*.example.org={other}", "--scripts")
+    web = made("--static", files, "--mount", f"/deep/er={other}", "--vhost", f"*.example.org={other}")
     async with running(web):
         assert await page(web, "/a.txt") == (200, "a")
         assert await page(web, "/x.epy") == (200, "run")
@@ -71,7 +71,7 @@ async def test_the_options_make_files_mounts_and_hosts(tmp_path):
         await client.send("GET /b.txt HTTP/1.1\r\nHost: www.example.org\r\n\r\n")
         assert (await client.answer())[2] == b"b"
         client.close()
-    plain = made("--static", files, "--no-listing", "--index", "a.txt", "--cache", "*.txt=max-age=60")
+    plain = made("--static", files, "--no-listing", "--index", "a.txt", "--cache", "*.txt=max-age=60", "--no-scripts")
     async with running(plain):
         client = await client_of(plain)
         assert (await client.get("/a.txt"))[1]["cache-control"] == "max-age=60"
@@ -97,6 +97,18 @@ async def test_the_options_make_files_mounts_and_hosts(tmp_path):
 def test_what_is_not_there_is_named_when_it_is_made(arguments, words):
     with pytest.raises(ServiceError, match=words):
         made(*arguments)
+
+
+async def test_scripts_are_run_unless_that_is_not_wanted(tmp_path):
+    (tmp_path / "index.epy").write_text("request.write('ran')")
+    (tmp_path / "x.cgi").write_text("#!/bin/sh\necho 'Content-Type: text/plain'\necho\necho ran")
+    (tmp_path / "x.cgi").chmod(0o755)
+    async with running(made("--static", str(tmp_path))) as web:
+        assert await page(web, "/") == (200, "ran")
+        assert await page(web, "/x.cgi") == (200, "ran\n")
+    async with running(made("--static", str(tmp_path), "--no-scripts")) as web:
+        assert (await page(web, "/index.epy"))[0] == 403
+        assert (await page(web, "/x.cgi"))[0] == 403
 
 
 async def test_a_class_in_a_file_is_the_root_and_its_state_survives_wherever_it_resumes(tmp_path, monkeypatch, caplog):
