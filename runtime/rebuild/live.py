@@ -79,6 +79,7 @@ async def _apply(request: _Request, *, at_once: bool = True) -> Report:
     try:
         rest = functools.partial(_rest, asyncio.get_running_loop())
         plans = await asyncio.to_thread(engine.make_plans, wanted, rest)
+        await _after_next_timer(asyncio.get_running_loop())
         if any(each.record.text is not each.base for each in plans):
             return await _apply(request)  # another edit came in between
         waiting = guards.Waiting()
@@ -110,10 +111,22 @@ def _keep_time(loop: asyncio.AbstractEventLoop) -> None:
 
     A loop sleeps in whole milliseconds: one that we woke, or kept busy, may miss the next timer by almost that.
     """
-    timers = getattr(loop, "_scheduled", None)  # asyncio's own loops have it; where it is not, a timer may be late
-    wait = timers[0].when() - loop.time() if timers else 0
-    if 0 < wait < 0.001:
+    if wait := _soon(loop):
         loop.run_in_executor(None, _wake, loop, wait)
+
+
+async def _after_next_timer(loop: asyncio.AbstractEventLoop) -> None:
+    """Let a timer that is due within a millisecond go before the commit, so that it does not wait for that."""
+    if wait := _soon(loop):
+        await loop.run_in_executor(None, time.sleep, wait)
+        await asyncio.sleep(0)
+
+
+def _soon(loop: asyncio.AbstractEventLoop) -> float:
+    """Seconds to the next timer, when that is less than a millisecond."""
+    timers = getattr(loop, "_scheduled", None)  # asyncio's own loops have it; where it is not, a timer may be late
+    wait = float(timers[0].when() - loop.time()) if timers else 0.0
+    return wait if 0 < wait < 0.001 else 0.0
 
 
 def _wake(loop: asyncio.AbstractEventLoop, wait: float = 0.0) -> None:
