@@ -63,8 +63,9 @@ def _assignment(scope: Scope, node: ast.Assign | ast.AnnAssign, names: set[str])
         if live is MISSING:
             continue
         changed = ", ".join(sorted(reads & names))
+        outer = scope.outer_names(node, name)
         if isa(expr, ast.Name) and scope.untouched(name):
-            scope.bind(name, scope.look(expr.id))
+            scope.bind(name, outer[expr.id] if expr.id in outer else scope.look(expr.id))
             scope.edit.change("recomputed", scope, name, node.lineno)
         elif not scope.untouched(name):
             scope.edit.keep(scope, name, node.lineno, f"{changed} changed, but it was set at run time")
@@ -73,7 +74,7 @@ def _assignment(scope: Scope, node: ast.Assign | ast.AnnAssign, names: set[str])
         elif not values.is_pure(expr, scope.look):
             scope.edit.keep(scope, name, node.lineno, f"{changed} changed, but computing it again may have effects")
         else:
-            scope.bind(name, scope.evaluate(expr))
+            scope.bind(name, scope.evaluate(expr, outer))
             scope.edit.change("recomputed", scope, name, node.lineno)
 
 

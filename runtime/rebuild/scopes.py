@@ -424,6 +424,13 @@ class Scope:
         above = itertools.takewhile(lambda each: each.lineno < node.lineno, self.path[-1].body)
         return {name for each in above for name in outline.bound(each)}
 
+    def outer_names(self, node: ast.stmt, name: str) -> dict[str, Any]:
+        """For `x = x` in a class body: what the module calls x, unless the body has bound it before."""
+        if not self.path or name in self._bound_before(node):
+            return {}
+        found = self.tx.get(self.space, name)
+        return {} if found is MISSING else {name: found}
+
     def bound_now(self) -> set[str]:
         return {name for statement in self.path[-1].body for name in outline.bound(statement)}
 
