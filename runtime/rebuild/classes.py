@@ -186,9 +186,7 @@ def _drop_annotations(inner: Scope, before: ast.ClassDef, node: ast.ClassDef) ->
 def settle(tx: Any, classes: list[type]) -> None:
     """After all writes: what a class keeps about the methods that it has."""
     for cls in classes:
-        for each in [cls, *_below(cls)]:
-            if (undo := native.inherit_new(each)) is not None:
-                tx.did(undo)
+        native.inherit_new(cls)
     seen: set[type] = set()
     for cls in classes:
         for each in [cls, *_below(cls)]:

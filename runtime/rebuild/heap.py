@@ -48,17 +48,26 @@ def holders(wanted: Iterable[Any], things: list[Any], skip: set[int]) -> Iterato
 def file_again(tx: Transaction, changed: list[Any], things: list[Any], own: set[int]) -> None:
     """Fill dicts and sets again whose keys are these, alone or in a tuple: they hash otherwise now."""
     own |= {id(things), id(changed)}
-    for holder, _ in list(holders(changed, things, own)):
-        if type(holder) is tuple:
+    latest, ids = changed, set(map(id, changed))
+    while latest:  # what holds them and is a key itself, from the inside out
+        latest = [h for h, _ in holders(latest, things, own) if type(h) is tuple or isa(h, frozenset)]
+        latest = [h for h in latest if id(h) not in ids]
+        own.add(id(latest))
+        for holder in latest:
+            ids.add(id(holder))
             changed.append(holder)
-    ids = set(map(id, changed))
+            if isa(holder, frozenset):
+                _fill_again(tx, holder, native.refill_frozenset, list(holder))
     for holder, _ in holders(changed, things, own):
-        if not isa(holder, (dict, set, frozenset)) or ids.isdisjoint(map(id, holder)):
-            continue
-        before = list(dict.items(holder)) if isa(holder, dict) else list(holder)
-        again: Any = _refill if isa(holder, dict) else _reset if isa(holder, set) else native.refill_frozenset
-        again(holder, before)
-        tx.did_keys(again, holder, before)
+        if isa(holder, dict) and not ids.isdisjoint(map(id, holder)):
+            _fill_again(tx, holder, _refill, list(dict.items(holder)))
+        elif isa(holder, set) and not ids.isdisjoint(map(id, holder)):
+            _fill_again(tx, holder, _reset, list(holder))
+
+
+def _fill_again(tx: Transaction, holder: Any, fill: Callable[[Any, Any], None], content: list[Any]) -> None:
+    fill(holder, content)
+    tx.did_keys(fill, holder, content)
 
 
 class Swap:

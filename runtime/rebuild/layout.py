@@ -181,8 +181,10 @@ def own_ids(edit: Edit) -> set[int]:
     ):
         for entry in book:
             ids.add(id(entry))
-            ids |= {
-                id(part) for part in entry if isa(part, (list, tuple)) and book in (tx._undo, tx._staged, tx._inverse)
+            ids |= {  # after the call and the user's own object that it is for
+                id(part)
+                for part in entry[2:]
+                if isa(part, (list, tuple)) and book in (tx._undo, tx._staged, tx._inverse)
             }
     for call in tx._finish:
         ids |= {id(call), *(map(id, (call.args, *call.args)) if isa(call, functools.partial) else ())}

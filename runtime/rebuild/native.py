@@ -232,21 +232,17 @@ def _find_new() -> int:
 _NEW = _find_new()
 
 
-def inherit_new(cls: type) -> Callable[[], None] | None:
+def inherit_new(cls: type) -> None:
     """After `__new__` left a class: make instances as its base does, which CPython alone does not go back to.
 
-    Returns:
-        What undoes it; None where nothing had to be done.
+    When `__new__` comes again, CPython sees to the class and those below by itself.
     """
     above = cls.__base__
-    if above is None or any(isa(vars(c).get("__new__"), staticmethod) for c in cls.__mro__):
-        return None
-    now, wanted = (ctypes.c_size_t.from_address(id(each) + _NEW) for each in (cls, above))
-    before = now.value
-    if before == wanted.value:
-        return None
-    now.value = wanted.value
-    return lambda: _set_value(now, before)
+    if above is not None and not any(isa(vars(each).get("__new__"), staticmethod) for each in cls.__mro__):
+        now, wanted = (ctypes.c_size_t.from_address(id(each) + _NEW) for each in (cls, above))
+        now.value = wanted.value
+    for each in subclasses(cls):
+        inherit_new(each)
 
 
 def replace_words(holder: object, old: object, new: object, size: int, start: int = 0, limit: int | None = None) -> int:
