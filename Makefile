@@ -4,13 +4,13 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 JOBS   ?= 3
 
-.PHONY: demo test check bench soak test-all test-tools clean help
+.PHONY: demo test check bench soak fuzz test-all test-tools clean help
 
 help:
 	@echo "make demo    a live server: edited, refused, undone, stopped and resumed before your eyes"
 	@echo "make test    the test suite"
 	@echo "make check   ruff, mypy, pyright, import-linter"
-	@echo "make bench   figures beside the peers     make soak   the long runs"
+	@echo "make bench   figures beside the peers     make soak   the long runs     make fuzz   atheris on the telnet parser"
 	@echo "make test-all   the suite on every supported Python found here"
 
 # uv when it is there, plain venv and pip otherwise: both end in the same folder.
@@ -56,8 +56,12 @@ bench: $(VENV)/.ready
 soak: $(VENV)/.ready
 	MIDAIR_SOAK=1 $(BIN)/python -m pytest -q -m soak --timeout 3600
 
+# The telnet parser under atheris for a minute: MIDAIR_FUZZ_SECONDS=600 make fuzz for ten.
+fuzz: $(VENV)/.ready
+	MIDAIR_FUZZ_SECONDS=$${MIDAIR_FUZZ_SECONDS:-60} $(BIN)/python -m pytest -q -s tests/services/telnet/test_telnet_fuzz.py --timeout 7200
+
 # The clients that tests talk through. Where one cannot be had, its tests skip and say so.
-TOOLS := telnet netcat-openbsd putty-tools openssh-client tmux irssi ii weechat-headless ngircd chromium procps
+TOOLS := telnet netcat-openbsd putty-tools openssh-client tmux screen vim nano irssi ii weechat-headless ngircd chromium procps
 test-tools:
 	@missing=; for tool in $(TOOLS); do dpkg -s $$tool >/dev/null 2>&1 || missing="$$missing $$tool"; done; \
 	if [ -n "$$missing" ]; then \

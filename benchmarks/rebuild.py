@@ -4,10 +4,12 @@ live, collector off, in a module of 300 functions and a class with live instance
     .venv/bin/python benchmarks/rebuild.py
     .venv/bin/python benchmarks/rebuild.py --instances 1000 1000000 --edits 7
     .venv/bin/python benchmarks/rebuild.py --scans                    heap passes, in ns a tracked object
-    .venv/bin/python benchmarks/rebuild.py --leak 10000               bytes an edit leaves behind
+    .venv/bin/python benchmarks/rebuild.py --leak 10000               bytes an edit leaves behind, while a thread calls
+    .venv/bin/python benchmarks/rebuild.py --calls                    what a call of a watched function costs
 
-Each tool runs in a process of its own. A tool without a watcher of its own is called on the loop when the file has
-changed, which is the least that it can cost there.
+Each tool runs in a process of its own, and the file is saved by another one, as an editor does it. A tool without a
+watcher of its own is called on the loop when the file has changed, which is the least that it can cost there. The
+millisecond that the heartbeat sleeps is part of every gap.
 """
 
 # mypy: allow-untyped-defs, allow-untyped-calls
@@ -26,7 +28,9 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+import timeit
 
 SHAPE = "def f{0}(a, b=1):\n    'The {0}th.'\n    x = a + b * {0}\n    if x > 3:\n        return [y for y in range(x)]\n    return x\n\n\n"
 MODULE = "".join(SHAPE.format(i) for i in range(300)) + (
@@ -150,6 +154,9 @@ async def pauses(tool, instances, edits, folder):
     held = [module.C(i) for i in range(instances)]
     heart = Heartbeat()
     task = asyncio.create_task(heart.beat())
+    editor = await asyncio.create_subprocess_exec(
+        sys.executable, __file__, "--editor", str(path), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
     gc.collect()
     gc.disable()
     found = []
@@ -157,15 +164,25 @@ async def pauses(tool, instances, edits, folder):
         await asyncio.sleep(0.05)
         heart.reset()
         began = time.perf_counter()
-        path.write_text(edited(n))
+        editor.stdin.write(b"%d\n" % n)
+        await editor.stdout.readline()
         await tool.apply(module)
         live = time.perf_counter() - began
         await asyncio.sleep(0.005)
         assert module.f150(1) == list(range(151 + n)), "the edit is not live"
         found.append((heart.longest * 1000, live * 1000))
     task.cancel()
+    editor.stdin.close()
+    await editor.wait()
     assert len(held) == instances
     return found
+
+
+def be_the_editor(path):
+    """Save the edit of each number that comes in, and say so."""
+    for line in sys.stdin:
+        pathlib.Path(path).write_text(edited(int(line)))
+        print(flush=True)
 
 
 def measure(name, instances, edits):
@@ -214,6 +231,7 @@ def scans(objects):
         folder = str(pathlib.Path(place).resolve())
         path = pathlib.Path(folder) / "measured.py"
         text = "def outer():\n    def inner(): return {}\n    return inner\nclass P:\n    __slots__ = ({})\n"
+        text += "    def __init__(self): self.x = 1\n"
         path.write_text(text.format(1, "'x',"))
         sys.path.insert(0, folder)
         rebuild.record(folder)
@@ -228,7 +246,7 @@ def scans(objects):
         print(
             f"a scan for functions: {report.scan_ms * 1e6 / report.scanned:.0f} ns an object ({report.scanned:,} tracked)"
         )
-        for count in (10, objects // 2):
+        for count in (10, objects):
             some = [module.P() for _ in range(count)]
             path.write_text(text.format(2, "'x', 'y'" if count == 10 else "'x', 'y', 'z'"))
             began = time.process_time()
@@ -242,7 +260,7 @@ def scans(objects):
 
 
 def leak(edits):
-    """Resident bytes that each edit leaves behind once the history is full, under a little load."""
+    """Resident bytes that each edit leaves behind once the history is full, while a thread calls what is edited."""
     from midair.runtime import rebuild
 
     sys.dont_write_bytecode = True
@@ -254,6 +272,16 @@ def leak(edits):
         rebuild.record(folder)
         module = importlib.import_module("measured")
         held = module.C()
+        stop, calls = threading.Event(), [0]
+
+        def load():
+            while not stop.wait(0.0002):
+                module.f(1)
+                held.g()
+                calls[0] += 2
+
+        caller = threading.Thread(target=load)
+        caller.start()
 
         def go(count):
             for n in range(count):
@@ -266,7 +294,52 @@ def leak(edits):
         before = resident()
         go(edits)
         gc.collect()
-        print(f"{edits:,} edits: {(resident() - before) / edits:.0f} bytes each")
+        stop.set()
+        caller.join()
+        print(f"{edits:,} edits: {(resident() - before) / edits:.0f} bytes each ({calls[0]:,} calls meanwhile)")
+
+
+def calls(rounds=7):
+    """A call in a process without midair, and in one that watches the module and has edited it: the shortest of each."""
+    found = {"without": [], "with": []}
+    for _ in range(rounds):
+        for how, times in found.items():
+            done = subprocess.run(
+                [sys.executable, __file__, "--call", how], capture_output=True, text=True, timeout=60, check=True
+            )
+            times.append(json.loads(done.stdout))
+    shortest = {how: min(ns for ns, _ in times) for how, times in found.items()}
+    same = len({code for times in found.values() for _, code in times}) == 1
+    print(
+        f"a call of a watched and edited function: {shortest['with']:.1f} ns, without midair {shortest['without']:.1f} ns, "
+        f"ratio {shortest['with'] / shortest['without']:.2f}; bytecode {'the same' if same else 'not the same'}"
+    )
+
+
+def call(how):
+    """In a process of its own: (ns a call, what is called)."""
+    sys.dont_write_bytecode = True
+    with tempfile.TemporaryDirectory() as place:
+        folder = str(pathlib.Path(place).resolve())
+        path = pathlib.Path(folder) / "measured.py"
+        path.write_text(edited(1) if how == "without" else MODULE)
+        sys.path.insert(0, folder)
+        if how == "with":
+            from midair.runtime import rebuild
+
+            rebuild.watch(folder, dispatch=lambda: None)
+        module = importlib.import_module("measured")
+        if how == "with":
+            path.write_text(edited(1))
+            assert rebuild.rebuild().number == 1
+        function = module.f0
+        gc.disable()
+        shortest = min(timeit.repeat(lambda: function(1), number=20_000, repeat=20)) / 20_000 * 1e9
+        code = function.__code__
+        inner = [const.co_code.hex() for const in code.co_consts if hasattr(const, "co_code")]
+        print(json.dumps([shortest, " ".join([type(function).__name__, code.co_code.hex(), *inner])]), flush=True)
+        if how == "with":
+            rebuild.unwatch()
 
 
 def resident():
@@ -280,20 +353,29 @@ def main():
     cli.add_argument("--edits", type=int, default=5)
     cli.add_argument("--scans", type=int, nargs="?", const=1_000_000, metavar="OBJECTS")
     cli.add_argument("--leak", type=int, metavar="EDITS")
+    cli.add_argument("--calls", action="store_true")
+    cli.add_argument("--call", help=argparse.SUPPRESS)
     cli.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
+    cli.add_argument("--editor", help=argparse.SUPPRESS)
     options = cli.parse_args()
-    if options.one:
+    if options.editor:
+        be_the_editor(options.editor)
+    elif options.one:
         one(options.one[0], int(options.one[1]), int(options.one[2]))
     elif options.scans:
         scans(options.scans)
+    elif options.call:
+        call(options.call)
+    elif options.calls:
+        calls()
     elif options.leak:
         leak(options.leak)
     else:
         print("`.venv/bin/python benchmarks/rebuild.py`\n")
         table(options.instances, options.edits)
         print()
-        subprocess.run([sys.executable, __file__, "--scans", "300000"], check=False)
-        subprocess.run([sys.executable, __file__, "--leak", "2000"], check=False)
+        for more in (["--scans"], ["--calls"], ["--leak", "10000"]):
+            subprocess.run([sys.executable, __file__, *more], check=False)
 
 
 if __name__ == "__main__":

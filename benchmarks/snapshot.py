@@ -1,6 +1,6 @@
 """The `.spl` file beside its peers and beside what the machine can do at best.
 
-    .venv/bin/python benchmarks/snapshot.py [--objects 50000] [--mb 100 1000]
+    .venv/bin/python benchmarks/snapshot.py [--objects 50000] [--mb 100 1000] [--parts rates pause journal]
 
 Rates are per second of CPU, medians of rounds in which all take turns; pauses are of the process's own clock. One
 object is an instance with a dict, two lists, a time and two references to others: about 0.85 kB of memory.
@@ -252,14 +252,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--objects", type=int, default=50_000)
     parser.add_argument("--mb", type=int, nargs="*", default=[100, 1000])
+    parser.add_argument(
+        "--parts", nargs="*", choices=["rates", "pause", "journal"], default=["rates", "pause", "journal"]
+    )
     parser.add_argument("--pause", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.pause:
         asyncio.run(pauses(options.pause))
         return
-    throughput(options.objects)
-    pause_table(options.mb)
-    journal_table()
+    if "rates" in options.parts:
+        throughput(options.objects)
+    if "pause" in options.parts:
+        pause_table(options.mb)
+    if "journal" in options.parts:
+        journal_table()
 
 
 if __name__ == "__main__":

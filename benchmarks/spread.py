@@ -1,10 +1,15 @@
 """Remote calls a second, beside Twisted's perspective broker and RPyC; streams; memory over a million calls.
 
-    .venv/bin/python benchmarks/spread.py            the table
-    .venv/bin/python benchmarks/spread.py --million  with the long run
+    .venv/bin/python benchmarks/spread.py            the tables
+    .venv/bin/python benchmarks/spread.py --million  what a million calls leave in memory
 
-Echo of (1, "two", 3.0) over TCP on this machine. The CPU time of both processes is counted, from /proc, so other load on
-the machine matters little; each figure is the median of three. `one` is one call at a time, `64` is 64 under way.
+Echo of (1, "two", 3.0) over TCP on this machine. The CPU time of both processes is counted, from /proc; each figure is the
+median of five runs, in which the rows take turns. `one` is one call at a time, `64` is 64 under way.
+
+Two processes that wait for each other cost what their code costs and what the kernel takes to wake them, which is several
+times as much when the other one sleeps on another core. The kernel places them as it likes, so runs could not be
+compared; hence both are bound to one core, and in a second table to a core each. `midair+uvloop` is midair as
+`midair run` runs it where the extra `fast` is installed.
 """
 
 # mypy: allow-untyped-defs, allow-untyped-calls
@@ -23,7 +28,7 @@ from typing import Any
 from midair.services import spread
 
 VALUE = (1, "two", 3.0)
-SECONDS = 1.0
+SECONDS = 0.6
 WARM_UP = 300
 CHUNK, CHUNKS = 65_536, 1_600
 
@@ -185,6 +190,9 @@ def resident(pid):
 
 WORK: dict[str, Any] = {
     "serve midair": serve_midair,
+    "serve midair+uvloop": serve_midair,
+    "call midair+uvloop": call_midair,
+    "stream midair+uvloop": stream_midair,
     "serve twisted": serve_twisted,
     "serve rpyc": serve_rpyc,
     "call midair": call_midair,
@@ -221,77 +229,128 @@ class Meter:
 METER = Meter(os.getpid())
 
 
-def measured(server, client, width=1):
+CORES = sorted(os.sched_getaffinity(0))
+PLACES = {"one core": (CORES[0], CORES[0]), "two cores": (CORES[0], CORES[-1])}
+
+
+def measured(server, client, width=1, place="one core"):
     """(amount, wall seconds, CPU seconds of both) of one client at one server, each in a process of its own."""
     me = [sys.executable, __file__]
-    with subprocess.Popen([*me, "serve", server], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as serving:
+    ours, theirs = ({**os.environ, "CORE": str(core)} for core in PLACES[place])
+    with subprocess.Popen(
+        [*me, "serve", server], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=theirs
+    ) as serving:
         assert serving.stdin
         assert serving.stdout
         port = serving.stdout.readline().strip()
         words = [*client.split(), port, str(width), str(serving.pid)]
-        done = subprocess.run([*me, *words], stdout=subprocess.PIPE, text=True, check=True)
+        done = subprocess.run([*me, *words], stdout=subprocess.PIPE, text=True, check=True, env=ours)
         serving.stdin.close()
         serving.wait()
     amount, wall, used = (float(word) for word in done.stdout.split())
     return amount, wall, used
 
 
-PAIRS = [("midair", "midair"), ("twisted", "twisted"), ("twisted", "midair"), ("midair", "twisted"), ("rpyc", "rpyc")]
-ROUNDS = 3
+PAIRS = [
+    ("midair", "midair"),
+    ("midair+uvloop", "midair+uvloop"),
+    ("twisted", "twisted"),
+    ("twisted", "midair"),
+    ("midair", "twisted"),
+    ("rpyc", "rpyc"),
+]
+ROUNDS = 5
+
+Row = tuple[str, str, int]
 
 
-def rates() -> dict[tuple[str, str, int], tuple[float, float]]:
+def rates(place: str) -> dict[Row, tuple[float, float]]:
     """For each row and width the medians of calls a second, and a second of CPU. Rows take turns, so load hits all."""
-    runs: dict[tuple[str, str, int], list[tuple[float, float]]] = {}
+    runs: dict[Row, list[tuple[float, float]]] = {}
     for _ in range(ROUNDS):
         for server, client in PAIRS:
-            for width in (1, 64):
-                absent = {server, client} & {"twisted", "rpyc"} and not find_spec(
-                    client if client != "midair" else server
-                )
-                if absent or (client == "rpyc" and width > 1):
-                    continue
-                amount, wall, used = measured(server, f"call {client}", width)
+            if not all(find_spec(name.rpartition("+")[2]) for name in (server, client)):
+                continue
+            for width in (1,) if client == "rpyc" else (1, 64):
+                amount, wall, used = measured(server, f"call {client}", width, place)
                 runs.setdefault((server, client, width), []).append((amount / wall, amount / used))
-    return {
-        row: (statistics.median(wall for wall, _ in each), statistics.median(used for _, used in each))
-        for row, each in runs.items()
-    }
+    return {row: medians(each) for row, each in runs.items()}
 
 
-def main():
-    print('Echo of `(1, "two", 3.0)` over TCP; calls a second of wall time, and a second of both processes\' CPU.\n')
-    print("| server | client | one /s | one /cpu s | 64 /s | 64 /cpu s |\n| --- | --- | --- | --- | --- | --- |")
-    found = rates()
+def medians(pairs: list[tuple[float, float]]) -> tuple[float, float]:
+    first, second = zip(*pairs, strict=True)
+    return statistics.median(first), statistics.median(second)
+
+
+def table(place: str) -> None:
+    found = rates(place)
+    print(f"\n**{place}**\n")
+    print("| server | client | one /s | one /cpu s | 64 /s | 64 /cpu s |\n| --- | --- | --: | --: | --: | --: |")
     for server, client in PAIRS:
         cells = [found.get((server, client, width)) for width in (1, 64)]
         shown = " | ".join(f"{cell[0]:,.0f} | {cell[1]:,.0f}" if cell else "- | -" for cell in cells)
         print(f"| {server} | {client} | {shown} |")
-    streams = [amount / used for amount, _, used in (measured("midair", "stream midair") for _ in range(ROUNDS))]
-    print(
-        f"\nA stream of {CHUNK * CHUNKS / 1e6:.0f} MB: {statistics.median(streams) / 1e6:,.0f} MB a second of both processes' CPU."
-    )
-    for other, width in (("twisted", 1), ("twisted", 64), ("rpyc", 1)):
-        if (other, other, width) in found:
-            times = found["midair", "midair", width][1] / found[other, other, width][1]
-            print(f"Beside {other} with itself, {width} at a time: {times:.1f} times the calls for the same CPU.")
-        else:
-            print(f"Beside {other}: not installed.")
+    print()
+    for server, client, other, width in (
+        ("midair", "midair", "twisted", 1),
+        ("midair+uvloop", "midair+uvloop", "twisted", 1),
+        ("midair", "midair", "rpyc", 1),
+        ("midair+uvloop", "midair+uvloop", "rpyc", 1),
+        ("midair", "midair", "twisted", 64),
+        ("twisted", "midair", "twisted", 1),
+        ("midair", "twisted", "twisted", 1),
+        ("twisted", "midair", "twisted", 64),
+        ("midair", "twisted", "twisted", 64),
+    ):
+        ours, theirs = found.get((server, client, width)), found.get((other, other, width))
+        if ours and theirs:
+            print(
+                f"{server} to {client}, {width} at a time: {ours[1] / theirs[1]:.1f} times {other} for the same CPU.  "
+            )
+
+
+def streams() -> None:
+    print(f"\nA stream of {CHUNK * CHUNKS / 1e6:.0f} MB:  ")
+    for name in ("midair", "midair+uvloop"):
+        for place in PLACES:
+            runs = [measured(name, f"stream {name}", 1, place) for _ in range(ROUNDS)]
+            wall, used = medians([(amount / wall, amount / used) for amount, wall, used in runs])
+            print(f"{name}, {place}: {used / 1e6:,.0f} MB a second of both processes' CPU, {wall / 1e6:,.0f} MB/s.  ")
+
+
+def main():
     if "--million" in sys.argv:
-        amount, _, _ = measured("midair", "million midair")
+        amount, _, _ = measured("midair", "million midair", 1, "two cores")
         print(f"From the 100,000th to the millionth call both processes grew by {amount / 1024:,.0f} KiB together.")
+        return
+    print('Echo of `(1, "two", 3.0)` over TCP; calls a second of wall time, and a second of both processes\' CPU.')
+    for place in PLACES:
+        table(place)
+    streams()
+
+
+def run(name: str, work: Any) -> Any:
+    """On the loop that the name asks for."""
+    factory = None
+    if name.endswith("+uvloop"):
+        import uvloop
+
+        factory = uvloop.new_event_loop
+    with asyncio.Runner(loop_factory=factory) as runner:
+        return runner.run(work)
 
 
 def work(words):
+    os.sched_setaffinity(0, {int(os.environ["CORE"])})
     function = WORK[" ".join(words[:2])]
     if words[0] == "serve":
         served = function()
         if asyncio.iscoroutine(served):
-            asyncio.run(served)
+            run(words[1], served)
         return
     port, width, METER.server = map(int, words[2:])
     result = function(port, width)
-    amount = asyncio.run(result) if asyncio.iscoroutine(result) else result
+    amount = run(words[1], result) if asyncio.iscoroutine(result) else result
     print(amount, *METER.read())
 
 

@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import contextlib
 import os
+import pwd
 import re
 import shutil
 import socket
@@ -40,7 +41,15 @@ def serve(kind: str, port: int, root: str) -> None:
         return
     import uvloop
 
-    make = {"midair": midair, "relay": relay, "uvicorn": uvicorn, "starlette": starlette, "aiohttp": aiohttp}[kind]
+    make = {
+        "midair": midair,
+        "offered": offered,
+        "spread": spread,
+        "http": http,
+        "uvicorn": uvicorn,
+        "starlette": starlette,
+        "aiohttp": aiohttp,
+    }[kind]
     uvloop.run(make(port, root))
 
 
@@ -60,13 +69,16 @@ def midair_site(root: str) -> Any:
     return site
 
 
-async def run_midair(resource: Any, port: int) -> None:
+async def run_midair(resource: Any, port: int, rendezvous: str = "") -> None:
     from midair.runtime.book import Book
     from midair.runtime.space import Space
     from midair.services.web import Web
+    from midair.services.web.service import Personal
 
     space = Space()
     space["web"] = web = Web(resource, port=port)
+    if rendezvous:
+        web.addresses_wanted.append(Personal(rendezvous))
     web._book = Book(web, touch=lambda: None)
     await web.start()
     await asyncio.Event().wait()
@@ -76,8 +88,21 @@ async def midair(port: int, root: str) -> None:
     await run_midair(midair_site(root), port)
 
 
-async def relay(port: int, root: str) -> None:
-    """A relay to the port that `root` names."""
+async def offered(port: int, root: str) -> None:
+    """The site on a port, and for a relay in the folder beside its files."""
+    await run_midair(midair_site(root), port, f"{root}.meet")
+
+
+async def spread(port: int, root: str) -> None:
+    """A relay to it over services/spread, as for people's own servers."""
+    from midair.services.web import FarSite
+
+    user = pwd.getpwuid(os.getuid())
+    await run_midair(FarSite(f"midair+unix://{root}.meet/{user.pw_name}.sock", owner=user.pw_uid), port)
+
+
+async def http(port: int, root: str) -> None:
+    """A relay by HTTP to the port that `root` names."""
     from midair.services.web import Upstream
 
     await run_midair(Upstream(f"http://127.0.0.1:{root}/"), port)
@@ -247,15 +272,23 @@ def compare(options: argparse.Namespace, what: str, path: str, kinds: tuple[str,
 
 
 def relayed(options: argparse.Namespace, root: str, folder: str) -> None:
-    results: Results = {}
-    for _ in range(options.rounds):
-        with (
-            running("midair", root, folder) as (behind, port),
-            running("relay", str(port), folder) as (front, relaying),
-        ):
-            results.setdefault("direct", []).append(wrk(behind, port, "/files/1mb", options.seconds, 4))
-            results.setdefault("relayed", []).append(wrk(front, relaying, "/files/1mb", options.seconds, 4))
-    show("1 MB, 4 connections", results, "direct")
+    """1 MB from the server itself, and through a relay before it."""
+    for connections in (1, 4):
+        results: Results = {}
+        for _ in range(options.rounds):
+            with (
+                running("offered", root, folder) as (behind, port),
+                running("spread", root, folder) as (front, spread_port),
+                running("http", str(port), folder) as (other, http_port),
+            ):
+                for kind, pid, at in (
+                    ("direct", behind, port),
+                    ("spread", front, spread_port),
+                    ("http", other, http_port),
+                ):
+                    measured = wrk(pid, at, "/files/1mb", options.seconds, connections)
+                    results.setdefault(kind, []).append(measured)
+        show(f"1 MB, connections: {connections}", results, "direct")
 
 
 # --- requests while code is edited
@@ -356,11 +389,12 @@ class Asked:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description="The web server beside its peers.")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=2)
     parser.add_argument("--connections", type=int, default=1000)
     parser.add_argument("--only", default="hello,small,large,relay,edits")
+    parser.add_argument("--servers", default=",".join(SERVERS), help="those of them to measure")
     parser.add_argument("--serve", help=argparse.SUPPRESS)
     parser.add_argument(PORT, type=int, help=argparse.SUPPRESS)
     parser.add_argument("--root", help=argparse.SUPPRESS)
@@ -368,7 +402,7 @@ def main() -> None:
     if options.serve:
         serve(options.serve, options.port, options.root)
         return
-    only = options.only.split(",")
+    only, servers = options.only.split(","), tuple(options.servers.split(","))
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)  # nginx's worker is another user
         root = Path(folder) / "root"
@@ -376,8 +410,8 @@ def main() -> None:
         for name, size in (("10kb", 10_000), ("1mb", 1_000_000), ("10mb", 10_000_000)):
             (root / name).write_bytes(os.urandom(size))
         if "hello" in only:
-            compare(options, "hello, 13 bytes", "/", SERVERS, str(root), folder)
-        files = tuple(kind for kind in SERVERS if kind != "uvicorn")
+            compare(options, "hello, 13 bytes", "/", servers, str(root), folder)
+        files = tuple(kind for kind in servers if kind != "uvicorn")
         if "small" in only:
             compare(options, "small file, 10 kB", "/files/10kb", files, str(root), folder)
         if "large" in only:

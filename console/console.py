@@ -11,6 +11,7 @@ import os
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -34,6 +35,7 @@ from .transports.wire import Connection
 from .users import Doorkeeper, Role, Users, new_password
 
 if TYPE_CHECKING:
+    from .changes import Block
     from .editor import Editor
 
 log = logging.getLogger("midair.console")
@@ -109,6 +111,8 @@ class Console:
         self.telnet_address: tuple[str, int] | None = None
         self.commands: dict[str, Command] = {}
         self.sessions: list[Session] = []
+        self.blocks: deque[Block] = deque(maxlen=20)
+        """What was changed by `with undo:`, newest last."""
         self.connections: set[Connection] = set()
         self.strangers = 0
         """Telnet clients that have not logged in yet."""
@@ -164,8 +168,6 @@ class Console:
         self._put_back.callback(self.door.close)
         self.commands = table()
         self.shared = Shared(self.commands, self._world)
-        if self.telnet and not self.users.all():
-            self._first_user(self.users)
         self.interrupter.install()
         self._put_back.callback(self.interrupter.uninstall)
         router.install()
@@ -182,6 +184,9 @@ class Console:
         except BaseException:
             await self.stop(server)
             raise
+        # Not before: a password is made and said only if there is somewhere to use it.
+        if self.telnet and not self.users.all():
+            self._first_user(self.users)
 
     async def stop(self, server: ServerLike) -> None:  # noqa: ARG002 - the server's interface
         """Say goodbye, hang up, and put back what was replaced."""
@@ -192,6 +197,7 @@ class Console:
                 await asyncio.sleep(0.01)
             sockets.remove(self.socket_path)
         self.audit.close()
+        self.runner.forget_sources()
         self._put_back.close()
 
     def _first_user(self, users: Users) -> None:
@@ -256,7 +262,10 @@ class Console:
 
     def _keep(self, work: Coroutine[Any, Any, None]) -> None:
         """Run something of the console's own until the end."""
-        task = self.loop.create_task(work)
+        self.keep(self.loop.create_task(work))
+
+    def keep(self, task: "asyncio.Task[None]") -> None:
+        """Hold on to a task of the console's thread, and log how it failed."""
         self._tasks.add(task)
         task.add_done_callback(self._kept)
 
@@ -270,7 +279,12 @@ class Console:
             await asyncio.sleep(self.idle / 30)
             for session in tuple(self.sessions):
                 silent = time.monotonic() - session.active
-                if silent > self.idle and session.statement is None and session.person.transport in NETWORK:
+                if (
+                    silent > self.idle
+                    and session.statement is None
+                    and session.person.transport in NETWORK
+                    and not session.detached
+                ):
                     session.close(f"Nothing was typed for {silent / 60:.0f} min; goodbye.")
 
     async def _open_ssh(self, host: str, port: int) -> None:
@@ -394,7 +408,7 @@ class Console:
             return
         for session in tuple(self.sessions):
             waits = session.statement is not None and session.user == report.who
-            if not waits and not isinstance(session.frontend, Script):
+            if not waits and not session.shows_log and not isinstance(session.frontend, Script):
                 session.print(f"{one_line(report.line())}\n")
 
     def note(self, *, event: str, session: Session | None = None, **fields: Any) -> None:

@@ -4,6 +4,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from ..runtime import rebuild
+from . import joining
 from .display import one_line
 from .users import Role
 
@@ -25,6 +26,9 @@ async def notices(console: "Console", session: "Session") -> str:
         f"{server.name}, generation {getattr(server.space, 'generation', 0)}: you are {session.user} ({session.person.role})."
     ]
     lines += await _problems_of(console, session)
+    for left in (other for other in console.sessions if other.detached and other.user == session.user):
+        what = f"runs {joining.running(left)}" if left.statement else "is at its prompt"
+        lines.append(f"You left session {left.number} behind, which {what}; join({left.number}) takes it back.")
     others = sorted({other.user for other in console.sessions if other.user != session.user})
     if others:
         lines.append(f"Also here: {', '.join(others)}.")

@@ -10,9 +10,10 @@ import io
 import logging
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures.thread import _worker as _executor_worker
+from contextlib import contextmanager
 from typing import Any, Protocol, TextIO
 
 MAX_LINE = 64 * 1024
@@ -63,6 +64,10 @@ owner: contextvars.ContextVar[Lines | None] = contextvars.ContextVar("midair-con
 """The output of the session that the running code belongs to."""
 
 
+terminal: Lines | None = None
+"""The session on the terminal that the server was started on: it shows what would otherwise be written across its prompt."""
+
+
 def _called_by_logging() -> bool:
     # A handler made while we stand in for stderr holds us; a record belongs in the log whoever caused it.
     return sys._getframe(2).f_globals is logging.__dict__
@@ -81,6 +86,8 @@ class Routed(io.TextIOBase):
     def write(self, text: str, /) -> int:
         lines = self._lines()
         if lines is None or _called_by_logging():
+            lines = terminal if terminal is not None and terminal.alive and self.original.isatty() else None
+        if lines is None:
             return self.original.write(text)
         if not isinstance(text, str):
             raise TypeError(f"write() argument must be str, not {type(text).__name__}")
@@ -134,6 +141,29 @@ def _start_with_context(self: threading.Thread) -> None:
         run, context = self.run, contextvars.copy_context()
         self.run = lambda: context.run(run)  # type: ignore[method-assign]  # this one thread only
     _thread_start(self)
+
+
+@contextmanager
+def shown_by(lines: Lines) -> Generator[bool, None, None]:
+    """Have a session show what goes to this process's terminal meanwhile; whether the log is among it."""
+    global terminal
+    log_to_terminal = [
+        handler
+        for handler in logging.getLogger().handlers
+        if isinstance(handler, logging.StreamHandler) and getattr(sys.stderr, "original", None) is handler.stream
+    ]
+    log_to_terminal = [handler for handler in log_to_terminal if handler.stream.isatty()]
+    terminal = lines
+    for handler in log_to_terminal:
+        handler.setStream(sys.stderr)
+    try:
+        yield bool(log_to_terminal)
+    finally:
+        terminal = None
+        for handler in log_to_terminal:
+            if isinstance(handler.stream, Routed):
+                handler.setStream(handler.stream.original)
+        lines.flush()
 
 
 def install() -> None:

@@ -232,20 +232,32 @@ class Runner:
             args, kwargs = command.parse(arguments, self.console.server.space)
             return (lambda outcome: self._call(statement, outcome, command, args, kwargs)), command.aside
         tree = ast.parse(statement.source, statement.filename)
+        defines = _name_module(tree, statement.filename)
         if found := _single_command(tree, commands, statement.session.namespace):
             command, args, kwargs = found
             if command.aside:
                 return (lambda outcome: self._call(statement, outcome, command, args, kwargs)), True
         body, last = _compile(tree, statement.filename)
-        self._remember(statement)
+        self._remember(statement, defines=defines)
         return (lambda outcome: self._evaluate(statement, outcome, body, last)), False
 
-    def _remember(self, statement: Statement) -> None:
+    def _remember(self, statement: Statement, *, defines: bool) -> None:
+        """Keep the source for tracebacks and `inspect`, which looks for a class by the file of its module."""
         text = statement.source if statement.source.endswith("\n") else statement.source + "\n"
         linecache.cache[statement.filename] = (len(text), None, text.splitlines(keepends=True), statement.filename)
+        if defines:
+            module = types.ModuleType(statement.filename, "Holds nothing: says where the source of a class is.")
+            module.__file__ = statement.filename
+            sys.modules[statement.filename] = module
         self._sources.append(statement.filename)
-        while len(self._sources) > MAX_SOURCES:
-            linecache.cache.pop(self._sources.popleft(), None)
+        self.forget_sources(keep=MAX_SOURCES)
+
+    def forget_sources(self, *, keep: int = 0) -> None:
+        """Forget the sources of all but the last statements."""
+        while len(self._sources) > keep:
+            filename = self._sources.popleft()
+            linecache.cache.pop(filename, None)
+            sys.modules.pop(filename, None)
 
     def _tell_stuck(self, statement: Statement) -> None:
         where = describe_thread(self.console.server_thread, sys._current_frames())
@@ -284,7 +296,11 @@ class Runner:
             outcome.kind, outcome.error = "interrupted", f"{_where(error, statement)}KeyboardInterrupt\n"
         else:
             outcome.kind, outcome.error = "error", _describe(error, statement)
-            statement.session.last_error = error
+            session, trace = statement.session, _own_part(error, statement)
+            session.last_error = error
+            session.last_frames = [
+                (frame, line) for frame, line in traceback.walk_tb(trace) if frame.f_code.co_filename not in _MACHINERY
+            ]
 
     async def _evaluate(
         self, statement: Statement, outcome: Outcome, body: types.CodeType | None, last: types.CodeType | None
@@ -339,6 +355,9 @@ def _driven(
                 awaited = interrupter.step(statement, coroutine, error)
             except StopIteration:
                 return
+            if statement.session.watched is not None:
+                error = ConsoleError("no await in 'with undo:': what others change meanwhile would be put back too")
+                continue
             try:
                 yield awaited
             except BaseException as thrown:  # noqa: BLE001 - a cancellation; it is the statement's to handle
@@ -347,6 +366,19 @@ def _driven(
                 error = None
     finally:
         coroutine.close()
+
+
+def _name_module(tree: ast.Module, filename: str) -> bool:
+    """Have each class that is defined say that it is of this statement; whether there is one."""
+    classes = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+    for node in classes:
+        own = ast.parse(f"__module__ = {filename!r}").body
+        for part in ast.walk(own[0]):
+            if isinstance(part, ast.stmt | ast.expr):
+                ast.copy_location(part, node)
+        has_docstring = ast.get_docstring(node, clean=False) is not None
+        node.body[has_docstring:has_docstring] = own
+    return bool(classes)
 
 
 def _compile(tree: ast.Module, filename: str) -> tuple[types.CodeType | None, types.CodeType | None]:

@@ -6,20 +6,24 @@
 A session belongs to the console's thread. `print`, `interrupt` and `close` may be called from any thread.
 """
 
+import asyncio
 import itertools
 import logging
 import threading
 import time
+import types
 from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from ..runtime.errors import ConsoleError
+from .joining import LEAVE, MAX_DETACHED, Joined, Screens
 from .plain import Plain
 from .router import Lines, owner
 from .users import Role
 
 if TYPE_CHECKING:
+    from .changes import Watched
     from .console import Console
     from .runner import Outcome, Statement
     from .takeover import TakeOver
@@ -33,7 +37,10 @@ INTERRUPT = b"\x03"
 
 
 class Wire(Protocol):
-    """What a session asks of the way it came in. Console's thread only."""
+    """What a session asks of the way it came in. Console's thread only.
+
+    One that has a `session` hands it what arrives, until the session is detached and sets that to None.
+    """
 
     def send(self, data: bytes) -> None: ...
 
@@ -95,8 +102,11 @@ class Session:
     def __init__(
         self, console: "Console", wire: Wire, person: Person, *, term: str = "", columns: int = 80, rows: int = 24
     ) -> None:
-        self.console, self.wire, self.person = console, wire, person
+        self.console, self.person = console, person
+        self.screens = Screens(wire)
+        self.wire: Wire = self.screens
         self.term, self.columns, self.rows = term, columns, rows
+        self._own_size = columns, rows
         self.number = next(_numbers)
         self.began = time.time()
         self.active = time.monotonic()
@@ -109,9 +119,18 @@ class Session:
         self.view: TakeOver | None = None
         """What has the whole screen, and the keys, for now."""
         self.last_error: BaseException | None = None
+        self.last_frames: list[tuple[types.FrameType, int]] = []
+        """Where it happened, as (frame, line), the innermost last; for `pm()`."""
+        self.watched: Watched | None = None
+        """The space as it was before the `with undo:` that runs."""
+        self.shows_log = False
+        """The log's lines come to this session by themselves."""
         self.alive = True
         self.dropped = 0
         """Characters of output thrown away because the client did not read."""
+        self.invited: set[str] = set()
+        """Other people who may join this session."""
+        self._away = asyncio.Event()
         self._interrupt_next = False
         self._output: deque[tuple[str, str]] = deque()
         self._size = 0
@@ -126,9 +145,33 @@ class Session:
     def rich(self) -> bool:
         return self.frontend is not None and self.frontend.rich
 
+    @property
+    def detached(self) -> bool:
+        """Nobody is there to see it, and it goes on all the same."""
+        return self.alive and not self.screens.wires
+
     async def run(self, frontend: Frontend) -> None:
-        """Serve the person until they leave or are sent away."""
+        """Serve the person until they leave, are sent away, or leave the session behind, which then goes on by itself."""
         self.frontend = frontend
+        if not frontend.rich:
+            await self._serve(frontend)
+            return
+        serving = asyncio.create_task(self._serve(frontend))
+        away = asyncio.create_task(self._away.wait())
+        try:
+            await asyncio.wait({serving, away}, return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            serving.cancel()
+            await asyncio.wait({serving})
+            raise
+        finally:
+            away.cancel()
+        if serving.done():
+            serving.result()
+        else:
+            self.console.keep(serving)
+
+    async def _serve(self, frontend: Frontend) -> None:
         self.console.entered(self)
         try:
             if frontend.rich or isinstance(frontend, Plain):
@@ -150,6 +193,9 @@ class Session:
         if self.view is not None:
             self.view.feed(data)
             return
+        if LEAVE in data and self.rich:
+            data, _, _ = data.partition(LEAVE)
+            self.detach()
         if INTERRUPT in data and self.statement is not None:
             self.interrupt()
             data = data.rpartition(INTERRUPT)[2]
@@ -157,7 +203,18 @@ class Session:
             self.frontend.feed(data)
 
     def resize(self, columns: int, rows: int) -> None:
-        self.columns, self.rows = max(columns, 1), max(rows, 1)
+        """The client's window has another size."""
+        self._own_size = max(columns, 1), max(rows, 1)
+        self.fit()
+
+    def fit(self) -> None:
+        """Draw for the smallest of the windows that show this session."""
+        sizes = [
+            (wire.guest.columns, wire.guest.rows) if isinstance(wire, Joined) else self._own_size
+            for wire in self.screens.wires
+        ]
+        if sizes:
+            self.columns, self.rows = min(size[0] for size in sizes), min(size[1] for size in sizes)
         if self.view is not None:
             self.view.resized()
         elif self.frontend is not None:
@@ -172,6 +229,29 @@ class Session:
             self.statement.interrupt()
         elif self.frontend is not None:
             self.frontend.cancel()
+
+    def detach(self) -> None:
+        """Leave the session behind: whoever looks at it is sent away, and it goes on. Any thread."""
+        self.console.call(self._detach)
+
+    def _detach(self) -> None:
+        if self.detached or not self.alive or not self.rich:
+            return
+        if sum(session.detached for session in self.console.sessions) >= MAX_DETACHED:
+            self.print(
+                f"{MAX_DETACHED} sessions are detached already; who() lists them, kick(number) ends one\n", "err"
+            )
+            return
+        self.console.note(event="detach", session=self)
+        wires, self.screens.wires = self.screens.wires, []
+        for wire in wires:
+            if isinstance(wire, Joined):
+                self.screens.wires.append(wire)  # it takes itself away
+                wire.close()
+                continue
+            wire.send(f"\r\n[session {self.number} goes on; join() takes it back]\r\n".encode())
+            wire.session = None  # type: ignore[attr-defined]  # each of our wires has it
+        self._away.set()
 
     def interrupt_next(self) -> None:
         """Ctrl-C came after Enter and before the statement began: it starts interrupted."""
@@ -215,7 +295,7 @@ class Session:
     def _flush(self) -> None:
         with self._lock:
             self._scheduled = False
-            if self.frontend is None or self.view is not None:
+            if self.frontend is None or self.view is not None or self.detached:
                 return  # kept until there is somewhere to show it
             waiting, self._output = self._output, deque()
             self._size = 0

@@ -136,12 +136,12 @@ def _anew(target: Target, hold: Hold) -> Opened:
 
 
 def set_aside(files: Files) -> Path | None:
-    """Move the snapshots of a space into a folder of their own, from which they can still be run; that folder.
+    """Move the snapshots and the journal of a space into a folder of their own, from which they can still be run; that folder.
 
     All generations go: the new space begins to count at 1 and must not meet the numbers of the old one.
     """
-    generation = re.compile(re.escape(files.name) + r"(\.\d+)?\.spl")
-    found = [path for path in files.folder.iterdir() if generation.fullmatch(path.name)]
+    its_own = re.compile(re.escape(files.name) + r"((\.\d+)?\.spl|\.\d+\.journal)")
+    found = [path for path in files.folder.iterdir() if its_own.fullmatch(path.name)]
     if not found:
         return None
     folder = files.folder / f"{files.name}.aside-{time.strftime('%Y%m%d-%H%M%S')}"
@@ -171,26 +171,69 @@ def _resume(target: Target, hold: Hold, how: How) -> Opened:
         manifest = snapshot.manifest(spl, generation=how.generation)
     except FileNotFoundError:
         raise ServerError(f"there is no generation {how.generation} of {spl.name}; nothing was started") from None
+    calls = snapshot.waiting(spl, how.generation)
+    recorded = how.last_good or calls > 0
+    if recorded:  # what the file says is about to run
+        manifest = snapshot.vouched(spl, how.generation, trust=how.trust)
     stored = manifest.get("application")
-    application = target.application or (Application.from_dict(stored) if stored else None)
-    with given(manifest["sources"]) if how.last_good else nullcontext():
+    application = target.application or (_found(Application.from_dict(stored), target.files) if stored else None)
+    advice = "" if how.last_good else f"; --last-good starts on the sources of generation {manifest['generation']}"
+    folder = application.folder if application else str(target.files.folder)
+    with given(manifest["sources"], folder) if recorded else nullcontext():
         if application:
             application.record()
-            advice = (
-                "" if how.last_good else f"; --last-good starts on the sources of generation {manifest['generation']}"
-            )
             with _blaming(application, advice):
                 application.import_()
         loaded = snapshot.resume(spl, how.generation, lenient=how.lenient, trust=how.trust)
     line = f"resumed {spl.name} generation {loaded.generation}, saved {ago(loaded.manifest['time'])}"
+    if calls:
+        done = snapshot.catch_up(loaded.space, spl)
+        line += f", and {done.calls} calls confirmed since"
+    if recorded and not how.last_good:
+        _follow_files(loaded.generation, advice)
     if target.application:
         line += "; build() not run (--fresh starts anew, the old file is set aside)"
     elif target.make:
         line += "; its options are those it was made with (--fresh makes it anew, the old file is set aside)"
+    _insist_on_services(loaded.space, advice)
     warnings = [*_met(loaded)]
     if how.last_good:
         warnings += [f"{near(one.file)} is not what runs: {one.reason}; {one.cure}" for one in rebuild.held()]
     return Opened(loaded.space, hold, application, line, warnings)
+
+
+def _insist_on_services(space: Space, advice: str) -> None:
+    """A lenient start can do without an object here and there, not without a service.
+
+    Raises:
+        ApplicationFailed: one could not be upgraded.
+    """
+    waiting = {id(one.obj): one for one in snapshot.not_upgraded()}
+    for name, service in space.services().items():
+        if one := waiting.get(id(service)):
+            raise ApplicationFailed(f"{name} cannot be started: {one.reason}; nothing was started{advice}")
+
+
+def _found(application: Application, files: Files) -> Application:
+    """The program where it was, or else in the sources that a restored backup has beside its snapshot."""
+    restored = replace(application, folder=str(files.folder / f"{files.name}.sources"))
+    return restored if not application.exists() and restored.exists() else application
+
+
+def _follow_files(generation: int, advice: str) -> None:
+    """From the sources that confirmed calls were replayed on to those of today, as by any edit.
+
+    Raises:
+        ApplicationFailed: they cannot be taken; nothing on disk was changed.
+    """
+    try:
+        rebuild.rebuild(*rebuild.recorded(), who="start")
+    except rebuild.RebuildError as error:
+        where = f"{near(error.file)} line {error.line}: " if error.file else ""
+        raise ApplicationFailed(
+            f"{where}{error.reason}; the calls confirmed since generation {generation} were replayed on its sources, "
+            f"and those on disk cannot follow; nothing was started{advice}"
+        ) from error
 
 
 def _met(loaded: snapshot.Loaded) -> Iterator[str]:

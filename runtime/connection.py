@@ -25,6 +25,9 @@ from .logs import owner
 
 _numbers = itertools.count(1)
 
+# Bytes that the journal may hold beyond what the transport does; more is cut off.
+_SURPLUS = 4096
+
 
 @dataclass(frozen=True)
 class Frozen:
@@ -65,6 +68,8 @@ class Connection(asyncio.Protocol):
     _keeper: Keeper | None = None
     _held: bool = False
     _gone: bool = False
+    _journal: deque[bytes]
+    _journaled: int
     _room: asyncio.Event
     _end: asyncio.Event
 
@@ -117,10 +122,14 @@ class Connection(asyncio.Protocol):
         self.transport.write(data)
         held = self.transport.get_write_buffer_size()
         if not held:  # all of it went out at once, as it mostly does
-            self._journal.clear()
+            if self._journaled:
+                self._journal.clear()
+                self._journaled = 0
             return
         self._journal.append(bytes(data))
-        self._trim()
+        self._journaled += len(data)
+        if self._journaled - held > _SURPLUS:  # uvloop holds everything until the end of its turn
+            self._trim()
         if held > self.max_unsent:
             self.log.warning("dropped: %s", LimitExceeded("unread output", self.max_unsent, unit="bytes"))
             self.abort()
@@ -167,7 +176,7 @@ class Connection(asyncio.Protocol):
 
     def freeze(self) -> Frozen:
         """This connection between two events. Nothing is changed; call it from the loop, never across an await."""
-        ours = set(Connection.__annotations__) | {"_journal"}
+        ours = set(Connection.__annotations__)
         state = {name: value for name, value in vars(self).items() if name not in ours}
         return Frozen(bytes(self.inbox), self.unsent, state)
 
@@ -183,7 +192,8 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)  # uvloop's is one in all but name
         self.inbox = bytearray()
-        self._journal: deque[bytes] = deque()
+        self._journal = deque()
+        self._journaled = 0
         self._room = asyncio.Event()
         self._room.set()
         self._end = asyncio.Event()
@@ -226,10 +236,15 @@ class Connection(asyncio.Protocol):
 
     def _parse(self) -> None:
         # A bug in one message must not cost the peer its connection, nor the messages behind it in the inbox.
-        while before := len(self.inbox):
+        before = len(self.inbox)
+        while before:
             self._guarded(self.received)
-            if len(self.inbox) >= before or self.is_closing or self._held:
+            left = len(self.inbox)
+            if not left:
+                return
+            if left >= before or self.is_closing or self._held:
                 break
+            before = left
         if len(self.inbox) > self.max_inbox and not self.is_closing and not self._held:
             self.failed(LimitExceeded("a message", self.max_inbox, unit="bytes"))
 
@@ -244,13 +259,11 @@ class Connection(asyncio.Protocol):
             self.log.exception("error in %s.%s", type(self).__name__, call.__name__)
 
     def _trim(self) -> None:
-        held = self.transport.get_write_buffer_size()
-        if not held:
-            self._journal.clear()
-            return
-        surplus = sum(map(len, self._journal)) - held
+        surplus = self._journaled - self.transport.get_write_buffer_size()
         while self._journal and len(self._journal[0]) <= surplus:
-            surplus -= len(self._journal.popleft())
+            gone = len(self._journal.popleft())
+            surplus -= gone
+            self._journaled -= gone
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> Any:
         raise TypeError("a connection is not saved; name the attribute that holds it in __transient__")

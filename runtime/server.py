@@ -479,7 +479,9 @@ class Server:
             "file": str(self.path) if self.path else None,
             "generation": self.space.generation,
             "saved": self.snapshot_at,
+            "snapshot": snapshot.told(self.space),
             "snapshot_failed": self.snapshot_failed,
+            "journal": str(standing) if (standing := journal.status(self.space)) else None,
             "started": self.started,
             "services": {name: list(service.addresses) for name, service in self.space.services().items()},
             "connections": sum(len(service.connections) for service in self._running),
@@ -488,6 +490,7 @@ class Server:
             "edits": len(rebuild.history),
             "held": held,
             "stragglers": len(rebuild.stragglers()),
+            "not_upgraded": len(snapshot.not_upgraded()),
             "lag_ms": round(self.lag * 1000, 1),
         }
 

@@ -43,6 +43,7 @@ class Bank:
     def __init__(self, folder: Path, seed: int) -> None:
         self.folder, self.dice = folder, random.Random(seed)
         self.confirmed: set[str] = set()
+        self._checked: set[str] = set()
         self.asked = 0
         self.pid = 0
         self._rests: dict[int, bytes] = {}
@@ -103,12 +104,13 @@ class Bank:
         self._rests[id(connection)] = rest
         self.confirmed.update(line.decode().split()[0] for line in lines if line.endswith(b" done"))
 
-    def check(self) -> None:
-        """All money is there, and all that was confirmed was done."""
-        asked = sorted(self.confirmed, key=int)
+    def check(self, *, again: bool = False) -> None:
+        """All money is there, and all that was confirmed since the last look was done; `again`: since the beginning."""
+        asked = sorted(self.confirmed if again else self.confirmed - self._checked, key=int)
         total, *done = self.ask("total", *(f"done {number}" for number in asked))
         lost = [number for number, answer in zip(asked, done, strict=True) if answer != "yes"]
         assert (total, lost) == (str(CLIENTS * MONEY), []), (total, lost[:20], len(asked))
+        self._checked.update(asked)
 
 
 def _be_bank(folder: Path, tell: socket.socket) -> None:
@@ -158,7 +160,7 @@ def crash(folder: Path, times: int, seed: int) -> Bank:
         done.pay_until_killed()
     done.start()
     try:
-        done.check()
+        done.check(again=True)
     finally:
         done.kill()
     return done

@@ -178,6 +178,8 @@ class Client:
     def _more(self) -> bool:
         try:
             data = self.sock.recv(65536)
+        except TimeoutError:
+            raise AssertionError(f"nothing more came in {PATIENCE:g} s after {self._plain()[-2000:]!r}") from None
         except ConnectionResetError:
             return False
         if not data:

@@ -104,6 +104,9 @@ def _tour(server: _Server, program: Path) -> None:
 
 
 def _leave_to_play(server: _Server, program: Path) -> None:
+    # Ctrl-C reaches the server as well, which then stops in good order; its last lines are still to be shown. From
+    # before the line that tells of it, or a quick hand ends the tour first.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     _step("It is yours now")
     _tell(
         f"    talk:     telnet 127.0.0.1 {server.port}\n"
@@ -281,8 +284,6 @@ class _Server:
 
     def show_log(self) -> None:
         """Pass on what it prints until it ends, by Ctrl-C or by 'midair stop'."""
-        # Ctrl-C reaches the server as well, which then stops in good order; its last lines are still to be shown.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
         while (line := self._printed.get()) is not None:
             _tell(line)
 

@@ -12,8 +12,10 @@ import asyncio
 import importlib
 import inspect
 import shlex
+import types
 import typing
 from collections.abc import Callable, Coroutine, Generator
+from contextlib import AbstractContextManager
 from typing import Any
 
 from ...runtime.errors import ConsoleError
@@ -57,6 +59,8 @@ class Command:
 
     def __init__(self, function: Callable[..., Any], *, looks: bool, aside: bool, role: Role, whole: bool) -> None:
         self.function, self.looks, self.aside, self.role, self.whole = function, looks, aside, role, whole
+        self.context: Callable[[], AbstractContextManager[Any]] | None = None
+        """What `with` this command means, if anything."""
         self.name = self.__name__ = function.__name__
         self.__doc__ = function.__doc__
         self.__wrapped__ = function
@@ -70,6 +74,19 @@ class Command:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         result = self.function(*args, **kwargs)
         return Pending(self.name, result, whole=self.whole) if inspect.iscoroutine(result) else result
+
+    def __enter__(self) -> Any:
+        return self._context().__enter__()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: types.TracebackType | None
+    ) -> bool | None:
+        return self._context().__exit__(kind, error, trace)
+
+    def _context(self) -> AbstractContextManager[Any]:
+        if self.context is None:
+            raise ConsoleError(f"{self.name} is called, {self._call()}; 'with undo:' is the one command with a block")
+        return self.context()
 
     def __repr__(self) -> str:
         return f"<command {self.name}: {self.summary}>"

@@ -3,6 +3,7 @@
 import inspect
 import linecache
 import os
+import threading
 import time
 import types
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 from ...runtime import rebuild as rebuilding
 from ...runtime.errors import ConsoleError
+from ..changes import Block, Watched
 from ..display import Table, Text
 from ..session import current
 from ..users import Role
@@ -32,9 +34,52 @@ async def rebuild(*modules: str | types.ModuleType) -> Text:
 async def undo(number: int | None = None, *, write: bool = False) -> Text:
     """Go back one edit, or to before edit `number`; write=True puts the earlier text into the files too.
 
-    Code goes back, values of the run stay. history() lists the edits.
+    Code goes back, values of the run stay. history() lists the edits. `with undo:` before a block of statements keeps the values
+    of the space that the block changes: when it fails they are put back at once, and undo() puts them back when no edit came since.
     """
-    return Text(str(rebuilding.undo(number, write=write, who=current().user)))
+    session = current()
+    blocks = session.console.blocks
+    if number is None and not write and blocks and blocks[-1].time > _last_edit():
+        block = blocks.pop()
+        changed_since = block.put_back()
+        session.console.server.touch()
+        text = f"put back what {block.who} changed at {time.strftime('%H:%M:%S', time.localtime(block.time))}: {block.names()}"
+        if changed_since:
+            text += f"\nleft as they are, for they were changed again since: {', '.join(changed_since)}"
+        return Text(text)
+    return Text(str(rebuilding.undo(number, write=write, who=session.user)))
+
+
+def _last_edit() -> float:
+    return rebuilding.history[-1].time if len(rebuilding.history) else 0.0
+
+
+class _Undoable:
+    """`with undo:`."""
+
+    def __enter__(self) -> None:
+        session = current()
+        if threading.get_ident() != session.console.server_thread or session.watched is not None:
+            raise ConsoleError("'with undo:' stands in a statement of yours, and not in another one")
+        session.watched = Watched(session.console.server.space)
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        session = current()
+        watched, session.watched = session.watched, None
+        if watched is None:
+            return
+        block = Block(session.user, changes=watched.changes())
+        if not block.changes:
+            return
+        if error is not None:
+            block.put_back()
+            session.print(f"put back, because it failed: {block.names()}\n", "err")
+            return
+        session.console.blocks.append(block)
+        session.print(f"undo() puts back {block.names()}\n")
+
+
+undo.context = _Undoable
 
 
 @command(looks=True)
@@ -92,13 +137,19 @@ def hold() -> Text:
     return Text("edits wait for release()")
 
 
-@command()
-def release() -> Text:
-    """Let the edits that hold() made wait arrive, as one edit."""
+@command(whole=True)
+async def release() -> Text:
+    """Let the edits that hold() made wait arrive, as one edit; the answer comes when they are live, or refused."""
     global _holds
-    rebuilding.release()
-    _holds = max(0, _holds - 1)
-    return Text("edits still wait for another release()" if _holds else "what waited arrives now, as one edit")
+    try:
+        if _holds > 1:
+            return Text("edits still wait for another release()")
+        # While they are still held: so all of them are this one edit, and the watch finds nothing left to do.
+        session = current()
+        return Text(str(await session.console.server.rebuild(who=session.user)))
+    finally:
+        rebuilding.release()
+        _holds = max(0, _holds - 1)
 
 
 @command(looks=True)
@@ -140,20 +191,7 @@ def source_of(what: Any) -> tuple[str, str, int]:
     if not isinstance(target, type | types.FunctionType | types.MethodType | types.CodeType):
         target = getattr(target, "__wrapped__", type(target))
     try:
-        if isinstance(target, type) and target.__module__ == "__console__":
-            return _class_at_prompt(target)
         lines, first = inspect.getsourcelines(target)
         return "".join(lines), str(inspect.getsourcefile(target)), max(first, 1)
     except (OSError, TypeError) as error:
         raise ConsoleError(f"no source of {getattr(target, '__qualname__', target)!r}: {error}") from error
-
-
-def _class_at_prompt(target: type) -> tuple[str, str, int]:
-    """A class typed at a prompt belongs to no module file; its functions know which statement it was."""
-    for value in vars(target).values():
-        code = getattr(value, "__code__", None)
-        if code is not None and (lines := linecache.getlines(code.co_filename)):
-            return "".join(lines), code.co_filename, 1
-    raise ConsoleError(
-        f"no source of class {target.__qualname__}: it was typed at a prompt and has no function of its own"
-    )

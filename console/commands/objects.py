@@ -1,12 +1,14 @@
 """Commands about live objects: finding them, who holds them, watching a function, changing its source."""
 
 import gc
+import linecache
 import os
 import shlex
 import shutil
 import sys
 import tempfile
 import textwrap
+import traceback
 import types
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -95,6 +97,43 @@ def _as(holder: object, obj: object) -> str:
         return f"local {', '.join(names)} of {holder.f_code.co_qualname}"
     names = [name for name, value in children(holder) if value is obj]
     return ", ".join(names[:5])
+
+
+@command(looks=True, role=Role.ADMIN)
+def pm(frame: int | None = None, expression: str = "") -> Any:
+    """Your last error, post mortem: pm() lists its frames, pm(2) the names in frame 2, pm(2, "len(rooms)") evaluates there.
+
+    The server goes on meanwhile: the frames have ended, and are only looked at.
+    """
+    session = current()
+    frames = session.last_frames
+    if not frames:
+        raise ConsoleError("no error to look at: none of your statements has failed in code of its own")
+    if frame is None:
+        rows = [
+            (n, f"{_near(f)}:{line}", f.f_code.co_qualname, _line_of(f, line)) for n, (f, line) in enumerate(frames)
+        ]
+        return Table(("frame", "where", "in", "line"), [*rows, ("", "", "", error_line(session.last_error))])
+    if not 0 <= frame < len(frames):
+        raise ConsoleError(f"there is no frame {frame}; pm() lists them, 0 to {len(frames) - 1}")
+    chosen, _ = frames[frame]
+    if expression:
+        return eval(expression, chosen.f_globals, chosen.f_locals)  # noqa: S307 - an admin's, as at the prompt
+    names = [(name, summary(value)) for name, value in sorted(chosen.f_locals.items()) if not name.startswith("__")]
+    return Table(("name", "is"), names, empty="no names in this frame")
+
+
+def _near(frame: types.FrameType) -> str:
+    return "/".join(frame.f_code.co_filename.rsplit("/", 2)[-2:])
+
+
+def _line_of(frame: types.FrameType, line: int) -> str:
+    return linecache.getline(frame.f_code.co_filename, line, frame.f_globals).strip()
+
+
+def error_line(error: BaseException | None) -> str:
+    """The last line of an error's traceback."""
+    return "".join(traceback.format_exception_only(error)).strip().rpartition("\n")[2]
 
 
 @command(role=Role.ADMIN)

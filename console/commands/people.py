@@ -6,9 +6,10 @@ import time
 from typing import Any
 
 from ...runtime.errors import ConsoleError, NotAuthorised
-from .. import questions
+from .. import joining, questions
 from ..display import Table, Text
 from ..session import Session, current
+from ..takeover import take_over
 from ..users import Role
 from .base import Command, command
 
@@ -43,7 +44,7 @@ def who() -> Table:
     """Who is logged in, from where, and what they run."""
     now = time.monotonic()
     rows = [
-        (s.number, s.user, str(s.person.role), s.person.transport, s.person.peer, _idle(now - s.active), _running(s))
+        (s.number, s.user, str(s.person.role), s.person.transport, _from(s), _idle(now - s.active), joining.running(s))
         for s in current().console.sessions
     ]
     return Table(("session", "user", "role", "by", "from", "idle", "running"), rows)
@@ -59,6 +60,37 @@ def exit(status: object = None) -> None:  # noqa: A001, ARG001 - Python's name a
 def quit() -> None:  # noqa: A001 - Python's name
     """Leave this session; the server goes on."""
     raise SystemExit
+
+
+@command(aside=True, role=Role.VIEWER)
+def detach() -> None:
+    """Leave this session behind, as Ctrl-\\ does at any moment: what it runs goes on, its output is kept, join() takes it back."""
+    session = current()
+    if not session.rich:
+        raise ConsoleError("this needs a terminal; this session is on a plain line or a pipe")
+    session.detach()
+
+
+@command(aside=True, role=Role.VIEWER)
+async def join(session: int | None = None) -> None:
+    """Take back your detached session; join(3) shows another of yours, or one that you were invited to. Ctrl-\\ leaves it again."""
+    me = current()
+    host = joining.find(me, session)
+    me.console.note(event="join", session=me, joined=host.number)
+    if host.user != me.user:
+        host.print(f"[{me.user} has joined this session]\n")
+    await take_over(me, joining.Joined(me, host))
+
+
+@command(aside=True, role=Role.VIEWER)
+def invite(who: str) -> Text:
+    """Let somebody join this session: you both see it, and both type. They need your role at least."""
+    me = current()
+    me.invited.add(who)
+    told = [session for session in me.console.sessions if session.user == who]
+    for session in told:
+        session.print(f"[{me.user}] invites you: join({me.number})\n")
+    return Text(f"{who} may join({me.number})" + ("" if told else ", and is not here now"))
 
 
 @command(aside=True)
@@ -140,6 +172,5 @@ def _idle(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
 
 
-def _running(session: Session) -> str:
-    statement = session.statement
-    return "" if statement is None else statement.source.partition("\n")[0]
+def _from(session: Session) -> str:
+    return "(detached)" if session.detached else session.person.peer

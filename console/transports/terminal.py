@@ -11,9 +11,11 @@ import os
 import select
 import struct
 import termios
+from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .. import router
 from ..session import Person, Session
 from ..users import Role
 from .unix import user_name
@@ -45,7 +47,6 @@ class TerminalWire:
         loop = asyncio.get_running_loop()
         before = termios.tcgetattr(self.keys)
         blocking = os.get_blocking(self.keys), os.get_blocking(self.screen)
-        _by_key(self.keys)
         columns, rows = self._size()
         person = Person(user_name(os.geteuid()), Role.ADMIN, "terminal", self.name)
         self.session = session = Session(
@@ -53,6 +54,7 @@ class TerminalWire:
         )
         frontend = await self.console.editor(session)
         session.frontend = frontend
+        _by_key(self.keys)
         try:
             os.set_blocking(self.keys, False)
             os.set_blocking(self.screen, False)
@@ -60,7 +62,8 @@ class TerminalWire:
             loop.add_reader(self.keys, self._read)
             sizes = loop.create_task(self._follow_size())
             try:
-                await session.run(frontend)
+                with self._in_front_of_the_server(session):
+                    await session.run(frontend)
             finally:
                 sizes.cancel()
                 loop.remove_reader(self.keys)
@@ -71,8 +74,18 @@ class TerminalWire:
             with contextlib.suppress(termios.error):  # the other end has gone, and its settings with it
                 termios.tcsetattr(self.keys, termios.TCSADRAIN, before)
 
+    @contextlib.contextmanager
+    def _in_front_of_the_server(self, session: Session) -> Generator[None, None, None]:
+        """On the terminal that the server was started on, its log comes above the prompt, and tells of edits already."""
+        if self.keys == self.screen:
+            yield
+            return
+        with router.shown_by(session.lines) as session.shows_log:
+            yield
+
     def _read(self) -> None:
-        assert self.session is not None
+        if self.session is None:
+            return
         try:
             data = os.read(self.keys, 4096)
         except BlockingIOError:
@@ -92,7 +105,7 @@ class TerminalWire:
         while self.session is not None:
             await asyncio.sleep(LOOK)
             size = self._size()
-            if size != (self.session.columns, self.session.rows):
+            if self.session is not None and size != (self.session.columns, self.session.rows):
                 self.session.resize(*size)
 
     def _size(self) -> tuple[int, int]:

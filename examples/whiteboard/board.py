@@ -6,7 +6,7 @@
 
 Now change `Picture.draw` below, for instance to draw each mark on both sides of the board (the middle is at WIDTH / 2),
 and save. Nobody is disconnected, and the next mark appears twice everywhere. Stop the server and start it again: the
-picture is still there, and the programs connect again by themselves.
+picture is still there, and draw.py connects again by itself.
 """
 
 import os

@@ -49,7 +49,13 @@ class Lines(LineReceiver):
         drawn.addErrback(lambda failure: print(f"not drawn: {failure.getErrorMessage()}", flush=True))
 
     def connectionLost(self, reason: object = None) -> None:  # noqa: N802 - likewise
-        reactor.stop()
+        if reactor.running:
+            reactor.stop()
+
+
+def leave(_: pb.RemoteReference) -> None:
+    print("the server is gone", flush=True)
+    reactor.stop()
 
 
 @inlineCallbacks
@@ -60,6 +66,7 @@ def main(address: str) -> Any:
     board = yield factory.getRootObject()
     board.picture = yield board.callRemote("picture")
     board.picture.show()
+    board.notifyOnDisconnect(leave)
     stdio.StandardIO(Lines(board))
 
 

@@ -20,6 +20,7 @@ from .calls import dice, is_journaled, journaled, now
 from .journal import (
     Replayed,
     Status,
+    catch_up,
     close_journal,
     open_journal,
     pending,
@@ -36,6 +37,7 @@ __all__ = [
     "JournalError",
     "Replayed",
     "Status",
+    "catch_up",
     "close_journal",
     "dice",
     "is_journaled",

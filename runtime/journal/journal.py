@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("midair.journal")
 
 _open: weakref.WeakKeyDictionary[Any, Journal] = weakref.WeakKeyDictionary()
+# What was replayed of spaces whose journal is not open yet.
+_replayed: weakref.WeakKeyDictionary[Any, Replayed] = weakref.WeakKeyDictionary()
 
 
 def of(service: Any) -> Journal | None:
@@ -47,10 +49,17 @@ def of(service: Any) -> Journal | None:
     return _open.get(space) if space is not None else None
 
 
-def position(space: Space) -> int:
-    """The number of the last call that the state of a space holds; 0 where nothing is journaled."""
+def position(space: Space, before: int = 0) -> int:
+    """The number of the last call that the state of a space holds.
+
+    Args:
+        before: of the last call in the generation that it continues: where nothing is journaled any more, that stays.
+    """
     journal = _open.get(space)
-    return journal.position if journal else 0
+    if journal:
+        return journal.position
+    done = _replayed.get(space)
+    return done.position if done else before
 
 
 def snapshotted(space: Space, held: int) -> None:
@@ -75,6 +84,10 @@ class Replayed:
     raised: int = 0
     #: Bytes of a write that a crash had cut off; nobody had been told that it was done.
     cut: int = 0
+    #: The number of the last record that the space holds now.
+    position: int = 0
+    #: The sources under which that record was made, by module.
+    texts: dict[str, str] = field(default_factory=dict)
 
 
 class Journal:
@@ -191,6 +204,35 @@ def _report_refusal(error: JournalError | None) -> None:
         log.error("%s", error)
 
 
+def catch_up(
+    space: Space,
+    path: str | Path,
+    held: int = 0,
+    *,
+    sources: Mapping[str, str] | None = None,
+    disk: Disk = DISK,
+) -> Replayed:
+    """Replay what was confirmed since the snapshot, once; what runs afterwards are the sources of the last call.
+
+    Args:
+        path, held, sources: as for `open_journal`, which calls this where nobody did before.
+
+    Raises:
+        JournalCorrupt: damaged where it had confirmed; nothing was replayed.
+        JournalError: a call cannot be made again, and which.
+    """
+    if space in _replayed:
+        return _replayed[space]
+    done = Replayed(position=held, texts=dict(sources if sources is not None else rebuild.texts()))
+    found = list(_pending(Path(path).absolute(), space.uuid, held, disk, done))
+    if found:
+        _use(done.texts)
+        done.position = replay(space, found, done)
+        done.texts |= rebuild.texts()
+    _replayed[space] = done
+    return done
+
+
 def open_journal(
     space: Space,
     path: str | Path,
@@ -210,23 +252,16 @@ def open_journal(
         JournalCorrupt: damaged where it had confirmed; nothing was replayed.
         JournalError: a call cannot be made again, and which.
     """
-    path = Path(path).absolute()
-    done = Replayed()
-    found = list(_pending(path, space.uuid, held, disk, done))
-    texts = dict(sources if sources is not None else rebuild.texts())
-    last = held
-    if found:
-        on_disk = rebuild.texts()
-        _use(texts)
-        last = replay(space, found, done)
-        texts |= rebuild.texts()
-        # What the files say today is an edit like any other, after what was done under the sources of then.
-        differing = [name for name, text in on_disk.items() if rebuild.texts().get(name) != text]
-        if differing:
-            rebuild.rebuild(*differing, who="start")
-    journal = Journal(space, path, last + 1, asyncio.get_running_loop(), disk)
-    journal.begin(held, texts)
+    path, running = Path(path).absolute(), rebuild.texts()
+    done = catch_up(space, path, held, sources=sources, disk=disk)
+    # What ran before is an edit like any other, after what was done under the sources of then.
+    differing = [name for name, text in running.items() if rebuild.texts().get(name) != text]
+    if differing:
+        rebuild.rebuild(*differing, who="start")
+    journal = Journal(space, path, done.position + 1, asyncio.get_running_loop(), disk)
+    journal.begin(held, done.texts)
     _open[space] = journal
+    del _replayed[space]
     return done
 
 
@@ -342,7 +377,13 @@ def _use(texts: Mapping[str, str]) -> None:
     running = rebuild.texts()
     differing = {name: text for name, text in texts.items() if name in running and running[name] != text}
     if differing:
-        rebuild.rebuild(sources=differing, who="journal")
+        try:
+            rebuild.rebuild(sources=differing, who="journal")
+        except rebuild.RebuildError as error:
+            raise JournalError(
+                f"calls were confirmed under sources of {', '.join(differing)} that cannot be taken again: {error.reason}; "
+                "they were not replayed"
+            ) from error
 
 
 def _call_again(space: Space, number: int, rest: list[Any], done: Replayed) -> None:
@@ -366,7 +407,10 @@ class Status:
 
     position: int
     confirmed: int
-    failed: str = field(default="")
+    failed: str = ""
+
+    def __str__(self) -> str:
+        return self.failed or f"{self.position:,} calls, {self.confirmed:,} of them on disk"
 
 
 def status(space: Space) -> Status | None:

@@ -10,6 +10,7 @@ functions.py    finding and changing functions;  unify.py  a new definition meet
 classes.py      classes in place;  enums.py;  layout.py  another memory layout;  heap.py  one pass over all references
 values.py, dependents.py   merging displays, computing again
 instances.py, rehash.py    live instances, and the dicts they are keys of
+closed.py        instances that nobody may use before their upgrade
 edits.py, old_code.py, report.py   what was done, what waits, what still runs old code
 watcher.py      files that change;  native.py  what CPython allows in memory
 
@@ -26,11 +27,12 @@ from typing import Any, TypeVar
 from . import edits as _edits
 from . import engine as _engine
 from . import sources as _sources
+from .closed import close, look_through, open_again
 from .edits import Entry, Held, history, subscribe
 from .edits import held as held
 from .engine import rebuild
 from .errors import NotUpgraded, RebuildError
-from .guards import busy
+from .guards import busy, not_upgraded
 from .guards import finish_all as finish
 from .live import apply
 from .old_code import is_stale, is_stale_task, stragglers
@@ -48,12 +50,16 @@ __all__ = [
     "apply",
     "busy",
     "check",
+    "close",
     "finish",
     "held",
     "history",
     "hold",
     "is_stale",
     "is_stale_task",
+    "look_through",
+    "not_upgraded",
+    "open_again",
     "rebuild",
     "record",
     "recorded",

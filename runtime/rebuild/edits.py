@@ -233,7 +233,7 @@ def _show_lines(path: str, data: bytes | None) -> None:
         linecache.cache.pop(name, None)
     if path in _held and data is not None:
         text = sources.decode(data, path)
-        linecache.cache[path] = (len(text), None, text.splitlines(keepends=True), path)
+        linecache.cache[path] = (len(text), None, [line + "\n" for line in text.split("\n")], path)
 
 
 def be_silent() -> None:

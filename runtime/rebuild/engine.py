@@ -43,6 +43,7 @@ from .transaction import MISSING, Transaction
 _lock = threading.Lock()
 _inside: int | None = None  # the thread that is rebuilding
 
+_PIECE = 100  # statements between two rests
 checks: dict[tuple[str, str], Callable[[], Any]] = {}
 in_hand: dict[str, bytes] = {}  # the texts of the edit that is being made
 
@@ -185,8 +186,11 @@ def _rebuild(
         raise
 
 
-def make_plans(wanted: Wanted) -> list[ModulePlan]:
+def make_plans(wanted: Wanted, rest: Callable[[], object] = plan.no_rest) -> list[ModulePlan]:
     """Parse, compare and compile everything; nothing is touched.
+
+    Args:
+        rest: called between pieces of the work, so that another thread may take its turn.
 
     Raises:
         RebuildError: a text does not compile.
@@ -198,11 +202,25 @@ def make_plans(wanted: Wanted) -> list[ModulePlan]:
         record = sources.records[name]
         path = wanted.paths.get(name) or record.path
         try:
-            made = plan.compare(record, data, path)
+            made = plan.compare(record, data, path, rest)
         except (SyntaxError, ValueError) as error:
             raise wrap(error, "compile", set(), file=path) from error
+        _prepare_shifts(made, rest)
         plans.append(made)
     return plans
+
+
+def _prepare_shifts(each: ModulePlan, rest: Callable[[], object]) -> None:
+    """Make the writes, and those back, by which unedited functions move to their new lines."""
+    there, back = each.shifts
+    for number, (statement, lines) in enumerate(each.moved):
+        if not number % _PIECE:
+            rest()
+        if not statement.places:
+            statement.places += [native.first_line(code) for top in statement.codes for code in outline.tree(top)]
+        writes, inverses = native.move_lines(statement.places, lines)
+        there += writes
+        back += inverses
 
 
 def commit(
@@ -212,8 +230,17 @@ def commit(
     who: str,
     undo_of: int | None,
     waiting: guards.Waiting | None = None,
+    seconds: float | None = None,
 ) -> Report:
-    """Make the plans happen; with `waiting`, upgrades that may come later are left to it."""
+    """Make the plans happen.
+
+    Args:
+        waiting: upgrades that may come later are left to it.
+        seconds: how long the others may take.
+
+    Raises:
+        RebuildError: nothing was changed. A TooSlow one: only because the upgrades took longer.
+    """
     guards.finish_all()
     began = time.perf_counter()
     in_hand.update({each.name: each.text.data for each in plans})
@@ -228,7 +255,7 @@ def commit(
         tx.flush()
         classes.settle(tx, edit.touched)
         stage = "upgrade"
-        report.upgraded, report.moved, left = _finish_objects(edit, waiting)
+        report.upgraded, report.moved, left = _finish_objects(edit, waiting, seconds)
         stage = "hook"
         _module_hooks(edit)
         stage = "check"
@@ -250,8 +277,10 @@ def commit(
     report.scanned, report.scan_ms = edit.scan.objects, edit.scan.seconds * 1000
     report.scan_reason = edit.scan.reasons[0] if edit.scan.reasons else ""
     _publish(edit, wanted, report)
-    report.stragglers = [*left, *old_code.after_edit(edit)]
+    superseded.clear()
+    modules, suspended = [each.record.module for each in plans], edit.holders.suspended
     edit.dispose()
+    report.stragglers = [*left, *old_code.after_edit(modules, suspended)]
     return report
 
 
@@ -363,7 +392,7 @@ def _take(edit: Edit, each: ModulePlan, wanted: Wanted) -> None:
     had_docstring = any(s.kind == "gone" and outline.is_docstring(s.node) for s in each.steps)
     if had_docstring and not (each.text.body and outline.is_docstring(sources.node_of(each.text.body[0], each.text))):
         scope.bind("__doc__", None)
-    _shift(edit, each)
+    edit.tx.stage_all(*each.shifts)
 
 
 def _has_hook(each: ModulePlan) -> bool:
@@ -379,17 +408,6 @@ def _may_take(step: Step, limit: int) -> bool:
     return step.kind != "run" or isinstance(
         step.node, (*outline.FUNCTIONS, ast.ClassDef, ast.Import, ast.ImportFrom, ast.Assign, ast.AnnAssign)
     )
-
-
-def _shift(edit: Edit, each: ModulePlan) -> None:
-    seen: set[int] = set()
-    for statement, lines in each.moved:
-        for top in statement.codes:
-            for code in outline.tree(top):
-                if id(code) not in seen:
-                    seen.add(id(code))
-                    line = code.co_firstlineno
-                    edit.tx.stage(native.write_first_line(code, line + lines), native.write_first_line(code, line))
 
 
 def _pull(edit: Edit, record: Record, scope: Scope) -> None:
@@ -489,6 +507,7 @@ def _remove_module(edit: Edit, name: str, wanted: Wanted, links: dict[str, Any])
     edit.tx.watch(vars(module) if module is not None else {})
     edit.tx.did(dict.__setitem__, sources.records, name, record)
     edit.tx.on_commit(lambda: sources.forget(name))
+    edit.tx.on_commit(lambda: edits.release_text(record.path))
     if module is not None:
         del sys.modules[name]
         edit.tx.did(dict.__setitem__, sys.modules, name, module)
@@ -502,7 +521,9 @@ def _remove_module(edit: Edit, name: str, wanted: Wanted, links: dict[str, Any])
 # -- objects, hooks, checks -----------------------------------------------------------------------------------------------
 
 
-def _finish_objects(edit: Edit, waiting: guards.Waiting | None) -> tuple[int, int, list[Straggler]]:
+def _finish_objects(
+    edit: Edit, waiting: guards.Waiting | None, seconds: float | None
+) -> tuple[int, int, list[Straggler]]:
     """Move and upgrade instances; returns (upgraded, moved, those that stay on an old layout)."""
     moved_count = 0
     left: list[Straggler] = []
@@ -519,7 +540,7 @@ def _finish_objects(edit: Edit, waiting: guards.Waiting | None) -> tuple[int, in
         left += late
     _swap(edit)
     upgrades = instances.plan(edit)
-    count = instances.run(edit, upgrades, moved, waiting) if upgrades else 0
+    count = instances.run(edit, upgrades, moved, waiting, seconds) if upgrades else 0
     wanted = {below for cls in edit.rehash for below in (cls, *instances._below(cls))}
     if upgrades:
         wanted |= {c for c in upgrades.classes() if getattr(c, "__hash__", None) not in (None, object.__hash__)}
@@ -588,7 +609,7 @@ def _publish(edit: Edit, wanted: Wanted, report: Report) -> None:
         if os.path.basename(each.path) == "__init__.py":
             record.package = record.name
         for statement in each.text.body:
-            statement.node = None
+            statement.forget()
     for name, data in wanted.texts.items():
         if data is None and name in sources.records:
             sources.records[name].absent = True

@@ -112,6 +112,14 @@ class Scan:
         self.seconds += time.perf_counter() - began
         return found
 
+    def referrers(self, reason: str, wanted: Iterator[object]) -> list[Any]:
+        """All that refers to a few objects, found by a pass over the heap in C; an iterator, so as to be none of it."""
+        if gc.get_freeze_count():
+            gc.unfreeze()
+        self.times += 1
+        self.reasons.append(reason)
+        return gc.get_referrers(*wanted)
+
 
 @dataclass(eq=False)
 class Holders:

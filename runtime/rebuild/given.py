@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import importlib.machinery
+import importlib.util
+import os
 import sys
 import types
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,9 +20,9 @@ from . import edits, sources
 class _Loader(sources.Loader):
     """Takes a text that it was given in the place of its file's."""
 
-    def __init__(self, name: str, path: str, given: bytes) -> None:
+    def __init__(self, name: str, path: str, given: bytes, why: str) -> None:
         super().__init__(name, path)
-        self._given = given
+        self._given, self._why = given, why
 
     def get_data(self, path: str) -> bytes:  # noqa: ARG002 - the file's own loader would read it
         return self._given
@@ -28,16 +30,19 @@ class _Loader(sources.Loader):
     def exec_module(self, module: types.ModuleType) -> None:
         super().exec_module(module)
         path = sources.real(self.path)
-        with open(path, "rb") as file:
-            differs = file.read() != self._given
+        try:
+            with open(path, "rb") as file:
+                differs = file.read() != self._given
+        except FileNotFoundError:
+            differs = True
         if differs:
-            edits.hold_text(path, module.__name__, "the start was on its last good text")
+            edits.hold_text(path, module.__name__, self._why)
             edits._show_lines(path, self._given)
 
 
 class _Finder(MetaPathFinder):
-    def __init__(self, texts: Mapping[str, str]) -> None:
-        self._texts = texts
+    def __init__(self, texts: Mapping[str, str], folder: str, why: str) -> None:
+        self._texts, self._folder, self._why = texts, folder, why
         self._asking = False
 
     def find_spec(
@@ -51,18 +56,31 @@ class _Finder(MetaPathFinder):
             spec = sources._finder.find_spec(fullname, path, target)
         finally:
             self._asking = False
-        if spec is not None and type(spec.loader) is sources.Loader:
-            spec.loader = _Loader(fullname, spec.loader.path, self._texts[fullname].encode())
+        if spec is None or spec.loader is None:
+            return self._gone(fullname, path)
+        if type(spec.loader) is sources.Loader:
+            spec.loader = _Loader(fullname, spec.loader.path, self._texts[fullname].encode(), self._why)
         return spec
+
+    def _gone(self, name: str, path: Sequence[str] | None) -> importlib.machinery.ModuleSpec | None:
+        """A module whose file is not there any more, as if it were where its package, or the program, is."""
+        place = os.path.join(path[0] if path else self._folder, name.rpartition(".")[2])
+        is_package = any(other.startswith(f"{name}.") for other in self._texts)
+        file = os.path.join(place, "__init__.py") if is_package else f"{place}.py"
+        loader = _Loader(name, file, self._texts[name].encode(), self._why)
+        inside = [place] if is_package else None
+        return importlib.util.spec_from_file_location(name, file, loader=loader, submodule_search_locations=inside)
 
 
 @contextmanager
-def given(texts: Mapping[str, str]) -> Iterator[None]:
+def given(texts: Mapping[str, str], folder: str, why: str = "the start was on its last good text") -> Iterator[None]:
     """Meanwhile, modules that are recorded and imported run these texts, by module name, instead of their files'.
 
-    A module whose file is gone is not found.
+    Args:
+        folder: where modules of the program are whose files are gone.
+        why: what `held()` says of files that differ.
     """
-    finder = _Finder(texts)
+    finder = _Finder(texts, folder, why)
     sys.meta_path.insert(0, finder)
     try:
         yield

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from . import instances
+from . import closed, instances
 from .errors import NotUpgraded
 from .instances import Upgrades
 from .transaction import MISSING, Transaction
@@ -22,6 +22,7 @@ class Waiting:
 
     def __init__(self) -> None:
         self._pending: dict[int, tuple[Any, dict[str, Any] | None]] = {}
+        self._order: list[int] = []  # of those that wait, and of some that do no longer
         self._upgrades = Upgrades()
         self._guarded: dict[type, dict[str, Any]] = {}
         self.done = 0
@@ -34,6 +35,7 @@ class Waiting:
         """Take over the upgrades of an edit that has just been made."""
         self._upgrades = upgrades
         self._pending = {id(thing): (thing, states.get(id(thing))) for thing in everyone}
+        self._order = list(reversed(self._pending))
         kinds = {type(thing) for thing in everyone}
         originals = {(cls, name): getattr(cls, name) for cls in kinds for name in _GUARDED}
         for cls in kinds:
@@ -48,7 +50,7 @@ class Waiting:
         def guard(thing: Any, *arguments: Any) -> Any:
             if id(thing) in pending:
                 upgrade(thing)
-            elif id(thing) in quarantine:
+            elif id(thing) in quarantine and not closed.looking():
                 raise NotUpgraded(quarantine[id(thing)].message)
             return original(thing, *arguments)
 
@@ -70,11 +72,13 @@ class Waiting:
             self._lift()
 
     def some(self, seconds: float) -> None:
-        """Upgrade for about that long."""
+        """Upgrade for about that long, one instance at least."""
         until = time.perf_counter() + seconds
-        while self._pending and time.perf_counter() < until:
-            thing, _ = next(iter(self._pending.values()))
-            self._upgrade(thing)
+        while self._pending:
+            if (waits := self._pending.get(self._order.pop())) is not None:
+                self._upgrade(waits[0])
+            if time.perf_counter() >= until:
+                break
 
     def _lift(self) -> None:
         """Nothing waits: the classes are as their source says, but where an instance could not be upgraded."""
@@ -115,6 +119,17 @@ quarantine: dict[int, Quarantined] = {}
 _active: list[Waiting] = []
 
 
+def not_upgraded() -> list[tuple[Any, dict[type, int]]]:
+    """The instances that an edit could not upgrade, with the schemas that their state still has."""
+    found = []
+    for held in quarantine.values():
+        ways = held.upgrades
+        schemas = {cls: was for cls, (was, _) in ways.raised.items()}
+        schemas |= {base: 0 for owner in type(held.thing).__mro__ for base in ways.joined.get(owner, ())}
+        found.append((held.thing, schemas))
+    return found
+
+
 def busy() -> bool:
     """Do instances still wait for their upgrade? A snapshot must not be taken then."""
     return any(_active)
@@ -144,4 +159,4 @@ def try_again() -> int:
     return count
 
 
-__all__ = ["Quarantined", "Waiting", "busy", "finish_all", "quarantine", "try_again"]
+__all__ = ["Quarantined", "Waiting", "busy", "finish_all", "not_upgraded", "quarantine", "try_again"]

@@ -13,6 +13,8 @@ import collections
 import ctypes
 import functools
 import gc
+import itertools
+import operator
 import sys
 import time
 import types
@@ -27,14 +29,18 @@ _CHUNK = 512
 Mapping = dict[int, tuple[Any, Any]]  # identity of the old -> (old, new)
 
 
-def holders(wanted: Iterable[Any], things: list[Any], skip: set[int]) -> Iterator[tuple[Any, list[Any]]]:
-    """(holder, its referents) for all that refer to something wanted."""
-    ids = set(map(id, wanted))
+def naming(ids: set[int]) -> Callable[[list[Any]], bool]:
+    """Is something of these identities in a list?"""
+    return lambda inside: not ids.isdisjoint(map(id, inside))
+
+
+def holders(wanted: Callable[[list[Any]], bool], things: list[Any], skip: set[int]) -> Iterator[tuple[Any, list[Any]]]:
+    """(holder, its referents) for all that refer to something wanted, as one call says of many referents."""
     stack = [(start, min(start + _CHUNK, len(things))) for start in range(0, len(things), _CHUNK)]
     while stack:
         low, high = stack.pop()
         inside = gc.get_referents(*things[low:high])
-        if ids.isdisjoint(map(id, inside)):
+        if not wanted(inside):
             continue
         if high - low == 1:
             if id(things[low]) not in skip:
@@ -50,7 +56,9 @@ def file_again(tx: Transaction, changed: list[Any], things: list[Any], own: set[
     own |= {id(things), id(changed)}
     latest, ids = changed, set(map(id, changed))
     while latest:  # what holds them and is a key itself, from the inside out
-        latest = [h for h, _ in holders(latest, things, own) if type(h) is tuple or isa(h, frozenset)]
+        latest = [
+            h for h, _ in holders(naming(set(map(id, latest))), things, own) if type(h) is tuple or isa(h, frozenset)
+        ]
         latest = [h for h in latest if id(h) not in ids]
         own.add(id(latest))
         for holder in latest:
@@ -58,7 +66,7 @@ def file_again(tx: Transaction, changed: list[Any], things: list[Any], own: set[
             changed.append(holder)
             if isa(holder, frozenset):
                 _fill_again(tx, holder, native.refill_frozenset, list(holder))
-    for holder, _ in holders(changed, things, own):
+    for holder, _ in holders(naming(ids), things, own):
         if isa(holder, dict) and not ids.isdisjoint(map(id, holder)):
             _fill_again(tx, holder, _refill, list(dict.items(holder)))
         elif isa(holder, set) and not ids.isdisjoint(map(id, holder)):
@@ -71,54 +79,103 @@ def _fill_again(tx: Transaction, holder: Any, fill: Callable[[Any, Any], None], 
 
 
 class Swap:
-    """Collects what has to be written; `apply` writes it where every reference was found."""
+    """Collects what has to be written, and writes it where every reference was found.
 
-    def __init__(self, tx: Transaction, mapping: Mapping, scan: functions.Scan, *, all_or_none: bool) -> None:
+    Args:
+        kinds: the classes of all that is to be replaced, where those have few other instances: quicker to ask for.
+    """
+
+    def __init__(
+        self,
+        tx: Transaction,
+        mapping: Mapping,
+        scan: functions.Scan,
+        *,
+        all_or_none: bool,
+        kinds: Iterable[type] | None = None,
+    ) -> None:
         self.tx, self.mapping, self.scan, self.strict = tx, mapping, scan, all_or_none
-        self.found: collections.Counter[int] = collections.Counter()
-        self.writers: list[tuple[set[int], Callable[[Mapping], None]]] = []
+        self.kinds = None if kinds is None else set(map(id, kinds))
+        self.found: list[list[int]] = []  # the identity of what each reference names that was found
+        self.writers: list[tuple[list[int], Callable[[Mapping], None]]] = []
+        self.inner = False  # does one of the old ones refer to another?
         self.left: list[Any] = []
         self.tuples: list[Callable[[], Any]] = []
 
-    def run(self, books: set[int], why: str, passed_over: set[int] | None = None) -> None:
-        """Look, decide, write. What our own books refer to counts, and stays; what is passed over is not looked at."""
-        things = self.scan.heap(why)
+    def run(
+        self,
+        books: set[int],
+        why: str,
+        things: list[Any] | None = None,
+        copies: list[Any] | None = None,
+        passed_over: Iterable[type] = (),
+    ) -> None:
+        """Look, decide, write. What our own books refer to counts, and stays.
+
+        Args:
+            things: where to look, instead of everywhere; emptied, for it holds what is to be counted.
+            copies: what refers to the same as those to be replaced: looked at when one of these refers to another.
+            passed_over: classes whose instances are not looked at, all of which refer to them.
+        """
+        types_among = [] if self.kinds is not None else [pair for pair in self.mapping.values() if isa(pair[0], type)]
+        own = {part for old, _ in types_among for part in _of_class(old)}
+        own |= {part for old, new in types_among if not isa(new, type) for part in _lineage(old)}
+        del types_among
+        own |= {id(self.mapping), id(self.writers), id(self.__dict__)}
         began = time.perf_counter()
-        own: set[int] = set()
-        own |= {part for old, _ in self.mapping.values() if isa(old, type) for part in _of_class(old)}
-        own |= {part for old, new in self.mapping.values() if isa(old, type) > isa(new, type) for part in _lineage(old)}
-        own |= {id(things), id(self.mapping), id(self.writers), id(self.__dict__)} | {
-            id(pair) for pair in self.mapping.values()
-        }
-        if not self.strict and len(self.mapping) <= 4:
-            things = gc.get_referrers(*(old for old, _ in self.mapping.values()))
-            own.add(id(things))
-        hidden = own | passed_over if passed_over else own
-        things = [thing for thing in things if id(thing) not in hidden]  # so that a chunk with a hit is worth a look
+        if things is None:
+            own |= set(map(id, self.mapping.values()))
+            kinds = set(map(id, passed_over))
+            few = not self.strict and len(self.mapping) <= 4
+            found = self.scan.referrers(why, self._olds()) if few else self.scan.heap(why)
+            # without them, so that a chunk with a hit is worth a look
+            things = [t for t in found if id(type(t)) not in kinds and id(t) not in own]
+            del found
         own.add(id(things))
-        for holder, referents in holders((old for old, _ in self.mapping.values()), things, own):
-            if id(holder) in books:
-                self.found.update(id(r) for r in referents if id(r) in self.mapping)
-            elif not isa(holder, types.FrameType):
-                self._consider(holder, referents)
-            del holder, referents
-        del things
+        self._look(things, own, books)
+        if copies and self.inner:
+            self._look(copies, own, books)
+        things.clear()
         self._frames()
         self._decide()
         if tuples := [t for t in self.tuples if t() is not None]:
             self._hash_again([t() for t in tuples], own | books)
         self.scan.seconds += time.perf_counter() - began
 
+    def _look(self, things: list[Any], own: set[int], books: set[int]) -> None:
+        for holder, referents in holders(self._wanted(), things, own):
+            if id(holder) in books:
+                self.found.append(self._hits(referents))
+            elif not isa(holder, types.FrameType):
+                self._consider(holder, referents)
+            del holder, referents
+
+    def _olds(self) -> Iterator[Any]:
+        return map(operator.itemgetter(0), self.mapping.values())
+
+    def _wanted(self) -> Callable[[list[Any]], bool]:
+        kinds = self.kinds
+        if kinds is None:
+            return naming(set(self.mapping))
+        return lambda inside: not kinds.isdisjoint(map(id, map(type, inside)))
+
+    def _hits(self, referents: list[Any]) -> list[int]:
+        ids = map(id, referents)
+        if self.kinds is None:
+            return list(filter(self.mapping.__contains__, ids))
+        return list(itertools.compress(ids, map(self.kinds.__contains__, map(id, map(type, referents)))))
+
     def _consider(self, holder: Any, referents: list[Any]) -> None:
-        hits = collections.Counter(id(r) for r in referents if id(r) in self.mapping)
-        write = _writer(self.tx, holder, hits, self.mapping)
+        hits = self._hits(referents)
+        self.inner = self.inner or id(holder) in self.mapping
+        write = _writer(self.tx, holder, hits, self.mapping, fresh=self.strict and self.kinds is not None)
         if write is not None:
             if type(holder) is tuple or isa(holder, frozenset):
                 self.tuples.append(lambda: holder)
-            self.found.update(hits)
-            self.writers.append((set(hits), write))
+            self.found.append(hits)
+            self.writers.append((hits, write))
             if id(holder) in self.mapping:
-                self.found[id(holder)] += 1  # the writer's own reference
+                self.found.append([id(holder)])  # the writer's own reference
 
     def _frames(self) -> None:
         """Local variables of the functions that all threads are in; those of coroutines were found as objects."""
@@ -134,26 +191,31 @@ class Swap:
         code = frame.f_code
         plain = [n for n in code.co_varnames if n not in code.co_cellvars]
         local = frame.f_locals
-        hits = collections.Counter(id(local[n]) for n in plain if n in local and id(local[n]) in self.mapping)
+        hits = [id(local[n]) for n in plain if n in local and id(local[n]) in self.mapping]
         if hits:
-            self.found.update(hits)
-            self.writers.append((set(hits), lambda chosen: _write_frame(self.tx, frame, plain, chosen)))
+            self.found.append(hits)
+            self.writers.append((hits, lambda chosen: _write_frame(self.tx, frame, plain, chosen)))
             for name in plain:  # the snapshot that asking for f_locals made counts as a reference of its own
                 if name in local and id(local[name]) in self.mapping:
                     del local[name]
 
     def _decide(self) -> None:
-        chosen = dict(self.mapping)
-        if self.strict:
-            usual = self._usual()
-            for key, (old, _) in self.mapping.items():
-                if sys.getrefcount(old) - usual != self.found[key]:
-                    del chosen[key]
-                    self.left.append(old)
+        chosen = self.mapping
+        if self.strict and not self._is_all_found():
+            usual, found = self._usual(), collections.Counter(itertools.chain.from_iterable(self.found))
+            others = map(operator.sub, _counts(chosen), itertools.repeat(usual))
+            missed = itertools.compress(chosen, map(operator.ne, others, map(found.__getitem__, chosen)))
+            late = list(missed)
+            chosen = dict(chosen)
+            self.left += [chosen.pop(key)[0] for key in late]
         for keys, write in self.writers:
-            if not keys.isdisjoint(chosen):
+            if any(map(chosen.__contains__, keys)):
                 write(chosen)
         self.mapping = chosen
+
+    def _is_all_found(self) -> bool:
+        """None has fewer references than were found: so if the sums are equal, all are."""
+        return sum(_counts(self.mapping)) - self._usual() * len(self.mapping) == sum(map(len, self.found))
 
     def _hash_again(self, changed: list[Any], own: set[int]) -> None:
         """Tuples hash by what they hold: dicts and sets that have the changed ones as keys are filled again."""
@@ -165,10 +227,12 @@ class Swap:
 
         class Probe: ...
 
-        mapping = {0: (Probe(), None)}
-        for old, _ in mapping.values():
-            return sys.getrefcount(old)
-        raise AssertionError
+        return next(_counts({0: (Probe(), None)}))
+
+
+def _counts(mapping: Mapping) -> Iterator[int]:
+    """How many references there are to each of the old ones."""
+    return map(sys.getrefcount, map(operator.itemgetter(0), mapping.values()))
 
 
 def _of_class(cls: type) -> set[int]:
@@ -197,14 +261,14 @@ def _may_hold(holder: Any, pairs: list[tuple[Any, Any]]) -> bool:
 
 
 def _writer(
-    tx: Transaction, holder: Any, hits: collections.Counter[int], mapping: Mapping
+    tx: Transaction, holder: Any, hits: list[int], mapping: Mapping, *, fresh: bool
 ) -> Callable[[Mapping], None] | None:
-    """How to replace references inside one object; None where it cannot be written."""
+    """How to replace references inside one object; None where it cannot be written. Fresh: nobody holds a new one yet."""
     kind = type(holder)
     if isa(holder, dict):
         return lambda chosen: _write_dict(tx, holder, chosen)
     if isa(holder, list):
-        return lambda chosen: _write_list(tx, holder, chosen)
+        return lambda chosen: _write_list(tx, holder, chosen, fresh=fresh)
     if isa(holder, set):
         return lambda chosen: _write_set(tx, holder, chosen)
     if isa(holder, collections.deque):
@@ -219,15 +283,17 @@ def _writer(
         return lambda chosen: _write_class(tx, holder, chosen)
     if isa(holder, frozenset):
         return lambda chosen: _write_frozenset(tx, holder, chosen)
-    if not _may_hold(holder, [mapping[key] for key in hits]):
+    if not _may_hold(holder, [mapping[key] for key in set(hits) if key in mapping]):
         return None
     size = _size(holder)
-    count = collections.Counter(w for w in native.words(holder, size)[2:] if w in hits)
+    wanted = set(hits)
+    named = [word for word in native.words(holder, size)[2:] if word in wanted]
     if exactly(holder, *_SUSPENDED):  # behind what is on its stack lies what was there before
-        if any(count[key] < number for key, number in hits.items()):
+        limits = collections.Counter(hits)
+        if limits - collections.Counter(named):
             return None
-        return lambda chosen: _write_words(tx, holder, chosen, hits)
-    if any(count[key] != number for key, number in hits.items()):
+        return lambda chosen: _write_words(tx, holder, chosen, limits)
+    if sorted(hits) != sorted(named):
         return None
     return lambda chosen: _write_words(tx, holder, chosen)
 
@@ -283,17 +349,13 @@ def _refill(holder: dict[Any, Any], items: list[tuple[Any, Any]]) -> None:
         dict.__setitem__(holder, key, value)
 
 
-def _write_list(tx: Transaction, holder: list[Any], chosen: Mapping) -> None:
+def _write_list(tx: Transaction, holder: list[Any], chosen: Mapping, *, fresh: bool) -> None:
     before = list(holder)
-    present = set(map(id, before))
-    after: list[Any] = []
-    for value in before:
-        if id(value) in chosen:
-            put = chosen[id(value)][1]
-            if id(put) not in present:  # else the earlier entry stands for it
-                after.append(put)
-        else:
-            after.append(value)
+    pairs = map(chosen.get, map(id, before))
+    after = [value if pair is None else pair[1] for value, pair in zip(before, pairs, strict=True)]
+    if not fresh:  # one that is there already stands for the one that would be put
+        present = set(map(id, before))
+        after = [now for was, now in zip(before, after, strict=True) if now is was or id(now) not in present]
     list.__setitem__(holder, slice(None), after)
     tx.did(list.__setitem__, holder, slice(None), before)
 

@@ -11,6 +11,7 @@ import ast
 import dataclasses
 import functools
 import gc
+import time
 import types
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,11 @@ if TYPE_CHECKING:
     from .plan import ModulePlan
     from .scopes import Edit
     from .transaction import Transaction
+
+
+class TooSlow(RebuildError):
+    """The upgrades did not fit the time that they were given: they are to be rehearsed, and made in slices."""
+
 
 Hook = Callable[[Any, int, dict[str, Any]], None]
 
@@ -176,15 +182,21 @@ def find(edit: Edit, upgrades: Upgrades) -> list[Any]:
     return of_types(edit.scan.heap(f"instances of {first.__qualname__}"), wanted)
 
 
-def run(edit: Edit, upgrades: Upgrades, moved: list[tuple[Any, Any]], waiting: Waiting | None) -> int:
+def run(
+    edit: Edit, upgrades: Upgrades, moved: list[tuple[Any, Any]], waiting: Waiting | None, seconds: float | None
+) -> int:
     """Upgrade every instance, or raise and leave none upgraded.
 
     Args:
         moved: (old object, new object) of instances whose layout changed.
         waiting: where given, takes the instances whose upgrade can wait until they are used.
+        seconds: how long the upgrades made here may take.
 
     Returns:
         How many went through a hook or got a field.
+
+    Raises:
+        TooSlow: they took longer.
     """
     wanted = upgrades.classes()
     concerned = of_types((new for _, new in moved), wanted)
@@ -192,10 +204,31 @@ def run(edit: Edit, upgrades: Upgrades, moved: list[tuple[Any, Any]], waiting: W
     states = {id(new): layout.state(old) for old, new in moved if id(new) in ids}
     everyone = {id(t): t for t in (*find(edit, upgrades), *concerned)}
     if waiting is not None:
-        later = {key: thing for key, thing in everyone.items() if native.layout(type(thing))[0] is object}
-        edit.tx.on_commit(lambda: waiting.add(upgrades, list(later.values()), states))
-        everyone = {key: thing for key, thing in everyone.items() if key not in later}
-    return sum(one(edit.tx, upgrades, thing, states.get(key)) for key, thing in everyone.items())
+        kinds = {id(cls): cls for cls in map(type, everyone.values())}
+        plain = {key for key, cls in kinds.items() if native.layout(cls)[0] is object}
+        later = [thing for thing in everyone.values() if id(type(thing)) in plain]
+        edit.tx.on_commit(lambda: waiting.add(upgrades, later, states))
+        everyone = {key: thing for key, thing in everyone.items() if id(type(thing)) not in plain}
+    if seconds is not None and everyone:
+        for each in edit.plans:  # what the hooks change in passing is put back when they are too slow
+            edit.tx.watch(vars(each.record.module) if each.record.module is not None else {})
+    return _run_now(edit.tx, upgrades, everyone, states, seconds)
+
+
+def _run_now(
+    tx: Transaction,
+    upgrades: Upgrades,
+    everyone: dict[int, Any],
+    states: dict[int, dict[str, Any]],
+    seconds: float | None,
+) -> int:
+    until = None if seconds is None else time.perf_counter() + seconds
+    count = 0
+    for number, (key, thing) in enumerate(everyone.items(), 1):
+        count += one(tx, upgrades, thing, states.get(key))
+        if until is not None and number < len(everyone) and time.perf_counter() > until:
+            raise TooSlow(f"{number} of {len(everyone)} upgrades took longer than {seconds} s", stage="upgrade")
+    return count
 
 
 def one(tx: Transaction, upgrades: Upgrades, thing: Any, earlier: dict[str, Any] | None = None) -> bool:

@@ -10,8 +10,10 @@ from __future__ import annotations
 import collections
 import enum
 import functools
+import itertools
 import types
 import weakref
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from . import functions, heap, native, unify
@@ -66,48 +68,24 @@ def finish(edit: Edit) -> tuple[int, list[Straggler], list[tuple[Any, Any]]]:
     classes = dict(edit.moved_classes)
     for cls in list(classes):
         _move_subclasses(edit, cls, classes)
-    things = edit.scan.heap(f"the layout of {next(iter(classes)).__qualname__} changed")
-    instances = of_types(things, classes)
-    del things
     mapping: heap.Mapping = {}
     moved: list[tuple[Any, Any]] = []
     stay: list[Any] = []
-    same = {cls: native.layout(cls) == native.layout(new) for cls, new in classes.items()}
-    solids = {cls: (native.layout(cls)[0], native.layout(new)[0]) for cls, new in classes.items()}
-    members = {cls: _members(cls) for pair in classes.items() for cls in pair}
-    # Their fields may be asked for as soon as a copy is a key somewhere.
-    firsts = {cls: made for cls, made in edit.field_makers if getattr(cls, "__hash__", None) is not object.__hash__}
-    while instances:
-        old = instances.pop()
-        cls = type(old)
-        new = classes[cls]
-        if same[cls]:
-            native.set_type(old, new)
-            edit.tx.did(native.set_type, old, cls)
-            moved.append((old, old))
-            continue
-        if isa(new, enum.EnumMeta):
-            copy = vars(new)["_member_map_"].get(vars(old).get("_name_"))
-        else:
-            copy = remake(old, new, state(old, members[cls]), members[new], solids[cls])
-            if copy is not None and firsts.get(new):
-                present = state(copy, members[new])
-                fill(copy, {n: make() for n, make in firsts[new].items() if n not in present}, members[new])
-        if copy is None:
-            stay.append(old)
-        else:
-            mapping[id(old)] = (old, copy)
-        del old
-    swap = heap.Swap(edit.tx, mapping, edit.scan, all_or_none=True)
-    references(edit, swap, mapping)
+    things, copies = _remake_all(edit, classes, mapping, moved, stay)
+    kinds = None if any(issubclass(c, type) or isa(c, enum.EnumMeta) for c in classes) else classes
+    swap = heap.Swap(edit.tx, mapping, edit.scan, all_or_none=True, kinds=kinds)
+    if mapping:
+        swap.run(own_ids(edit), "references to instances that were made again", things, copies)
+    del copies
+    things.clear()
     stay += swap.left
-    hashed = _settle_copies(edit, mapping, swap.mapping)
+    hashed = _settle_copies(edit, classes, mapping, swap.mapping)
     moved += swap.mapping.values()
     edit.moved_classes[:] = classes.items()
     del classes
     pairs: heap.Mapping = {id(cls): (cls, new) for cls, new in edit.moved_classes}
     again = heap.Swap(edit.tx, pairs, edit.scan, all_or_none=False)
-    again.run(own_ids(edit), "references to the class", passed_over={id(old) for old, _ in moved})
+    again.run(own_ids(edit), "references to the class", passed_over=[cls for cls, _ in edit.moved_classes])
     for cls, new in edit.moved_classes:
         _lend(edit, cls, new)
         hashed += _move_class(edit, cls, new)
@@ -115,32 +93,164 @@ def finish(edit: Edit) -> tuple[int, list[Straggler], list[tuple[Any, Any]]]:
     return len(moved), [_left(o) for o in stay], moved
 
 
-def _settle_copies(edit: Edit, mapping: heap.Mapping, chosen: heap.Mapping) -> list[Any]:
+def _remake_all(
+    edit: Edit,
+    classes: dict[type, type],
+    mapping: heap.Mapping,
+    moved: list[tuple[Any, Any]],
+    stay: list[Any],
+) -> tuple[list[Any], list[Any]]:
+    """Retype the instances of the classes, or make them again; returns all that may refer to one of those, and those
+    made that refer to no more than the old ones do.
+
+    Each step is one call for all instances of a class: a million of them take no more than a scan does each.
+    """
+    things = edit.scan.heap(f"the layout of {next(iter(classes)).__qualname__} changed")
+    instances = of_types(things, classes)
+    groups = {cls: instances if len(classes) == 1 else of_types(instances, [cls]) for cls in classes}
+    if any(cls.__dictoffset__ for cls in classes):
+        things.clear()
+        for olds in groups.values():  # from here on attributes are in dicts, which are objects of their own
+            _run(map(functions._attributes, olds))
+        things = edit.scan.heap("attributes")
+    copies: list[Any] = []
+    # Their fields may be asked for as soon as a copy is a key somewhere.
+    firsts = {cls: made for cls, made in edit.field_makers if getattr(cls, "__hash__", None) is not object.__hash__}
+    for cls, olds in groups.items():
+        new = classes[cls]
+        if not olds:
+            continue
+        if native.layout(cls) == native.layout(new):
+            native.set_types(olds, cls, new)
+            edit.tx.did(native.set_types, list(olds), new, cls)
+            moved += zip(olds, olds, strict=True)
+        else:
+            made = things if cls.__dictoffset__ else copies
+            stay += _remake_class(olds, cls, new, mapping, made, firsts.get(new) or {})
+    for olds in (instances, *groups.values()):
+        olds.clear()  # they are among the things, and no reference of anybody's
+    return things, copies
+
+
+def _remake_class(
+    olds: list[Any],
+    cls: type,
+    new: type,
+    mapping: heap.Mapping,
+    made: list[Any],
+    firsts: dict[str, Callable[[], Any]],
+) -> list[Any]:
+    """Make the instances of one class again; returns those whose kind cannot be, adds the others and their parts.
+
+    Args:
+        firsts: fields that they have from the beginning, by what makes them.
+    """
+    members, new_members = _members(cls), _members(new)
+    solids = native.layout(cls)[0], native.layout(new)[0]
+    plain = solids == (object, object) and not firsts and not isa(new, enum.EnumMeta)
+    copies = _copies(olds, cls, new) if plain else None
+    if copies is not None:
+        news, dicts = copies
+        mapping.update(zip(map(id, olds), zip(olds, news, strict=True), strict=True))
+        made += news
+        made += dicts
+        return []
+    stay = []
+    while olds:
+        old = olds.pop()
+        if isa(new, enum.EnumMeta):
+            copy = vars(new)["_member_map_"].get(vars(old).get("_name_"))
+        else:
+            copy = remake(old, new, state(old, members), new_members, solids)
+        if copy is None:
+            stay.append(old)
+            continue
+        mapping[id(old)] = (old, copy)
+        if isa(new, enum.EnumMeta):
+            continue  # it was there before
+        present = state(copy, new_members) if firsts else {}
+        fill(copy, {n: make() for n, make in firsts.items() if n not in present}, new_members)
+        made.append(copy)
+        if (inside := functions._attributes(copy)) is not None:
+            made.append(inside)
+    return stay
+
+
+def _copies(olds: list[Any], cls: type, new: type) -> tuple[list[Any], list[Any]] | None:
+    """(copies, their dicts) of plain instances; None where one by one must be looked at."""
+    members, new_members = _members(cls), _members(new)
+    if getattr(new, "__del__", None) is not None:
+        return None  # nothing half made may come to its end
+    try:
+        news: list[Any] = list(map(object.__new__, itertools.repeat(new, len(olds))))
+        dicts = _dicts(news) if new.__dictoffset__ else []
+        before = _dicts(olds) if cls.__dictoffset__ else []
+    except (TypeError, AttributeError):
+        return None
+    for name, member in members.items():
+        if name in new_members:
+            _copy_slot(member.__get__, olds, new_members[name].__set__, news)
+        elif dicts:
+            _copy_slot(member.__get__, olds, functools.partial(_put, name), dicts)
+    if dicts and all(map(new_members.keys().isdisjoint, before)):
+        _run(map(dict.update, dicts, before))
+    else:
+        for values, made in zip(before, news, strict=False):  # no values where there was no dict
+            fill(made, values, new_members)
+    return news, dicts
+
+
+def _put(name: str, inside: dict[str, Any], value: object) -> None:
+    inside[name] = value
+
+
+def _copy_slot(get: Callable[[Any], Any], olds: list[Any], put: Callable[[Any, Any], None], news: list[Any]) -> None:
+    try:
+        _run(map(put, news, map(get, olds)))
+    except AttributeError:  # it is empty in one of them
+        for old, new in zip(olds, news, strict=True):
+            try:
+                value = get(old)
+            except AttributeError:
+                continue
+            put(new, value)
+
+
+def _run(calls: Iterable[Any]) -> None:
+    collections.deque(calls, maxlen=0)
+
+
+def _dicts(things: list[Any]) -> list[dict[str, Any]]:
+    """The `__dict__` of each."""
+    found = list(map(object.__getattribute__, things, itertools.repeat("__dict__")))
+    if set(map(type, found)) - {dict}:
+        raise TypeError("a class calls something of its own __dict__")
+    return found
+
+
+def _settle_copies(edit: Edit, classes: dict[type, type], mapping: heap.Mapping, chosen: heap.Mapping) -> list[Any]:
     """Weak references go with those that moved; nobody's `__del__` runs for what is not really gone.
 
     Returns:
         Weak references that hash otherwise now.
     """
     hashed: list[Any] = []
-    finalized: dict[int, bool] = {}
+    dying = {id(cls) for pair in classes.items() for cls in pair if getattr(cls, "__del__", None) is not None}
+    if any(cls.__weakrefoffset__ > 0 and new.__weakrefoffset__ > 0 for cls, new in classes.items()):
+        for old, new in chosen.values():
+            if weakref.getweakrefcount(old):
+                hashed += _move_weak_references(edit, old, new)
+    if not dying:
+        return hashed
     for key, (old, new) in mapping.items():
-        kind = type(old)
-        dies = finalized.get(id(kind))
-        if dies is None:
-            dies = finalized[id(kind)] = any(getattr(type(o), "__del__", None) is not None for o in (old, new))
+        if id(type(old)) not in dying and id(type(new)) not in dying:
+            continue
         if key in chosen:
-            hashed += _move_weak_references(edit, old, new)
-            if dies:
-                edit.tx.on_commit(functools.partial(native.mark_finalized, old))
-                edit.tx.did(native.mark_finalized, new)
-        elif dies:
+            edit.tx.on_commit(functools.partial(native.mark_finalized, old))
+            edit.tx.did(native.mark_finalized, new)
+        else:
             native.mark_finalized(new)  # it never came to be
     return hashed
-
-
-def references(edit: Edit, swap: heap.Swap, mapping: heap.Mapping) -> None:
-    if mapping:
-        swap.run(own_ids(edit), "references to instances that were made again")
 
 
 def own_ids(edit: Edit) -> set[int]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import json
 import logging
 import os
@@ -28,8 +29,9 @@ from .report import Report
 
 log = logging.getLogger("midair.rebuild")
 
-FEW = 100  # instances that are upgraded in the commit itself, without a rehearsal
+FEW = 100  # instances that are upgraded in the commit itself, without a rehearsal, when a slice suffices for them
 SLICE = 0.004  # seconds of upgrades between two events
+REST = 0.0001  # seconds between two pieces of planning
 REHEARSAL = 60.0  # seconds after which a rehearsal is given up
 
 _locks: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = weakref.WeakKeyDictionary()
@@ -69,26 +71,41 @@ async def apply(
         return report
 
 
-async def _apply(request: _Request) -> Report:
+async def _apply(request: _Request, *, at_once: bool = True) -> Report:
     wanted = await asyncio.to_thread(engine.read, request.modules, request.texts)
     if not wanted.texts:
         return Report(time=time.time())
     files = {wanted.paths.get(n) or sources.records[n].path for n in wanted.texts}
     try:
-        plans = await asyncio.to_thread(engine.make_plans, wanted)
+        rest = functools.partial(_rest, asyncio.get_running_loop())
+        plans = await asyncio.to_thread(engine.make_plans, wanted, rest)
         if any(each.record.text is not each.base for each in plans):
             return await _apply(request)  # another edit came in between
         waiting = guards.Waiting()
         count = instances.expected(plans)
-        if count > FEW:
+        at_once = at_once and count <= FEW
+        if not at_once:
             await _rehearse(wanted, plans, files, count)
+        given = (None, SLICE) if at_once else (waiting, None)
         with engine.exclusively():
-            report = engine.commit(wanted, plans, files, request.who, request.undo_of, waiting if count > FEW else None)
+            report = engine.commit(wanted, plans, files, request.who, request.undo_of, *given)
+    except instances.TooSlow:
+        return await _apply(request, at_once=False)
     except RebuildError as error:
         edits.refuse(error, files, engine.current(wanted), request.who)
         raise
     await _finish(waiting, report)
     return report
+
+
+def _rest(loop: asyncio.AbstractEventLoop) -> None:
+    """In the thread that plans: let the loop take its turn.
+
+    It sleeps in whole milliseconds, so once it was woken its next timer would be up to one late: it is told to look.
+    """
+    with contextlib.suppress(RuntimeError):  # it was closed meanwhile
+        loop.call_soon_threadsafe(int)
+    time.sleep(REST)
 
 
 async def _finish(waiting: guards.Waiting, report: Report) -> None:

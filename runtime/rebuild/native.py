@@ -17,6 +17,7 @@ import ctypes
 import gc
 import itertools
 import operator
+import sys
 import types
 import weakref
 from collections.abc import Callable, Iterable
@@ -133,9 +134,16 @@ def write_globals(function: types.FunctionType, space: dict[str, Any]) -> Write:
     return write_word(id(function) + _GLOBALS, id(space))
 
 
-def write_first_line(code: types.CodeType, line: int) -> Write:
-    """Move a code object to another line; its table of lines is relative to it."""
-    return (_set_value, ctypes.c_int.from_address(id(code) + _FIRST_LINE), line)
+def first_line(code: types.CodeType) -> Any:
+    """The place of a code object's first line, to which its table of lines is relative. The caller keeps the code."""
+    return ctypes.c_int.from_address(id(code) + _FIRST_LINE)
+
+
+def move_lines(places: list[Any], lines: int) -> tuple[Iterable[Write], Iterable[Write]]:
+    """What moves code objects by so many lines, and what moves them back."""
+    known = [place.value for place in places]
+    every = itertools.repeat(_set_value)
+    return zip(every, places, [line + lines for line in known]), zip(every, places, known)  # noqa: B905 -- endless
 
 
 def incref(thing: object) -> None:
@@ -211,6 +219,21 @@ def set_type(thing: object, cls: type) -> None:
         _decref(old)
     if isa(thing, type):
         modified(thing)
+
+
+def set_types(things: list[Any], old: type, new: type) -> None:
+    """The same for many instances of one class, in a few calls for all."""
+    if issubclass(old, type):
+        for thing in things:
+            set_type(thing, new)
+        return
+    if old.__flags__ & (1 << 4):
+        collections.deque(map(object.__getattribute__, things, itertools.repeat("__dict__")), maxlen=0)
+    places = map(ctypes.c_size_t.from_address, map(operator.add, map(id, things), itertools.repeat(_TYPE)))
+    counted = (new,) * len(things)  # as many references to the new class; those to the old one go with the tuple
+    collections.deque(map(_set_value, places, itertools.repeat(id(new))), maxlen=0)
+    word = id(old).to_bytes(_WORD, sys.byteorder)
+    ctypes.memmove(id(counted) + tuple.__basicsize__, word * len(things), _WORD * len(things))
 
 
 def _find_new() -> int:

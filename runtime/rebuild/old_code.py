@@ -10,15 +10,12 @@ import types
 import weakref
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from . import frames
 from .functions import suspended_code
 from .kinds import exactly, isa
 from .report import Straggler
-
-if TYPE_CHECKING:
-    from .scopes import Edit
 
 _superseded: dict[int, weakref.ref[types.CodeType]] = {}
 
@@ -86,9 +83,9 @@ def running_body(module: types.ModuleType) -> Running | None:
 
 def bodies(modules: Iterable[types.ModuleType | None]) -> Iterator[Straggler]:
     """Modules whose bodies still run: their top level goes on in old code."""
-    names = {t.ident: t.name for t in threading.enumerate()}
     for module in modules:
         if module is not None and (found := running_body(module)) is not None:
+            names = {t.ident: t.name for t in threading.enumerate()}
             yield Straggler(
                 "thread", names.get(found.thread, str(found.thread)), "<module>", found.code.co_filename, found.line
             )
@@ -126,10 +123,12 @@ def _where(code: types.CodeType, frame: types.FrameType | None) -> tuple[str, st
     return code.co_qualname, code.co_filename, frame.f_lineno if frame is not None else code.co_firstlineno
 
 
-def after_edit(edit: Edit) -> list[Straggler]:
-    """Those that can be named without looking at the heap."""
-    found = [*threads(), *tasks(), *bodies(each.record.module for each in edit.plans)]
-    for each in edit.holders.suspended:
+def after_edit(modules: Iterable[types.ModuleType | None], suspended: Iterable[object]) -> list[Straggler]:
+    """Those that can be named without looking at the heap; nothing is looked at when no old code is left."""
+    if not _superseded:
+        return list(bodies(modules))
+    found = [*threads(), *tasks(), *bodies(modules)]
+    for each in suspended:
         code = suspended_code(each)
         if code is not None and is_stale(code) and not isa(each, types.CoroutineType):
             frame = getattr(each, "gi_frame", None) or getattr(each, "ag_frame", None)

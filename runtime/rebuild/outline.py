@@ -10,7 +10,7 @@ import ast
 import types
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
@@ -33,9 +33,13 @@ class Statement:
     reads: frozenset[str] = frozenset()
     links: bool = False  # it may import
     _dump: str | None = None
+    _definitions: dict[tuple[str, int], list[ast.AST]] | None = None
+    places: list[Any] = field(default_factory=list)  # where its codes keep their first lines, once they have moved
 
     def moved(self, lines: int) -> Statement:
-        return Statement(self.start + lines, self.end + lines, None, self.codes, self.binds, self.reads, self.links)
+        made = Statement(self.start + lines, self.end + lines, None, self.codes, self.binds, self.reads, self.links)
+        made.places = self.places
+        return made
 
     @property
     def dump(self) -> str:
@@ -44,11 +48,33 @@ class Statement:
             self._dump = ast.dump(self.node)
         return self._dump
 
+    @property
+    def definitions(self) -> dict[tuple[str, int], list[ast.AST]]:
+        """Functions and lambdas in it by the name and first line that their code objects have."""
+        assert self.node is not None
+        if self._definitions is None:
+            self._definitions = by_code(self.node)
+        return self._definitions
+
+    def forget(self) -> None:
+        """Let go of the tree: it is parsed again when the statement is edited; the text is enough."""
+        self.node = self._dump = self._definitions = None
+
 
 def first_line(node: ast.stmt) -> int:
     """The line a statement starts on, decorators included."""
     decorators = getattr(node, "decorator_list", None)
     return min([node.lineno, *(d.lineno for d in decorators)]) if decorators else node.lineno
+
+
+def lines(text: str) -> list[str]:
+    """The lines of a text as Python counts them: a form feed ends none."""
+    return text.split("\n")
+
+
+def parse(lines: list[str], above: int, below: int, path: str = "<unknown>") -> ast.Module:
+    """Parse the lines from `above` to `below`, with the numbers that they have in the whole."""
+    return ast.parse("\n" * above + "\n".join(lines[above:below]), path)
 
 
 def statements(body: list[ast.stmt]) -> list[Statement]:

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import ast
 import collections
+import itertools
 import types
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
 from . import outline, sources
+from .native import Write
 from .outline import Statement
 from .sources import Text
 
@@ -53,6 +55,9 @@ class ModulePlan:
     path: str
     steps: list[Step]
     moved: list[tuple[Statement, int]] = field(default_factory=list)  # unchanged statements, by how many lines
+    shifts: tuple[list[Write], list[Write]] = field(
+        default_factory=lambda: ([], [])
+    )  # what moves their code, and what moves it back
     silent: bool = False  # comments and blank lines only
     base: Text | None = None  # the text that the steps start from
 
@@ -61,14 +66,22 @@ class ModulePlan:
         return self.record.name
 
 
-def compare(record: sources.Record, data: bytes, path: str) -> ModulePlan:
+def no_rest() -> None:
+    """Nobody else waits for a turn."""
+
+
+def compare(record: sources.Record, data: bytes, path: str, rest: Callable[[], object] = no_rest) -> ModulePlan:
     """Plan the way from a module's recorded text to a new one.
+
+    Args:
+        rest: called between pieces of the work.
 
     Raises:
         SyntaxError: the new text does not compile; with file and line.
     """
     old = record.text
-    lines = sources.decode(data, path).splitlines(keepends=True)
+    lines = outline.lines(sources.decode(data, path))
+    rest()
     first, last, shift = _unequal(old, lines)
     region = None
     if last - first < len(old.body):
@@ -84,6 +97,9 @@ def compare(record: sources.Record, data: bytes, path: str) -> ModulePlan:
         flags = text.flags
     else:
         flags = old.flags
+        if _is_untouched(old, lines, first, last, region):
+            first, region = first + 1, region[1:]
+    rest()
     if first < last:
         _fill_run(old, first, last)
     head, tail = old.body[:first], old.body[last:]
@@ -97,6 +113,7 @@ def compare(record: sources.Record, data: bytes, path: str) -> ModulePlan:
     moved = [(s, shift) for s in tail] if shift else []
     plan = ModulePlan(record, text, path, steps, moved, base=old)
     plan.silent = all(step.kind == "same" for step in steps)
+    rest()
     _compile(plan, path)
     return plan
 
@@ -106,9 +123,9 @@ def _unequal(old: Text, lines: list[str]) -> tuple[int, int, int]:
     before = old.lines
     shift = len(lines) - len(before)
     limit = min(len(before), len(lines))
-    same_above = next((i for i in range(limit) if before[i] != lines[i]), limit)
-    room = limit - same_above
-    same_below = next((i for i in range(room) if before[-1 - i] != lines[-1 - i]), room)
+    same_above = _alike(limit, lambda i, j: before[i:j] == lines[i:j])
+    above, below = len(before), len(lines)
+    same_below = _alike(limit - same_above, lambda i, j: before[above - j : above - i] == lines[below - j : below - i])
     body = old.body
     first = 0
     while first < len(body) and body[first].end <= same_above:
@@ -124,6 +141,18 @@ def _unequal(old: Text, lines: list[str]) -> tuple[int, int, int]:
     return first, last, shift
 
 
+def _alike(limit: int, equal: Callable[[int, int], bool]) -> int:
+    """How many lines up to the limit are equal, found by halving; `equal` compares those from i to j."""
+    low, high = 0, limit
+    while low < high:
+        middle = (low + high + 1) // 2
+        if equal(low, middle):
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
 def _parse_region(old: Text, lines: list[str], first: int, last: int, shift: int, path: str) -> list[Statement] | None:
     """The new statements between two unchanged ones; None where only the whole text can tell."""
     above = old.body[first - 1].end if first else 0
@@ -131,19 +160,31 @@ def _parse_region(old: Text, lines: list[str], first: int, last: int, shift: int
     if above < 2 or below < above:
         return None  # the lines that may name an encoding, or hold `from __future__`
     try:
-        parsed = ast.parse("".join(lines[above:below]), path)
+        parsed = outline.parse(lines, above, below, path)
     except SyntaxError:
         return None  # reported from the whole text, where lines are right
     if outline.futures(parsed.body):
         return None
-    for node in parsed.body:
-        ast.increment_lineno(node, above)
     return outline.statements(parsed.body)
+
+
+def _is_untouched(old: Text, lines: list[str], first: int, last: int, region: list[Statement]) -> bool:
+    """Was the first statement of a region only taken along for an `else:` that might have been added?"""
+    if first == last or not region:
+        return False
+    was, now = old.body[first], region[0]
+    after = [s.start for s in (*old.body[first + 1 : first + 2], *region[1:2])]
+    return (
+        (was.start, was.end) == (now.start, now.end)
+        and old.lines[was.start - 1 : was.end] == lines[now.start - 1 : now.end]
+        and all(start > now.end for start in after)
+        and not _shared([now], [*old.body[first + 1 : last], *region[1:]])
+    )
 
 
 def _shared(inside: list[Statement], outside: list[Statement]) -> bool:
     names = frozenset().union(*(s.binds for s in inside))
-    return any(not names.isdisjoint(s.binds) for s in outside)
+    return not names.isdisjoint(itertools.chain.from_iterable(s.binds for s in outside))
 
 
 def _reads_deleted(inside: list[Statement], outside: list[Statement], text: Text) -> bool:
@@ -177,6 +218,8 @@ def _compile(plan: ModulePlan, path: str) -> None:
             code = compile(ast.Module([step.node], []), path, "exec", flags=plan.text.flags, dont_inherit=True)
             step.code = code
             step.new.codes = outline.children(code)
+            for statement in filter(None, (step.old, step.new)):
+                assert statement.definitions is not None  # looked up now, so that the commit is short
 
 
 def _same_lines(old: Statement, new: Statement) -> bool:

@@ -24,11 +24,11 @@ def run(edit: Edit, classes: set[type], own: set[int]) -> None:
     if not wanted:
         return
     own |= {id(things), id(wanted)}
-    for holder, _ in list(heap.holders(wanted, things, own)):
+    for holder, _ in list(heap.holders(heap.naming(set(map(id, wanted))), things, own)):
         if type(holder) is tuple:
             wanted.append(holder)
     ids = set(map(id, wanted))
-    for holder, _ in heap.holders(wanted, things, own):
+    for holder, _ in heap.holders(heap.naming(ids), things, own):
         if isa(holder, (dict, set, frozenset)) and not ids.isdisjoint(map(id, holder)):
             _fill_again(edit, holder, name)
 

@@ -91,6 +91,8 @@ class Edit:
         for each in self.plans:
             each.steps.clear()
             each.moved.clear()
+            each.shifts = [], []
+            each.base = None
         self.holders = functions.Holders()
         for table in (self.before, self.changed, self.globals_before, self.moves):
             table.clear()
@@ -439,7 +441,7 @@ class Scope:
 
     def _take_up(self, step: Step) -> None:
         """A definition that was away is back: what it had made goes on too."""
-        after = outline.by_code(step.node)
+        after = step.new.definitions if step.new is not None else {}
         for old, new in self.edit.returned.get(id(step), ()):
             for function in self.edit.holders.of(old):
                 if functions.runs(function, old):
@@ -450,8 +452,8 @@ class Scope:
         """New code for the functions that the old text of a statement has made; nothing of it runs."""
         if step.old is None or step.new is None:
             return
-        before = outline.by_code(step.old.node) if step.old.node is not None else {}
-        after = outline.by_code(step.node)
+        before = step.old.definitions if step.old.node is not None else {}
+        after = step.new.definitions
         named: dict[str, int] = {}
         for old, new in plan.step_codes(step):
             differs = new.co_flags & inspect.CO_OPTIMIZED and not plan.same_code(old, new)

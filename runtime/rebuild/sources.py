@@ -47,9 +47,7 @@ class Text:
         """
         text = decode(data, path)
         module = ast.parse(text, path)
-        return cls(
-            data, text.splitlines(keepends=True), outline.statements(module.body), outline.futures(module.body)
-        ), module
+        return cls(data, outline.lines(text), outline.statements(module.body), outline.futures(module.body)), module
 
 
 def decode(data: bytes, path: str) -> str:
@@ -140,7 +138,7 @@ def register(name: str, path: str, text: Text, code: types.CodeType | None) -> R
     if code is not None:
         outline.spread(outline.children(code), text.body)
     for statement in text.body:
-        statement.node = None  # parsed again when it is edited; the text is enough
+        statement.forget()
     records[name] = record
     return record
 
@@ -155,10 +153,7 @@ def node_of(statement: Statement, text: Text) -> ast.stmt:
 
 def fill(text: Text, some: list[Statement]) -> None:
     """Parse a run of neighbouring statements from their lines."""
-    start, end = some[0].start, some[-1].end
-    parsed = ast.parse("".join(text.lines[start - 1 : end]))
-    for node in parsed.body:
-        ast.increment_lineno(node, start - 1)
+    parsed = outline.parse(text.lines, some[0].start - 1, some[-1].end)
     for statement, node in zip(some, parsed.body, strict=True):
         statement.node = node
 

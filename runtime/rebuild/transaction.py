@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import sys
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from . import native, sources
@@ -51,6 +51,11 @@ class Transaction:
         """Have a C-level write made at the next flush."""
         self._staged.append(write)
         self._inverse.append(inverse)
+
+    def stage_all(self, writes: Iterable[Write], inverses: Iterable[Write]) -> None:
+        """The same for many that were made before."""
+        self._staged += writes
+        self._inverse += inverses
 
     def flush(self) -> None:
         """Make the staged writes, all in one call."""

@@ -48,8 +48,10 @@ def finish(edit: Edit) -> tuple[list[tuple[Any, Any]], list[Straggler]]:
                 mapping[id(old)] = (old, new)
             del old
     swap = heap.Swap(edit.tx, mapping, edit.scan, all_or_none=True)
-    layout.references(edit, swap, mapping)
-    layout.file_again(edit, layout._settle_copies(edit, mapping, swap.mapping))
+    if mapping:
+        swap.run(layout.own_ids(edit), "references to tuples that were made again")
+    kinds = {type(old): type(new) for old, new in mapping.values()}
+    layout.file_again(edit, layout._settle_copies(edit, kinds, mapping, swap.mapping))
     return list(swap.mapping.values()), [*left, *map(layout._left, swap.left)]
 
 

@@ -19,11 +19,12 @@ from __future__ import annotations
 
 from .backup import backup, restore
 from .checking import Check, check
-from .files import Loaded, exists, load, manifest, open_journal, resume, save, save_rest
-from .forked import Progress, last_pause, progress, take
+from .files import Loaded, catch_up, exists, load, manifest, open_journal, resume, save, save_rest, vouched, waiting
+from .forked import Progress, last_pause, progress, take, told
 from .healing import Healing, heal
 from .looking import Change, Inspection, Verified, cat, diff, export, generations, inspect, verify
 from .memory import dumps, loads
+from .quarantine import held as not_upgraded
 from .store import Generation, Store
 from .text import import_
 from .unpickling import Problem
@@ -41,6 +42,7 @@ __all__ = [
     "Verified",
     "backup",
     "cat",
+    "catch_up",
     "check",
     "diff",
     "dumps",
@@ -54,6 +56,7 @@ __all__ = [
     "load",
     "loads",
     "manifest",
+    "not_upgraded",
     "open_journal",
     "progress",
     "restore",
@@ -61,5 +64,8 @@ __all__ = [
     "save",
     "save_rest",
     "take",
+    "told",
     "verify",
+    "vouched",
+    "waiting",
 ]

@@ -5,7 +5,7 @@ The file is a gzipped tar, so that any tool can look into it:
     NAME.spl            the newest whole generation
     NAME.<n>.journal    what was confirmed since, one file or more
     NAME.users          who may log in (verifiers, no passwords)
-    sources/MODULE.py   what was running, as the snapshot has it
+    sources/MODULE.py   what was running, as the snapshot has it; a module of a package with its dots
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import io
 import re
 import tarfile
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -79,7 +80,8 @@ def _add(archive: tarfile.TarFile, done: Contents, name: str, data: bytes) -> No
 
 
 def restore(archive: str | Path, folder: str | Path) -> Path:
-    """Put a backup's files into a folder; the `.spl` to run. The sources go to `NAME.sources`.
+    """Put a backup's files into a folder; the `.spl` to run. The sources go to `NAME.sources`, from where they run when the
+    program is not where it was.
 
     Raises:
         FileExistsError: the folder has files of that name; nothing was written.
@@ -98,13 +100,13 @@ def restore(archive: str | Path, folder: str | Path) -> Path:
         raise SnapshotError(f"{Path(archive).name} is no backup: it holds {len(snapshots)} snapshots")
     name = snapshots[0].removesuffix(".spl")
     Container(io.BytesIO(files[snapshots[0]]), snapshots[0]).verify()
-    places = {_place(folder, name, inner): data for inner, data in files.items()}
+    places = {_place(folder, name, inner, files): data for inner, data in files.items()}
     taken = [place for place in places if place.exists()] or list(folder.glob(f"{name}.*spl"))
     if taken:
         raise FileExistsError(f"{taken[0]} is there already; nothing was restored")
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     for place, data in places.items():
-        place.parent.mkdir(mode=0o700, exist_ok=True)
+        place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = DISK.create(place)
         try:
             write_all(DISK, descriptor, data)
@@ -122,10 +124,13 @@ def _data(packed: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
     return file.read()
 
 
-def _place(folder: Path, name: str, inner: str) -> Path:
+def _place(folder: Path, name: str, inner: str, all_names: Iterable[str]) -> Path:
     """Where a file of a backup goes. Names decide, so that none leads out of the folder."""
     if re.fullmatch(re.escape(name) + r"\.(spl|users|[0-9]+\.journal)", inner):
         return folder / inner
-    if re.fullmatch(r"sources/[\w.]+\.py", inner):
-        return folder / f"{name}.sources" / inner.removeprefix("sources/")
+    if re.fullmatch(r"sources/\w+(\.\w+)*\.py", inner):
+        module = inner.removeprefix("sources/").removesuffix(".py")
+        place = folder.joinpath(f"{name}.sources", *module.split("."))
+        is_package = any(other.startswith(f"sources/{module}.") and other != inner for other in all_names)
+        return place / "__init__.py" if is_package else place.with_name(f"{place.name}.py")
     raise SnapshotError(f"a backup of {name} holds no file {inner!r}; nothing was restored")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .. import rebuild
 from .pickling import dump, ignore
 from .unpickling import Problem
 from .walk import Map
@@ -43,7 +44,8 @@ def check(root: object, name: str = "space") -> Check:
     """
     contents = dump(root, ignore, ignore, name=name, leave_out=True)
     chart = Map(root, name)
-    chart.walk()
+    with rebuild.look_through():
+        chart.walk()
     depths, weights = chart.depths(), chart.weights()
     deepest = max(range(len(depths)), key=depths.__getitem__)
     # A chain of parents with one big child each would fill the list; the parts directly below the root tell more.

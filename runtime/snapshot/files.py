@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from .. import journal
 from ..disk import DISK, Disk
 from ..errors import SnapshotCorrupt
+from . import quarantine
 from .container import Container, Writer
 from .manifest import describe
 from .memory import problems, read, refuse_problems
@@ -94,7 +95,9 @@ def about(
         "uuid": space.uuid,
         "application": application,
         "sources": dict(sources or {}),
-        "journal": journal.position(space),
+        "journal": journal.position(
+            space, _held.get(space, {}).get("journal", 0) if _parent(space, draft.store) else 0
+        ),
     }
 
 
@@ -163,7 +166,8 @@ def resume(path: str | Path, generation: int | None = None, *, lenient: bool = F
     Args:
         generation: take this one and no other.
         lenient: where some object's upgrade fails, or its class is older than its state, go on with that object as it
-            was stored, and list it; else that refuses the load.
+            was stored, and list it: using it raises `NotUpgraded` until an edit brings it up to date. Else that refuses
+            the load.
         trust: load the file whoever wrote it.
 
     Raises:
@@ -226,6 +230,10 @@ def _load_one(path: Path, store: Store, *, lenient: bool, trust: bool) -> Loaded
         refuse_problems(found, path.name)
     for one in found:
         log.warning("kept as it was stored: %s", one)
+    for obj, _, error in outcome.quarantined:
+        if id(obj) in outcome.kept:
+            stored, kept = outcome.kept[id(obj)]
+            quarantine.hold(obj, stored, error, kept)
     for name, count in outcome.lost.items():
         log.warning("%s is not in the code any more: %d stand-ins keep what was stored", name, count)
     manifest = container.manifest
@@ -261,6 +269,59 @@ def manifest(path: str | Path, generation: int | None = None) -> Mapping[str, An
     raise first or FileNotFoundError(f"there is no {path}")
 
 
+def vouched(path: str | Path, generation: int | None = None, *, trust: bool = False) -> Mapping[str, Any]:
+    """What the file says about itself that `resume` would load, for those who act on it: it is whole, and may be loaded.
+
+    Raises:
+        FileNotFoundError, SnapshotCorrupt, SnapshotTooNew, NotTrusted: see there.
+    """
+    store = Store(_newest_name(Path(path)))
+    first: SnapshotCorrupt | None = None
+    for name in _candidates(store, Path(path), generation):
+        try:
+            with open(name, "rb") as file:
+                container = Container(file, name.name)
+                container.verify()
+                if not trust:
+                    insist(container, file.fileno(), name)
+                return container.manifest
+        except FileNotFoundError:
+            continue
+        except SnapshotCorrupt as error:
+            first = first or error
+    raise first or FileNotFoundError(f"there is no {path}")
+
+
+def waiting(path: str | Path, generation: int | None = None) -> int:
+    """How many calls were confirmed since the generation that `load` would take, and will be made again.
+
+    None are when somebody goes back to an older generation by its number: that leaves the journal behind.
+
+    Raises:
+        FileNotFoundError, SnapshotCorrupt, SnapshotTooNew: see `manifest`.
+        JournalCorrupt: damaged where it had confirmed.
+    """
+    said, store = manifest(path, generation), Store(_newest_name(Path(path)))
+    if not said.get("uuid") or (generation is not None and _is_behind(store, said["generation"], said["uuid"])):
+        return 0
+    return journal.pending(store.newest, said["uuid"], said.get("journal", 0))
+
+
+def _is_behind(store: Store, generation: int, uuid: str) -> bool:
+    """Whether the same space has a newer generation."""
+    return any(one.number > generation and one.uuid == uuid for one in store.generations())
+
+
+def catch_up(space: Space, path: str | Path) -> journal.Replayed:
+    """Make the calls again that were confirmed since the generation that a space came from. Nothing is journaled yet.
+
+    Raises:
+        JournalCorrupt, JournalError: see there.
+    """
+    known = _held[space]
+    return journal.catch_up(space, Store(path).newest, known.get("journal", 0), sources=known.get("sources") or None)
+
+
 def open_journal(
     space: Space,
     path: str | Path,
@@ -280,8 +341,7 @@ def open_journal(
     if not space.generation:
         save(space, path, application=application, sources=sources)
     known = _held[space]
-    newer = any(one.number > space.generation and one.uuid == space.uuid for one in store.generations())
     # A newer generation alone says nothing: a crash can come between its two names.
-    if newer and space in _chosen:
+    if space in _chosen and _is_behind(store, space.generation, space.uuid):
         journal.set_aside(store.newest)
     return journal.open_journal(space, store.newest, known.get("journal", 0), sources=known.get("sources") or None)

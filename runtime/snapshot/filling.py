@@ -119,6 +119,12 @@ def as_dict(state: Any) -> dict[str, Any]:
     return found
 
 
+def attributes(obj: Any) -> dict[str, Any]:
+    """What an instance holds by name, slots included; a copy."""
+    found = {name: getattr(obj, name) for name in slots(type(obj)) if hasattr(obj, name)}
+    return {**found, **getattr(obj, "__dict__", {})}
+
+
 def _is_error_state(state: Any) -> bool:
     """Whether it is what `reducers` makes for an exception: ("error", args, attributes)."""
     return isinstance(state, tuple) and state[:1] == ("error",)

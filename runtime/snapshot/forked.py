@@ -77,6 +77,8 @@ class _Taking:
         self.objects = 0
         #: The longest that the last snapshot kept this process from anything else, in seconds.
         self.pause = 0.0
+        #: Why the last one was written in this process; empty where a child did it.
+        self.why = ""
 
 
 _spaces: weakref.WeakKeyDictionary[Space, _Taking] = weakref.WeakKeyDictionary()
@@ -92,6 +94,22 @@ def last_pause(space: Space) -> float:
     """How long the last snapshot kept this process from anything else, in seconds; 0 before there was one."""
     taking = _spaces.get(space)
     return taking.pause if taking else 0.0
+
+
+def told(space: Space) -> str | None:
+    """The snapshot that is being taken, or else the last one, in words; None before there was one."""
+    taking = _spaces.get(space)
+    if taking is None:
+        return None
+    if far := progress(space):
+        about = f" of about {far.expected:,}" if far.expected else ""
+        return (
+            f"generation {far.generation}: {far.written:,}{about} objects written in {time.time() - far.started:.1f} s"
+        )
+    if not taking.pause:
+        return None
+    how = f"was written in this process ({taking.why}), which" if taking.why else "was written by a child; this process"
+    return f"the last {how} stood for {taking.pause * 1000:.1f} ms"
 
 
 async def take(
@@ -142,7 +160,7 @@ def _in_process(
     sources: Mapping[str, str] | None,
     why: str,
 ) -> int:
-    began = time.perf_counter()
+    taking.why, began = why, time.perf_counter()
     number = save(space, store.newest, application=application, sources=sources, disk=store.disk)
     taking.pause = time.perf_counter() - began
     log.warning("%s: generation %d was written in this process, which stood for %.1f s", why, number, taking.pause)
@@ -167,8 +185,11 @@ async def _in_child(
         began = time.perf_counter()
         with space.lock:
             child = _Child(space, draft, known, key, counters)
-        taking.pause = time.perf_counter() - began
-        report = await child.result(limit)
+        taking.pause, taking.why = time.perf_counter() - began, ""
+        try:
+            report = await child.result(limit)
+        finally:
+            taking.progress = None
         if "path" in report:
             raise NotStorable(report["path"], report["kind"], report["reason"])
         if "refused" in report:

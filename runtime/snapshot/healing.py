@@ -7,8 +7,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
+from .. import rebuild
 from . import names, quarantine
-from .filling import as_dict, fill_own, filler, put_back
+from .filling import as_dict, attributes, fill_own, filler, put_back
 from .hashes import holders, rehash
 from .lost import Lost, standing
 from .schema import Lineage, Lowered, defaults, steps
@@ -44,14 +45,17 @@ def heal(space: object = None) -> Healing:
     keyed = [(holder, list(holder)) for holder in holders(kinds, gc.get_objects())] if found else []
     healed = [one for one in (_become(obj, cls, report) for obj, cls in found) if one is not None]
     for obj, state, stored in healed:
-        if _upgrade(obj, state, stored, report):
+        error = _upgrade(obj, state, stored)
+        if error is None:
             report.healed += 1
             _resume(obj, space, report)
         else:
-            quarantine.hold(obj, stored)
+            report.failed.append((obj, error))
+            quarantine.hold(obj, stored, error)
     for holder, order in keyed:
         rehash(holder, order)
-    _try_again(report, {id(obj) for obj, _, _ in healed})
+    with rebuild.look_through():
+        _try_again(space, report, {id(obj) for obj, _, _ in healed})
     return report
 
 
@@ -81,16 +85,16 @@ def _become(obj: Lost, cls: type, report: Healing) -> tuple[Any, dict[str, Any],
     return obj, kept, stored
 
 
-def _upgrade(obj: Any, state: dict[str, Any], stored: Lineage, report: Healing) -> bool:
+def _upgrade(obj: Any, state: dict[str, Any], stored: Lineage) -> Exception | None:
+    """Run the hooks that its class wants; what went wrong. The state is then as it was."""
     try:
         for hook, before in steps(type(obj), stored, _today):
             hook(obj, before, dict(state))
     except Exception as error:  # noqa: BLE001 - a user's hook may raise anything; the report tells
         if not isinstance(error, Lowered):
             put_back(obj, state)
-        report.failed.append((obj, error))
-        return False
-    return True
+        return error
+    return None
 
 
 def _today(name: str) -> str:
@@ -107,8 +111,25 @@ def _resume(obj: Any, space: object, report: Healing) -> None:
             report.failed.append((obj, error))
 
 
-def _try_again(report: Healing, fresh: set[int]) -> None:
-    for obj, stored in quarantine.held():
-        if id(obj) not in fresh and _upgrade(obj, dict(getattr(obj, "__dict__", {})), stored, report):
-            quarantine.release(obj)
+def _try_again(space: object, report: Healing, fresh: set[int]) -> None:
+    for one in quarantine.loaded():
+        if id(one.obj) in fresh:
+            continue
+        error = _mend(one)
+        if error is None:
+            quarantine.release(one.obj)
             report.healed += 1
+            _resume(one.obj, space, report)
+        else:
+            report.failed.append((one.obj, error))
+
+
+def _mend(one: quarantine.Held) -> Exception | None:
+    """Bring an object that waits up to date; what went wrong."""
+    if one.kept is None:
+        return _upgrade(one.obj, attributes(one.obj), one.stored)
+    try:
+        fill_own(one.obj, *one.kept)
+    except Exception as error:  # noqa: BLE001 - a user's __setstate__ may raise anything; the report tells
+        return error
+    return _upgrade(one.obj, as_dict(one.kept[0]), one.stored)

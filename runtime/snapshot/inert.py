@@ -40,6 +40,9 @@ class InertReader(Reader):
         module, _, qualname = name.partition(":")
         self._found[module, qualname] = _REAL.get(name) or self._stand_in(name, is_class=is_class)
 
+    def method(self, owner: Any, name: str) -> Any:
+        return LostMethod(owner, name)
+
     def find(self, module: str, qualname: str) -> Any:
         """Even what the manifest does not list: this is for looking, and a strange file should show what it is."""
         if (module, qualname) not in self._found:

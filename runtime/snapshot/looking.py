@@ -4,7 +4,7 @@
     diff       what differs between two, by path    cat      one object, by path
     export     all of it as lines of JSON           (text.py has the form, and the way back)
 
-The process is started as `python -m midair.runtime.snapshot.looking`, which answers in JSON.
+The process runs `main` of this module, which answers in JSON.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -154,21 +155,18 @@ def _ask(question: str, path: str | Path, *more: str | Path) -> Any:
     for file in (path, *(more if question == "diff" else ())):
         if not os.path.exists(file):
             raise FileNotFoundError(f"there is no {file}")
-    command = [
-        sys.executable,
-        "-P",
-        "-m",
-        __name__,
-        question,
-        str(Path(path).absolute()),
-        *map(_absolute(question), more),
-    ]
-    done = subprocess.run(command, capture_output=True, check=False)  # noqa: S603 - our own module, no shell
+    program = f"import sys; from {__name__} import main; sys.exit(main(sys.argv[1:]))"
+    where = [str(Path(path).absolute()), *map(_absolute(question), more)]
+    done = subprocess.run(  # noqa: S603 - our own module, no shell
+        [sys.executable, "-P", "-c", program, question, *where], capture_output=True, check=False
+    )
     if done.returncode == _REFUSED:
         raise SnapshotError(done.stdout.decode())
+    if done.returncode in (-signal.SIGXCPU, -signal.SIGKILL):
+        raise SnapshotError(f"{Path(path).name} could not be read within {SECONDS} s of CPU; nothing was harmed")
     if done.returncode != 0:
         last = (done.stderr.decode(errors="replace").strip().splitlines() or ["nothing was said"])[-1]
-        raise SnapshotError(f"{Path(path).name} could not be read within {SECONDS} s and its share of memory: {last}")
+        raise SnapshotError(f"{Path(path).name} could not be read within its share of memory: {last}")
     return json.loads(done.stdout)
 
 
@@ -191,8 +189,14 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
+_unpacked = 0
+
+
 def _limit(size: int) -> None:
-    memory = MEMORY + MEMORY_PER_BYTE * size
+    """Allow for one more stream of this size."""
+    global _unpacked
+    _unpacked += size
+    memory = MEMORY + MEMORY_PER_BYTE * _unpacked
     for kind, most in ((resource.RLIMIT_AS, memory), (resource.RLIMIT_CPU, SECONDS), (resource.RLIMIT_CORE, 0)):
         hard = resource.getrlimit(kind)[1]
         resource.setrlimit(kind, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
@@ -246,42 +250,64 @@ def _class_name(value: Any) -> str:
     )
 
 
-Described = dict[str, tuple[str, dict[str, str]]]
+class _Side:
+    """One of two files that are compared."""
 
+    def __init__(self, path: Path, known: dict[tuple[int, str], int]) -> None:
+        _, self.chart = _opened(path)
+        self._keys = self.chart.keys(known)
+        #: By the number of its path: the number of each object.
+        self.numbers = {key: number for number, key in enumerate(self._keys)}
 
-def _described(path: Path) -> Described:
-    """By path: the class of each object, and its parts, those that are objects themselves by their paths."""
-    _, chart = _opened(path)
-    found: Described = {}
-    for number, obj in enumerate(chart.objects):
-        parts = {suffix: _part(chart, value) for suffix, value in children(obj)}
-        found[chart.path(number)] = (_class_name(obj), parts)
-    return found
+    def cls(self, key: int) -> str:
+        return _class_name(self.chart.objects[self.numbers[key]])
 
+    def path(self, key: int) -> str:
+        return self.chart.path(self.numbers[key])
 
-def _part(chart: Map, value: Any) -> str:
-    if type(value) in ATOMS:
-        return repr(value)
-    return chart.path_of(value) or shown(value)
+    def parts(self, key: int) -> dict[str, Any]:
+        return dict(children(self.chart.objects[self.numbers[key]]))
+
+    def token(self, value: Any) -> object:
+        """Equal on both sides when nothing changed: a value as text, an object by its path."""
+        number = self.chart.number_of(value)
+        return (
+            shown(value)
+            if number is None and type(value) not in ATOMS
+            else repr(value)
+            if number is None
+            else self._keys[number]
+        )
+
+    def text(self, parts: dict[str, Any], name: str) -> str:
+        if name not in parts:
+            return ""
+        value = parts[name]
+        return _short(repr(value) if type(value) in ATOMS else self.chart.path_of(value) or shown(value))
 
 
 def _diff(path: Path, other: str) -> list[dict[str, Any]]:
-    before, after = _described(path), _described(Path(other))
-    changes = [_change("removed", where, before[where][0]) for where in before if where not in after]
-    changes += [_change("added", where, after[where][0]) for where in after if where not in before]
-    for where in before.keys() & after.keys():
-        (old_class, old), (new_class, new) = before[where], after[where]
-        # A part that is an object has an entry of its own where it was added or removed.
-        parts = [
-            (name, _short(old.get(name, "")), _short(new.get(name, "")))
-            for name in [*old, *(name for name in new if name not in old)]
-            if old.get(name) != new.get(name)
-        ]
-        if old_class != new_class:
-            parts.insert(0, ("class", old_class, new_class))
-        if parts:
-            changes.append(_change("changed", where, new_class, parts))
+    known: dict[tuple[int, str], int] = {}
+    old, new = _Side(path, known), _Side(Path(other), known)
+    changes = [_change("removed", old.path(key), old.cls(key)) for key in old.numbers if key not in new.numbers]
+    changes += [_change("added", new.path(key), new.cls(key)) for key in new.numbers if key not in old.numbers]
+    for key in old.numbers:
+        if key in new.numbers and (parts := _changed(old, new, key)):
+            changes.append(_change("changed", new.path(key), new.cls(key), parts))
     return sorted(changes, key=lambda change: change["path"])
+
+
+def _changed(old: _Side, new: _Side, key: int) -> list[tuple[str, str, str]]:
+    """The parts of one object that differ; one that is an object has an entry of its own where it was added or removed."""
+    before, after = old.parts(key), new.parts(key)
+    changed = [
+        (name, old.text(before, name), new.text(after, name))
+        for name in [*before, *(name for name in after if name not in before)]
+        if name not in before or name not in after or old.token(before[name]) != new.token(after[name])
+    ]
+    if old.cls(key) != new.cls(key):
+        changed.insert(0, ("class", old.cls(key), new.cls(key)))
+    return changed
 
 
 def _change(kind: str, path: str, cls: str, parts: list[tuple[str, str, str]] | None = None) -> dict[str, Any]:
@@ -343,10 +369,14 @@ def _find(root: Any, where: str) -> Any:
 def _export(path: Path, to: str) -> int:
     container, chart = _opened(path)
     with open(to, "x", encoding="utf-8") as file:
-        count = 0
-        for line in export_lines(container.manifest, chart.objects[0]):
-            file.write(line + "\n")
-            count += 1
+        try:
+            count = 0
+            for line in export_lines(container.manifest, chart.objects[0]):
+                file.write(line + "\n")
+                count += 1
+        except BaseException:
+            os.unlink(to)
+            raise
     return count
 
 
@@ -365,7 +395,3 @@ def _my_key() -> bytes | None:
 def generations(path: str | Path) -> list[Any]:
     """The generations of a space on disk, oldest first, without those that are damaged; see `Generation`."""
     return Store(path).generations()
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

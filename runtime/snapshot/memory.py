@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from typing import Any, BinaryIO
 
 from ..errors import SnapshotError, UpgradeRefused
-from . import quarantine
 from .bare import BareReader
 from .container import MAGIC, Container, Writer
 from .filling import put_back
@@ -77,19 +76,22 @@ def read(container: Container, *, space: object = None) -> tuple[Any, Outcome]:
         reader.run_upgrades()
         reader.fill_weak()
         reader.run_resume(root if isinstance(root, Space) else space)
-    for obj, stage, _ in reader.outcome.quarantined:
-        if stage in ("__upgrade__", "__schema__"):
-            quarantine.hold(obj, reader.stored_lineage(obj))
+        reader.keep_quarantined()
     return root, reader.outcome
+
+
+_STRANGE = (
+    pickle.UnpicklingError, EOFError, LookupError, ValueError, TypeError, AttributeError, ArithmeticError, MemoryError, RecursionError,
+)  # fmt: skip
 
 
 @contextmanager
 def _as_snapshot_error(name: str) -> Iterator[None]:
     try:
         yield
-    except (pickle.UnpicklingError, EOFError, IndexError, KeyError, ValueError, TypeError, AttributeError) as error:
+    except _STRANGE as error:
         # The checksums were right, so this is what some object's own making said, or a file that no midair wrote.
-        raise SnapshotError(f"{name} cannot be loaded: {type(error).__name__}: {error}") from error
+        raise SnapshotError(f"{name} cannot be loaded: {type(error).__name__}: {error}".removesuffix(": ")) from error
 
 
 def _read_bare(file: BinaryIO) -> tuple[Any, Outcome]:

@@ -30,12 +30,13 @@ from typing import Any
 
 from zodbpickle import pickle as zodbpickle  # type: ignore[import-untyped]  # it has no stubs
 
+from .. import rebuild
 from ..errors import NotStorable
 from . import names
 from .parts import DICT, LIST, SET, STATE, VALUE
 from .parts import MODULE as PARTS
 from .reducers import Entry, Offender, Table
-from .schema import Lineage, lineage
+from .schema import Lineage, is_ordinary, lineage
 from .walk import ATOMS, path_to, paths_to
 
 PROTOCOL = 3
@@ -50,6 +51,8 @@ _NAMELESS = frozenset({type(None), type(...), type(NotImplemented)})
 # The longest name of a module or class that is looked for in a stream.
 _LONGEST_NAME = 300
 _GLOBAL = ord("c")
+# Bytes in one bytes or text.
+_LONGEST_VALUE = 0xFFFF_FFFF
 
 
 @dataclass
@@ -102,23 +105,35 @@ def dump(
     collecting = gc.isenabled()
     gc.disable()  # nothing dies meanwhile, and each collection would look at all that the memo holds
     try:
-        while True:
-            attempt = (_Thorough if known.thorough else Dumper)(sink, known, progress)
-            try:
-                contents = attempt.run(root)
-            except _Again:
-                restart()
-                continue
-            except Offender as offender:
-                raise _named(root, offender, name) from offender.__cause__
-            contents.dropped = _told(root, [*known.omitted.values(), *known.dropped], name)
-            # Where they are takes a walk through everything; that is for who asked what is amiss.
-            notes = known.notes
-            contents.notes = _told(root, notes, name) if leave_out else [("", one.kind, one.reason) for one in notes]
-            return contents
+        with rebuild.look_through():
+            return _dump(root, sink, restart, known, name, progress)
     finally:
         if collecting:
             gc.enable()
+
+
+def _dump(
+    root: object,
+    sink: Callable[[bytes], object],
+    restart: Callable[[], object],
+    known: _Known,
+    name: str,
+    progress: Callable[[int], object],
+) -> Contents:
+    while True:
+        attempt = (_Thorough if known.thorough else Dumper)(sink, known, progress)
+        try:
+            contents = attempt.run(root)
+        except _Again:
+            restart()
+            continue
+        except Offender as offender:
+            raise _named(root, offender, name) from offender.__cause__
+        contents.dropped = _told(root, [*known.omitted.values(), *known.dropped], name)
+        # Where they are takes a walk through everything; that is for who asked what is amiss.
+        notes = known.notes
+        contents.notes = _told(root, notes, name) if known.leave_out else [("", one.kind, one.reason) for one in notes]
+        return contents
 
 
 def _told(root: object, offenders: list[Offender], name: str) -> list[tuple[str, str, str]]:
@@ -167,6 +182,7 @@ class Dumper:
         self.table = Table(self)
         self._pickler.dispatch_table = self.table
         self._last_size = 0
+        self._unwritten: Exception | None = None
 
     def _new_pickler(self) -> Any:
         return zodbpickle.Pickler(self, PROTOCOL)
@@ -176,7 +192,11 @@ class Dumper:
         for module, qualname in _names_in(data):
             self.mention(module, qualname)
         self._last_size = len(data)
-        self._sink(data)
+        try:
+            self._sink(data)
+        except Exception as error:
+            self._unwritten = error
+            raise
         return len(data)
 
     def mention(self, module: str, qualname: str) -> None:
@@ -195,8 +215,8 @@ class Dumper:
         self._drain()
         while self._late:
             late, self._late = self._late, []
-            alive = {id(obj) for obj in self.queue}
-            self._dump([part for obj in late for part in self.table.weak_entry(obj, alive)])
+            is_held = self._strongly()
+            self._dump([part for obj in late for part in self.table.weak_entry(obj, is_held)])
             self._drain()
         self._settle_weak()
         self._dump(self.table.quarantined())
@@ -265,7 +285,9 @@ class Dumper:
             self._pickler.dump(value)
         except (Offender, _Again, MemoryError):
             raise
-        except Exception as error:  # noqa: BLE001 - whatever it is, the next attempt finds out where
+        except Exception as error:
+            if error is self._unwritten:  # the disk's word, nothing about the graph
+                raise
             self._failed(error)
 
     def _failed(self, error: Exception) -> None:
@@ -276,11 +298,28 @@ class Dumper:
         """A weak reference was written dead; if its object was met later, that was wrong."""
         if not self.table.thought_dead:
             return
-        alive = {id(obj) for obj in self.queue}
-        wrong = {key: obj for key, obj in self.table.thought_dead.items() if key in alive}
+        is_held = self._strongly()
+        wrong = {key: obj for key, obj in self.table.thought_dead.items() if is_held(obj)}
         if wrong:
             self.known.strong.update(wrong)
             raise _Again
+
+    def _strongly(self) -> Callable[[Any], bool]:
+        """Tells of an object whether something that is written by now holds it strongly."""
+        queued, entries, omitted = {id(obj) for obj in self.queue}, self.table.entries, self.known.omitted
+        memo: dict[int, tuple[int, Any]] = {}
+
+        def is_held(obj: Any) -> bool:
+            if id(obj) in queued or isinstance(obj, type | types.FunctionType):
+                return True
+            if id(obj) in omitted or (type(obj) in entries and is_ordinary(type(obj))):
+                return False
+            # A bare set, an array: such are never queued, but the pickler knows what it wrote. A copy of that takes a while.
+            if not memo:
+                memo.update(self._pickler.memo.copy())
+            return id(obj) in memo and memo[id(obj)][1] is obj
+
+        return is_held
 
     # --- what the table asks and reports
 
@@ -413,7 +452,7 @@ class _Thorough(Dumper):
         """Called by the pickler for everything: None for what it should write itself."""
         kind = type(obj)
         if kind in ATOMS:
-            return None
+            return self._refused_for_length(obj) if kind is bytes or kind is str else None
         self._last = obj
         if id(obj) in self.known.omitted:
             return ("none",)
@@ -431,6 +470,18 @@ class _Thorough(Dumper):
         if kind is types.BuiltinFunctionType and not names.is_named_plainly(obj):
             return self.table.persistent_builtin(obj)
         return None
+
+    def _refused_for_length(self, text: bytes | str) -> Any:
+        """None for what fits; the format has four bytes for a length."""
+        if len(text) <= _LONGEST_VALUE // 4:
+            return None
+        size = len(text) if isinstance(text, bytes) else len(text.encode("utf-8", "surrogatepass"))
+        if size <= _LONGEST_VALUE:
+            return None
+        self.refuse(
+            text, f"it is {size} bytes long, the limit is {_LONGEST_VALUE} bytes; keep it in a file, or in parts"
+        )
+        return ("none",)
 
     def _deep_parts(self, value: Any) -> Iterable[Any]:
         """The tuples and frozensets in a batch below which others nest deep, innermost first."""

@@ -173,15 +173,12 @@ class Table(dict[type, Reducer]):
         self.update(dict.fromkeys(_METHODS_IN_C, self._slot))
 
     def __missing__(self, cls: type) -> Reducer:
-        reducer = self._decide(cls)
-        if self._known.omitted:
-            reducer = self._unless_omitted(reducer)
-        self[cls] = reducer
-        return reducer
+        return self._decided(cls, self._decide(cls))
 
-    def _unless_omitted(self, reducer: Reducer) -> Reducer:
+    def _decided(self, cls: type, reducer: Reducer) -> Reducer:
         omitted = self._known.omitted
-        return lambda obj: self.nothing if id(obj) in omitted else reducer(obj)
+        self[cls] = (lambda obj: self.nothing if id(obj) in omitted else reducer(obj)) if omitted else reducer
+        return self[cls]
 
     def _decide(self, cls: type) -> Reducer:
         for base, reason in REFUSED.items():
@@ -342,12 +339,12 @@ class Table(dict[type, Reducer]):
         self._dumper.late(obj)
         return type(obj), ()
 
-    def weak_entry(self, obj: Any, alive: set[int]) -> list[Any]:
+    def weak_entry(self, obj: Any, is_held: Callable[[Any], bool]) -> list[Any]:
         """The entry of a weak collection: what of it is held strongly elsewhere."""
         if isinstance(obj, weakref.WeakSet):
-            return [obj, WEAK, tuple(member for member in obj if id(member) in alive)]
+            return [obj, WEAK, tuple(member for member in obj if is_held(member))]
         keyed = isinstance(obj, weakref.WeakKeyDictionary)
-        kept = [pair for pair in obj.items() if id(pair[0] if keyed else pair[1]) in alive]
+        kept = [pair for pair in obj.items() if is_held(pair[0] if keyed else pair[1])]
         return [obj, WEAK, tuple(part for pair in kept for part in pair)]
 
     # --- instances
@@ -384,6 +381,8 @@ class Table(dict[type, Reducer]):
         """A class without a reduction of its own: CPython itself judges the first instance."""
 
         def first(obj: Any) -> Any:
+            if quarantine.kept(obj) is not None:
+                return self._decided(cls, self._own(cls))(obj)
             try:
                 reduced = obj.__reduce_ex__(2)
             except Exception as error:  # noqa: BLE001 - a user's __getstate__ may raise anything
@@ -395,8 +394,7 @@ class Table(dict[type, Reducer]):
                 reducer = self._own(cls)
             else:
                 reducer = self._shell(cls, self._entry(cls))
-            self[cls] = self._unless_omitted(reducer) if self._known.omitted else reducer
-            return self[cls](obj)
+            return self._decided(cls, reducer)(obj)
 
         return first
 
@@ -438,12 +436,18 @@ class Table(dict[type, Reducer]):
     def _own(self, cls: type) -> Reducer:
         """A class that reduces itself in Python, or has items: made by its own call, filled later."""
         rest: dict[int, Any] = {}
-        left_out, built_in = transient(cls), not is_ordinary(cls) and not _reduces_in_python(cls)
+        ordinary, left_out = is_ordinary(cls), transient(cls)
+        built_in = not ordinary and not _reduces_in_python(cls)
 
         def state(obj: Any) -> Any:
             return rest.pop(id(obj))
 
         def reduce(obj: Any) -> Any:
+            stored = quarantine.kept(obj) if ordinary else None
+            if stored is not None:  # its own methods know today's state only
+                rest[id(obj)] = stored
+                self._queue(obj)
+                return self._maker(cls, copyreg.__newobj__, (cls,))  # type: ignore[attr-defined]
             try:
                 reduced = obj.__reduce_ex__(2)
             except Exception as error:  # noqa: BLE001 - a user's method may raise anything
@@ -553,7 +557,7 @@ class Table(dict[type, Reducer]):
     def quarantined(self) -> tuple[Any, ...]:
         """The objects whose upgrade failed when they were loaded, with the schemas that their state still has."""
         places = self._places()
-        return tuple((obj, tuple(stored)) for obj, stored in quarantine.held() if id(obj) in places)
+        return tuple((one.obj, tuple(one.stored)) for one in quarantine.held() if id(one.obj) in places)
 
     def _lost(self, cls: type[Lost]) -> Reducer:
         name = self._name(*cls.__lost__.split(":"))

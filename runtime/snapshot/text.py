@@ -55,6 +55,8 @@ class _Exporter:
         self._todo: list[Any] = []
         self._kept: list[Any] = []
         self._shared = _shared(root)
+        # Whether the line is that of a tuple, which is read whole: what is filled later, and may lead back to it, goes elsewhere.
+        self._fixed = False
         self._refer(root)
 
     def lines(self) -> Iterator[str]:
@@ -75,6 +77,7 @@ class _Exporter:
         return {"ref": number}
 
     def _line(self, obj: Any) -> dict[str, Any]:
+        self._fixed = isinstance(obj, tuple | frozenset)
         if not isinstance(obj, Lost):
             return {"value": self._container(obj, 0)}
         maker, args = obj._lost_call
@@ -96,7 +99,8 @@ class _Exporter:
         if isinstance(value, Lost):
             return self._refer(value)
         if isinstance(value, _CONTAINERS):
-            if id(value) in self._shared or depth >= _INLINE:
+            elsewhere = self._fixed and not isinstance(value, tuple | frozenset)
+            if elsewhere or id(value) in self._shared or depth >= _INLINE:
                 return self._refer(value)
             return self._container(value, depth)
         return self._atom(value, depth)
@@ -147,7 +151,7 @@ class _Exporter:
 
 
 def _shared(root: Any) -> set[int]:
-    """The containers that are met more than once."""
+    """The containers that are met more than once, or that a weak reference names."""
     from .walk import children
 
     chart = Map(root)
@@ -158,6 +162,8 @@ def _shared(root: Any) -> set[int]:
         for _, value in children(obj):
             if type(value) not in ATOMS:
                 (shared if id(value) in met else met).add(id(value))
+            if isinstance(value, weakref.ref):
+                shared.add(id(value()))
     return shared
 
 

@@ -20,10 +20,11 @@ from typing import Any, BinaryIO
 
 from ..errors import SnapshotError, UpgradeRefused
 from . import names, parts
-from .filling import Fill, as_dict, fill_defaults, fill_own, filler, put_back
+from .filling import Fill, as_dict, attributes, fill_defaults, fill_own, filler, put_back
 from .hashes import Asleep
 from .lost import Lost, LostFunction, LostMethod, lost_class
 from .parts import DICT, LIST, SET, STATE, VALUE, WEAK
+from .quarantine import Kept
 from .schema import Lineage, Lowered, Maker, Step, defaults, is_ordinary, lineage, needs_state_for_hash, steps
 
 _intern = sys.intern
@@ -51,6 +52,8 @@ class Outcome:
     quarantined: list[tuple[Any, str, BaseException]] = field(default_factory=list)
     #: Names of classes and functions that are gone, and how many stand-ins each has.
     lost: dict[str, int] = field(default_factory=dict)
+    #: By id: the schemas that the state of each quarantined object has, and what its `__setstate__` refused.
+    kept: dict[int, tuple[Lineage, Kept | None]] = field(default_factory=dict)
 
 
 @contextmanager
@@ -117,6 +120,7 @@ class Reader(pickle.Unpickler):
         #: The instances that have hooks to run, with the state that was stored.
         self.instances: list[tuple[Any, dict[str, Any]]] = []
         self._weak: list[tuple[Any, tuple[Any, ...]]] = []
+        self._refused: dict[int, Kept] = {}
 
     # --- what the stream may name
 
@@ -273,7 +277,7 @@ class Reader(pickle.Unpickler):
         for obj, stored in end:
             self._older[id(obj)] = list(stored)
             if id(obj) not in kept:
-                self._keep(obj, dict(getattr(obj, "__dict__", {})))
+                self._keep(obj, attributes(obj))
 
     def _fill(self, flat: list[Any]) -> None:
         """Give the objects of one batch what their entries say."""
@@ -323,6 +327,7 @@ class Reader(pickle.Unpickler):
             fill_own(obj, state, items, pairs)
         except Exception as error:  # noqa: BLE001 - a user's __setstate__ may raise anything; the policy decides
             self.outcome.quarantined.append((obj, "__setstate__", error))
+            self._refused[id(obj)] = (state, items, pairs)
             return
         fill_defaults(obj, self._makers(cls), as_dict(state))
         if self._wants_hooks(cls):
@@ -402,6 +407,12 @@ class Reader(pickle.Unpickler):
         """The schemas that the stored state of an object has."""
         older = self._older.get(id(obj))
         return older if older is not None else self._lineages.get(self._stored_as.get(type(obj), ""), [])
+
+    def keep_quarantined(self) -> None:
+        """Note of what could not be brought up to date what a later attempt needs."""
+        for obj, stage, _ in self.outcome.quarantined:
+            if stage != "__resume__":
+                self.outcome.kept[id(obj)] = self.stored_lineage(obj), self._refused.get(id(obj))
 
     def fill_weak(self) -> None:
         """Fill the weak collections: their members have their hashes by now."""

@@ -178,10 +178,15 @@ class Map:
     """Where everything is: a walk over all that can be reached from a root, breadth first, so that paths are shortest.
 
     Nothing is changed; instances' `__getstate__` and `__reduce_ex__` are called where they have their own.
+
+    Args:
+        wanted: values without parts, such as bytes, that are to be met too.
     """
 
-    def __init__(self, root: object, name: str = "space") -> None:
+    def __init__(self, root: object, name: str = "space", wanted: Iterable[object] = ()) -> None:
         self._name = name
+        # Values without parts are left out, but for these.
+        self._wanted = {id(one) for one in wanted}
         #: Everything met, in order. Its own list keeps temporary states alive, so that an id means one object.
         self.objects: list[Any] = [root]
         self._parents: list[int] = [-1]
@@ -197,7 +202,7 @@ class Map:
             except Exception:  # noqa: BLE001 - a user's __getstate__ may raise anything; saving reports that with its path
                 held = []
             for suffix, value in held:
-                if type(value) in ATOMS or id(value) in self._index:
+                if id(value) in self._index or (type(value) in ATOMS and id(value) not in self._wanted):
                     continue
                 self._index[id(value)] = len(self.objects)
                 self.objects.append(value)
@@ -228,6 +233,14 @@ class Map:
         number = self._index.get(id(obj))
         return None if number is None else self.path(number)
 
+    def keys(self, known: dict[tuple[int, str], int]) -> list[int]:
+        """A number for the path of each object: equal for equal paths in all maps that are given the same `known`."""
+        found: list[int] = []
+        for number, parent in enumerate(self._parents):
+            step = (found[parent], self._suffixes[number]) if number else (-1, "")
+            found.append(known.setdefault(step, len(known)))
+        return found
+
     def depths(self) -> list[int]:
         """How many steps each object is away from the root."""
         found = [0] * len(self.objects)
@@ -244,12 +257,11 @@ class Map:
 
 
 def path_to(root: object, target: object, name: str = "space") -> str:
-    """The shortest path from the root to an object, as in `space['web'].handlers[2]._lock`."""
-    if root is target:
-        return name
-    chart = Map(root, name)
-    found = chart.walk(until=lambda value: value is target)
-    return f"{name}: somewhere in it" if found is None else chart.path(found)
+    """The shortest path from the root to an object, as in `space['web'].handlers[2]._lock`.
+
+    A class that nothing but its instances lead to is where the first of those is.
+    """
+    return paths_to(root, [target], name)[0]
 
 
 def paths_to(root: object, targets: list[Any], name: str = "space") -> list[str]:
@@ -257,11 +269,19 @@ def paths_to(root: object, targets: list[Any], name: str = "space") -> list[str]
     if not targets:
         return []
     missing = {id(target) for target in targets}
-    chart = Map(root, name)
+    instances: dict[int, Any] = {}
+    chart = Map(root, name, targets)
 
     def was_the_last(value: object) -> bool:
         missing.discard(id(value))
+        if id(type(value)) in missing:
+            missing.discard(id(type(value)))
+            instances[id(type(value))] = value
         return not missing
 
-    chart.walk(until=was_the_last)
-    return [chart.path_of(target) or f"{name}: somewhere in it" for target in targets]
+    if not was_the_last(root):
+        chart.walk(until=was_the_last)
+    return [
+        chart.path_of(target) or chart.path_of(instances.get(id(target))) or f"{name}: somewhere in it"
+        for target in targets
+    ]

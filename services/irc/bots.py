@@ -79,6 +79,8 @@ class Bot:
     channels: tuple[str, ...] = ()
     #: Whether it hears other bots too. Two that answer each other talk without end, so mind what you say.
     hears_bots = False
+    #: Whether what is said between it and somebody alone stays out of the history: it takes passwords.
+    confidential = False
     #: What it is on the network, while it is there.
     client: BotClient | None = None
 
@@ -149,6 +151,10 @@ class BotClient(Client):
         self.user, self.realname = bot.user, bot.realname
         self.registered = True
         self.modes = {"B"}
+
+    @property
+    def confidential(self) -> bool:  # type: ignore[override]  # the bot's own attribute decides, edited live too
+        return self.bot.confidential
 
     def deliver(self, out: Outgoing) -> None:
         self.deliver_apart(out)

@@ -29,6 +29,7 @@ class ChanServ(Bot):
     nick = "ChanServ"
     user = "services"
     realname = "Channel service"
+    confidential = True
 
     def heard(self, said: Said) -> None:
         client = said.who

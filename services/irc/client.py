@@ -137,6 +137,8 @@ class Client:
 
     #: Services and bots of the space are clients too, but do not count as users and do not time out.
     is_bot = False
+    #: Whether nothing that is said to it or by it is kept.
+    confidential = False
 
     def __init__(
         self, network: Network, address: str, *, host: str = "", secure: bool = False, certfp: str = ""

@@ -19,6 +19,14 @@ def timestamp(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")[:-6] + "Z"
 
 
+def milliseconds(at: float) -> int:
+    """Return a moment as clients see it, in whole milliseconds: cut, as `timestamp` cuts, never rounded.
+
+    Clients send back what they were shown, so that is what moments are compared by.
+    """
+    return round(at * 1_000_000) // 1000
+
+
 def parse_timestamp(text: str) -> float | None:
     """Return the moment that a server-time text names, or None when it is not one."""
     try:
@@ -128,19 +136,16 @@ class History:
             known = self.find(point.msgid)  # an event, where only messages were asked for
             place = bisect.bisect_left(items, known.time, key=_time) if known else 0
             return place, place
-        # Clients send back the milliseconds that they were shown, so those are compared.
-        return (
-            bisect.bisect_left(items, point.time, key=_shown_time),
-            bisect.bisect_right(items, point.time, key=_shown_time),
-        )
+        shown = milliseconds(point.time)
+        return bisect.bisect_left(items, shown, key=_shown), bisect.bisect_right(items, shown, key=_shown)
 
 
 def _time(item: Item) -> float:
     return item.time
 
 
-def _shown_time(item: Item) -> float:
-    return round(item.time, 3)
+def _shown(item: Item) -> int:
+    return milliseconds(item.time)
 
 
 @dataclass(frozen=True)
@@ -157,5 +162,5 @@ def parse_point(text: str) -> Point | None:
     if kind == "msgid" and value:
         return Point(msgid=value)
     if kind == "timestamp" and (at := parse_timestamp(value)) is not None:
-        return Point(time=round(at, 3))
+        return Point(time=at)
     return None

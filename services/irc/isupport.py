@@ -15,7 +15,7 @@ TOPIC_LIMIT = 390
 KICK_LIMIT = 390
 AWAY_LIMIT = 390
 REALNAME_LIMIT = 150
-TARGETS = {"JOIN": 0, "KICK": 4, "NAMES": 4, "NOTICE": 4, "PART": 0, "PRIVMSG": 4, "TAGMSG": 4, "WHOIS": 1}
+TARGETS = {"JOIN": 0, "KICK": 4, "NAMES": 4, "NOTICE": 4, "PART": 0, "PRIVMSG": 4, "TAGMSG": 4, "WHOIS": 1, "WHOWAS": 4}
 
 
 def tokens(net: Network) -> list[str]:

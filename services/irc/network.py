@@ -501,8 +501,11 @@ class Network:
         channel.history.add(_item(client, command, channel.name, params, out, text))
 
     def record_private(self, client: Client, target: Client, command: str, out: Outgoing, text: str | None) -> None:
-        """Keep a private message when at least one side has an account to come back to."""
-        if not (client.account or target.account):
+        """Keep a private message when at least one side has an account to come back to.
+
+        What is said to those who take passwords is kept nowhere, and neither are their answers.
+        """
+        if not (client.account or target.account) or client.confidential or target.confidential:
             return
         key = self.conversation_key(client, target.folded)
         history = self.conversations.pop(key, None) or History()

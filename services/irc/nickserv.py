@@ -30,6 +30,7 @@ class NickServ(Bot):
     nick = "NickServ"
     user = "services"
     realname = "Nickname service"
+    confidential = True
 
     def heard(self, said: Said) -> None:
         client = said.who

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import getpass
 import os
 import secrets
 import sys
@@ -12,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ...runtime import kinds
 from ...runtime.service import Service
 from . import accounts, bots, tls
 from .bots import Bot
@@ -52,6 +54,9 @@ class Irc(Service):
     _next_sweep: asyncio.TimerHandle | None = None
     _motd_seen: tuple[int, int] = (0, 0)
 
+    #: A service that is put into the space beside this one at its first start.
+    beside: Service | None = None
+
     def __init__(
         self,
         port: int = 6667,
@@ -90,6 +95,8 @@ class Irc(Service):
     # --- life
 
     async def start(self) -> None:
+        if self.beside:
+            self.space[f"{self.name}-telnet"], self.beside = self.beside, None
         network = self.network
         network.carrier, network.worker = self, self._work
         self._tasks = set()
@@ -278,6 +285,9 @@ class Irc(Service):
         parser.add_argument("--client-ca", default="", metavar="FILE", help="authorities of client certificates")
         parser.add_argument("--sts", type=int, default=0, metavar="SECONDS", help="have clients insist on TLS from now")
         parser.add_argument("--ws", default="", metavar="HOST:PORT", help="websocket clients")
+        parser.add_argument(
+            "--telnet", type=int, metavar="PORT", help="a console over telnet; prints its password once"
+        )
 
     @classmethod
     def make(cls, options: argparse.Namespace) -> Irc:
@@ -308,6 +318,10 @@ class Irc(Service):
                 raise ValueError("--sts needs --tls: clients would insist on what is not there")
             service.network.settings.sts_duration, service.network.settings.sts_port = options.sts, tls_port
         _set_passwords(service, options.oper, options.password_file)
+        if options.telnet is not None:
+            # The console is not ours to import: it is a kind like any other.
+            wanted = argparse.Namespace(port=options.telnet, user=getpass.getuser(), password=None)
+            service.beside = kinds.load("telnet").make(wanted)
         return service
 
 

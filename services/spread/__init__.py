@@ -15,7 +15,7 @@ else; neither side has to know.
     packed | jelly, banana, jellywire   the two encodings             negotiation       which of them
 """
 
-from .client import NamedReference, Peer, connect, reference
+from .client import How, NamedReference, Peer, connect, reference
 from .errors import (
     BadAddress,
     BadMessage,
@@ -59,6 +59,7 @@ __all__ = [
     "Credentials",
     "DeadReference",
     "Error",
+    "How",
     "Limits",
     "Link",
     "NamedReference",

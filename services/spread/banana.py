@@ -17,6 +17,7 @@ from __future__ import annotations
 import struct
 from typing import Any
 
+from ...runtime.errors import LimitExceeded
 from .errors import BadMessage, NotSendable
 from .limits import Limits, exceeded
 
@@ -56,7 +57,7 @@ WORDS = {
 }
 """The vocabulary of the dialect "pb"."""
 
-_POSITIVE, _WITH_PAYLOAD = (INT, LONGINT), (STRING, FLOAT)
+_WITH_PAYLOAD = (STRING, FLOAT)
 _double = struct.Struct("!d")
 _BIGGEST = 1 << (7 * MAX_PREFIX)
 
@@ -179,36 +180,32 @@ class Decoder:
         """
         # The hot loop of the older encoding, hence in one piece: an element, then the lists that it completes.
         stack, limits = self._stack, self.limits
-        room = limits.message - self._size
-        elements = self._elements
+        room, most, elements = limits.message - self._size, limits.elements, self._elements
+        words = _HEARD if self.vocabulary else {}
         position, end = 0, len(buffer)
         done = 0  # up to here everything was understood
         try:
             while position < end:
-                number = buffer[position]
-                kind = number
-                if number < 0x80:
+                kind, number = buffer[position], 0
+                if kind < 0x80:
+                    number = kind
                     position += 1
                     if position == end:
                         return None
                     kind = buffer[position]
                     if kind < 0x80:
-                        start = position - 1
-                        position = _end_of_prefix(buffer, position, end)
+                        kind, number, position = _long_prefix(buffer, position, end)
                         if position == end:
                             return None
-                        kind, number = buffer[position], _number(buffer[start:position])
-                else:
-                    number = 0
                 position += 1
-                if kind in _POSITIVE:
+                if kind == INT:
                     element: Any = number
+                elif kind == VOCAB and number in words:
+                    element = words[number]
                 elif kind in _WITH_PAYLOAD:
                     size = 8 if kind == FLOAT else number
-                    if size > MAX_LENGTH:
-                        raise exceeded("string", MAX_LENGTH, "bytes")
-                    if position + size > room:
-                        raise exceeded("message", limits.message, "bytes")
+                    if size > MAX_LENGTH or position + size > room:
+                        raise self._too_much(size)
                     if end - position < size:
                         return None
                     element = bytes(buffer[position : position + size])
@@ -222,10 +219,8 @@ class Decoder:
                     element = self._scalar(kind, number)
                 done = position
                 elements += 1
-                if elements > limits.elements:
-                    raise exceeded("message", limits.elements, "elements")
-                if done > room:
-                    raise exceeded("message", limits.message, "bytes")
+                if elements > most or done > room:
+                    raise self._too_much(elements=elements)
                 if kind == LIST and number:
                     stack.append((element, number))
                     continue
@@ -253,22 +248,30 @@ class Decoder:
         if len(self._stack) >= LISTS_PER_LEVEL * self.limits.nesting:
             raise exceeded("nesting", self.limits.nesting, "levels")
 
-    def _scalar(self, kind: int, number: int) -> int | bytes:
+    def _too_much(self, string: int = 0, elements: int = 0) -> LimitExceeded:
+        if string > MAX_LENGTH:
+            return exceeded("string", MAX_LENGTH, "bytes")
+        if elements > self.limits.elements:
+            return exceeded("message", self.limits.elements, "elements")
+        return exceeded("message", self.limits.message, "bytes")
+
+    def _scalar(self, kind: int, number: int) -> int:
+        if kind == LONGINT:
+            return number
         if kind in (NEG, LONGNEG):
             return -number
         if kind == VOCAB and self.vocabulary:
-            word = _HEARD.get(number)
-            if word is not None:
-                return word
             raise BadMessage(f"word {number} is not in the vocabulary")
         raise BadMessage(f"0x{kind:02x} is not a type of this dialect")
 
 
-def _end_of_prefix(buffer: bytearray, position: int, end: int) -> int:
-    """Where a prefix ends whose second digit is at `position`."""
-    most = position + MAX_PREFIX - 1
+def _long_prefix(buffer: bytearray, position: int, end: int) -> tuple[int, int, int]:
+    """Type, number and the type's place, for a prefix whose second digit is at `position`; the place is `end` if not there."""
+    start = position - 1
     while position < end and buffer[position] < 0x80:
         position += 1
-        if position > most:
+        if position - start > MAX_PREFIX:
             raise exceeded("prefix", MAX_PREFIX, "digits")
-    return position
+    if position == end:
+        return 0, 0, end
+    return buffer[position], _number(buffer[start:position]), position

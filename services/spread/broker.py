@@ -118,8 +118,9 @@ class Broker:
 
     def take(self) -> bytes:
         """Everything there is to send now."""
-        data = b"".join(self.outbox)
-        self.outbox.clear()
+        outbox = self.outbox
+        data = outbox[0] if len(outbox) == 1 else b"".join(outbox)
+        outbox.clear()
         return data
 
     @property
@@ -185,8 +186,10 @@ class Broker:
         number = self._last = self._last + 1
         data = self._encode(self.wire.call, number, target, name, args, kw, seconds)
         # With no other call under way nothing is gained by waiting for more to say, and a turn of the loop is lost.
-        self.say(data, alone=not self._pending)
-        return self._promise(number, seconds)
+        alone = not self._pending
+        promise = self._promise(number, seconds)  # before it is sent, which may be what the connection breaks over
+        self.say(data, alone=alone)
+        return promise
 
     def call_promise(
         self, source: Promise, number: int, name: str, args: tuple[Any, ...], kw: dict[str, Any], seconds: float | None
@@ -214,8 +217,10 @@ class Broker:
         number = 0
         if answer:
             number = self._last = self._last + 1
-        self.say(self._encode(self.wire.observe, number, luid, name, args, kw))
-        return self._promise(number, None) if answer else None
+        data = self._encode(self.wire.observe, number, luid, name, args, kw)
+        promise = self._promise(number, None) if answer else None
+        self.say(data)
+        return promise
 
     def _promise(self, number: int, seconds: float | None) -> Promise:
         promise = Promise(loop=self.loop)
@@ -409,7 +414,7 @@ class Broker:
         except Exception as error:  # noqa: BLE001 - copy_state and the like are users' code
             self._answer_error(number, error, perspective)
             return
-        if self.wire.pipelines and isinstance(result, Referenceable | Viewable):
+        if type(result) not in _AT_HAND and self.wire.pipelines and isinstance(result, Referenceable | Viewable):
             self._results[number] = _callable(result, "", perspective)
             if len(self._results) > self.limits.references:
                 del self._results[next(iter(self._results))]

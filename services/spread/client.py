@@ -13,6 +13,7 @@ import random
 import secrets
 import ssl as _ssl
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
@@ -23,7 +24,7 @@ from .broker import Broker
 from .errors import BadMessage, DeadReference, NotSendable, SpreadError, Unauthorized
 from .flavors import Referenceable
 from .limits import FRIEND, Limits
-from .link import Link
+from .link import Credentials, Link
 from .negotiation import DIALECTS
 from .references import Caller, Promise, RemoteReference, chained, failed
 from .users import keys, md5_response, prove, signature, transcript
@@ -61,30 +62,39 @@ async def connect(
         OSError: nobody answers there. TimeoutError is one.
         BadMessage: what answers does not speak the protocol.
     """
-    peer = Peer(
-        parse(address),
-        ssl=ssl,
-        reconnect=reconnect,
-        timeout=timeout,
-        root=root,
-        limits=limits,
-        dialects=dialects,
-        service=service,
-    )
+    peer = Peer(parse(address), How(ssl, reconnect, timeout, root, limits, dialects, service))
     await peer.open()
     return peer
 
 
-def reference(url: str, *, service: Service | None = None) -> NamedReference:
+def reference(url: str, *, timeout: float = 10.0, service: Service | None = None) -> NamedReference:
     """A reference to the object at a URL, which connects at the first call and again whenever it has to.
 
     In a snapshot: as the URL.
+
+    Args:
+        timeout: seconds for each attempt to connect. Calls wait for one that works; `within` bounds that.
+        service: who the connection belongs to.
 
     Raises:
         BadAddress: the URL cannot be read.
     """
     address = parse(url)
-    return Peer(address, reconnect=True, service=service).named(address.name)
+    return Peer(address, How(reconnect=True, timeout=timeout, service=service)).named(address.name)
+
+
+@dataclass(frozen=True, slots=True)
+class How:
+    """The arguments of `connect`, and `owner`: on a Unix socket, the id of the user whose process must be the one that answers."""
+
+    ssl: _ssl.SSLContext | bool | None = None
+    reconnect: bool = False
+    timeout: float = 10.0
+    root: Referenceable | None = None
+    limits: Limits = FRIEND
+    dialects: tuple[str, ...] = tuple(DIALECTS)
+    service: Service | None = None
+    owner: int | None = None
 
 
 class Peer:
@@ -94,23 +104,11 @@ class Peer:
         root: the object it offers; with a URL, the one the URL names.
     """
 
-    def __init__(
-        self,
-        address: Address,
-        *,
-        ssl: _ssl.SSLContext | bool | None = None,
-        reconnect: bool = False,
-        timeout: float = 10.0,
-        root: Referenceable | None = None,
-        limits: Limits = FRIEND,
-        dialects: tuple[str, ...] = tuple(DIALECTS),
-        service: Service | None = None,
-    ) -> None:
+    def __init__(self, address: Address, how: How) -> None:
         self.address = address
         self.root = NamedReference(self, address.name)
-        self._ssl = ssl if ssl is not None else address.tls
-        self._reconnect, self._timeout = reconnect, timeout
-        self._own_root, self._limits, self._dialects, self._service = root, limits, dialects, service
+        self._how = how
+        self._reconnect = how.reconnect
         self._link: Link | None = None
         self._ready: asyncio.Future[Broker] | None = None
         self._closed = False
@@ -131,6 +129,11 @@ class Peer:
         """The encoding that was agreed on; "" while not connected."""
         broker = self.broker
         return broker.wire.name if broker is not None else ""
+
+    @property
+    def credentials(self) -> Credentials | None:
+        """Which process serves the Unix socket we are connected to; None on others, and while not connected."""
+        return self._link.credentials if self._link is not None and self.connected else None
 
     def named(self, name: str) -> NamedReference:
         """A reference to the object that the peer offers under a name, valid on each connection to it."""
@@ -161,6 +164,19 @@ class Peer:
     def on_connect(self, welcome: Callable[[Peer], Awaitable[None]]) -> None:
         """Await `welcome(peer)` after each reconnection, to subscribe again; logins come first, in their order."""
         self._welcome.append(welcome)
+
+    async def wait_connected(self, seconds: float) -> None:
+        """Wait until calls can be made: not at all, or for the reconnection that is under way.
+
+        Raises:
+            TimeoutError: it took longer.
+            DeadReference: not connected, and no reconnection will come.
+        """
+        if not self.connected:
+            try:
+                await asyncio.wait_for(asyncio.shield(self.ready()), seconds)
+            except TimeoutError:
+                raise TimeoutError(f"{self.address.place} could not be reached within {seconds:g} s") from None
 
     async def lost(self) -> None:
         """Wait until the connection that stands now is gone."""
@@ -225,16 +241,17 @@ class Peer:
         agreed.add_done_callback(lambda agreed: agreed.cancelled() or agreed.exception())  # seen, even if we left early
         link = Link(
             server=False,
-            limits=self._limits,
-            lookup=lambda link, name: self._own_root if name == "root" else None,  # noqa: ARG005 - one link
+            limits=self._how.limits,
+            lookup=lambda link, name: self._how.root if name == "root" else None,  # noqa: ARG005 - one link
             ready=lambda link: _settle(agreed, None),  # noqa: ARG005 - likewise
             gone=lambda link, reason: self._lost(link, agreed, reason),
-            dialects=self._dialects,
-            patience=self._timeout,
+            dialects=self._how.dialects,
+            patience=self._how.timeout,
         )
         try:
-            async with asyncio.timeout(self._timeout):
+            async with asyncio.timeout(self._how.timeout):
                 await self._dial(link)
+                self._check_owner(link)
                 await agreed
             self._check_print(link)
         except BaseException:
@@ -245,9 +262,9 @@ class Peer:
 
     async def _dial(self, link: Link) -> None:
         address, context = self.address, self._context()
-        if self._service is not None:
+        if self._how.service is not None:
             where, port = (address.path, None) if address.path else (address.host, address.port)
-            await self._service.connect(where, port, lambda: link, ssl=context, retry=False)
+            await self._how.service.connect(where, port, lambda: link, ssl=context, retry=False)
             return
         loop = asyncio.get_running_loop()
         if address.path:
@@ -256,14 +273,21 @@ class Peer:
             await loop.create_connection(lambda: link, address.host, address.port, ssl=context)
 
     def _context(self) -> _ssl.SSLContext | None:
-        if isinstance(self._ssl, _ssl.SSLContext) or not self._ssl:
-            return self._ssl or None
+        wanted = self._how.ssl if self._how.ssl is not None else self.address.tls
+        if isinstance(wanted, _ssl.SSLContext) or not wanted:
+            return wanted or None
         context = _ssl.create_default_context()
         if self.address.print:
             # The URL says which certificate it is to be; `_check_print` compares, before anything is said.
             context.check_hostname = False
             context.verify_mode = _ssl.CERT_NONE
         return context
+
+    def _check_owner(self, link: Link) -> None:
+        who = link.credentials
+        if self._how.owner is not None and (who is None or who.uid != self._how.owner):
+            said = f"user {who.uid}" if who else "nobody known"
+            raise Unauthorized(f"{self.address.place} is answered by {said} and not by user {self._how.owner}")
 
     def _check_print(self, link: Link) -> None:
         wanted = self.address.print

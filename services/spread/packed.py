@@ -1,6 +1,7 @@
 """The compact encoding between midair peers: frames of msgpack. No I/O.
 
-A frame is four bytes of length, big-endian, and that many bytes of msgpack: a list whose first element is the kind.
+A frame is four bytes of length, big-endian, and that many bytes of msgpack: an array whose first element is the kind.
+The highest bit of the length says what the arrays in this frame are: tuples when it is set, lists when not.
 
     0 CALL    id, target, method, args[, kw[, seconds]]     2 ERROR   id, type, text, parents, traceback
     1 ANSWER  id, value                                     3 RAISED  id, exception (a registered copy)
@@ -9,14 +10,15 @@ A frame is four bytes of length, big-endian, and that many bytes of msgpack: a l
     6 DECACHE cache, count                                  9 FORGET  id (the caller has the answer; no more calls on it)
 
 `id` 0 asks for no answer. A target is a number (an object of the receiver's that the sender holds), a name, or a list of
-one id: the object that call is going to answer with. Plain values are plain msgpack, tuples and references have extension
-types, and everything else (copies, caches, shared and cyclic structures, sets, dates) travels as jelly, in an extension.
+one id: the object that call is going to answer with. Plain values are plain msgpack; references, and tuples in a frame of
+lists, have extension types; everything else (copies, caches, shared and cyclic structures, sets, dates) travels as jelly, in
+an extension.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from types import NoneType
 from typing import TYPE_CHECKING, Any
 
@@ -39,8 +41,10 @@ _TUPLE, _JELLY, _BIG, _REMOTE, _LOCAL = range(1, 6)
 
 _SCALARS = frozenset({NoneType, bool, int, float, str, bytes})
 _are_scalars = _SCALARS.issuperset
-_NESTING = (list, tuple, dict)
+_ARRAYS = (list, tuple)
+_NESTING = (*_ARRAYS, dict)
 _length = struct.Struct("!I")
+_OF_TUPLES = 1 << 31
 
 
 class PackedWire:
@@ -56,6 +60,7 @@ class PackedWire:
         self._depth = 0
         self._jellied: list[Any] = []  # values of this message that were jelly: they may contain themselves
         self._packer = self._packer_at(0)
+        self._packer_of_tuples = Packer(default=self._default, buf_size=4096)
 
     def hello(self) -> bytes:
         return b""
@@ -65,23 +70,27 @@ class PackedWire:
     def call(
         self, number: int, target: Any, name: str, args: tuple[Any, ...], kw: dict[str, Any], seconds: float | None
     ) -> bytes:
+        kinds: set[type] = set()
+        message = [CALL, number, target, name, self._args(args, kinds)]
+        if kw or seconds is not None:
+            message.append(self._value(kw, kinds))
         if seconds is not None:
-            return self._frame([CALL, number, target, name, self._args(args), self._value(kw), seconds])
-        if kw:
-            return self._frame([CALL, number, target, name, self._args(args), self._value(kw)])
-        return self._frame([CALL, number, target, name, self._args(args)])
+            message.append(seconds)
+        return self._frame(message, kinds)
 
     def observe(self, number: int, cache: int, name: str, args: tuple[Any, ...], kw: dict[str, Any]) -> bytes:
-        return self._frame([OBSERVE, number, cache, name, self._args(args), self._value(kw)])
+        kinds: set[type] = set()
+        return self._frame([OBSERVE, number, cache, name, self._args(args, kinds), self._value(kw, kinds)], kinds)
 
     def answer(self, number: int, value: Any, perspective: Any) -> bytes:
-        return self._frame([ANSWER, number, self._value(value, perspective)])
+        kinds: set[type] = set()
+        return self._frame([ANSWER, number, self._value(value, kinds, perspective)], kinds)
 
     def error(self, number: int, type: str, text: str, parents: tuple[str, ...], traceback: str) -> bytes:
         return self._frame([ERROR, number, type, text, list(parents), traceback])
 
     def raised(self, number: int, error: BaseException, perspective: Any) -> bytes:
-        return self._frame([RAISED, number, self._value(error, perspective)])
+        return self._frame([RAISED, number, self._value(error, set(), perspective)])
 
     def decref(self, luid: int, count: int) -> bytes:
         return self._frame([DECREF, luid, count])
@@ -102,45 +111,51 @@ class PackedWire:
         """How a call names the object that an earlier one is going to answer with."""
         return [number]
 
-    def _frame(self, message: list[Any]) -> bytes:
+    def _frame(self, message: list[Any], kinds: Collection[type] = ()) -> bytes:
+        """The bytes of a message whose plain values have containers of these kinds."""
+        if tuple in kinds and list not in kinds:
+            # Said once for the whole frame: an extension for each tuple takes several times as long.
+            packer, mark = self._packer_of_tuples, _OF_TUPLES
+        else:
+            packer, mark = self._packer, 0
         try:
-            body = self._packer.pack(message)
+            body = packer.pack(message)
         except Exception as error:
-            self._packer.reset()
+            packer.reset()
             if isinstance(error, MidairError):
                 raise
             raise NotSendable(f"a value cannot be sent: {error}") from error
         if len(body) > self._broker.limits.message:
             raise message_too_long(len(body), self._broker.limits)
-        return _length.pack(len(body)) + body  # type: ignore[no-any-return] # bytes, from a library without types
+        return _length.pack(len(body) | mark) + body  # type: ignore[no-any-return] # bytes, from a library without types
 
-    def _args(self, args: tuple[Any, ...]) -> Any:
-        values = list(args)
-        if (
-            _are_scalars(map(type, values))
-            or (len(values) == 1 and _is_flat(values[0]))
-            or self._is_plain(values, set(), 0)
-        ):
-            return values
-        return self._jelly(values, self._broker.perspective)
+    def _args(self, args: tuple[Any, ...], kinds: set[type]) -> Any:
+        if len(args) == 1 and _is_flat(args[0]):
+            kinds.add(type(args[0]))
+        elif not _are_scalars(map(type, args)) and not self._is_plain(args, set(), 0, kinds):
+            return self._jelly(list(args), self._broker.perspective)
+        return list(args)
 
-    def _value(self, value: Any, perspective: Any = None) -> Any:
-        if type(value) in _SCALARS or _is_flat(value) or self._is_plain((value,), set(), 0):
-            return value
-        return self._jelly(value, perspective)
+    def _value(self, value: Any, kinds: set[type], perspective: Any = None) -> Any:
+        if _is_flat(value):
+            kinds.add(type(value))
+        elif type(value) not in _SCALARS and not self._is_plain((value,), set(), 0, kinds):
+            return self._jelly(value, perspective)
+        return value
 
     def _jelly(self, value: Any, perspective: Any) -> ExtType:
         expression = self._broker.jelly(value, perspective, rich=True)
         return ExtType(_JELLY, Packer(default=self._big, strict_types=True).pack(expression))
 
-    def _is_plain(self, values: Iterable[Any], seen: set[int], depth: int) -> bool:
-        """Whether msgpack's own types can say it: no copies, nothing shared, nothing cyclic."""
+    def _is_plain(self, values: Iterable[Any], seen: set[int], depth: int, met: set[type]) -> bool:
+        """Whether msgpack's own types can say it: no copies, nothing shared, nothing cyclic. Adds the types that it meets."""
         kinds = set(map(type, values)) - _SCALARS
         if not kinds:
             return True
         for kind in kinds:
             if kind not in (tuple, list, dict) and not issubclass(kind, Referenceable | RemoteReference):
                 return False
+        met |= kinds
         if depth >= MAX_DEPTH:
             raise NotSendable(f"a value nested deeper than {MAX_DEPTH} levels cannot be sent")
         for value in values:
@@ -154,10 +169,10 @@ class PackedWire:
                     return False
                 seen.add(id(value))
                 if kind is dict and not (
-                    self._is_plain(value, seen, depth + 1) and self._is_plain(value.values(), seen, depth + 1)
+                    self._is_plain(value, seen, depth + 1, met) and self._is_plain(value.values(), seen, depth + 1, met)
                 ):
                     return False
-                if kind is not dict and not self._is_plain(value, seen, depth + 1):
+                if kind is not dict and not self._is_plain(value, seen, depth + 1, met):
                     return False
         return True
 
@@ -200,6 +215,8 @@ class PackedWire:
             broker = self._broker
             while end - position >= 4 and broker.answering <= limits.unsent:
                 (size,) = _length.unpack_from(inbox, position)
+                lists = size < _OF_TUPLES
+                size &= _OF_TUPLES - 1
                 if size > limits.message:
                     raise exceeded("message", limits.message, "bytes")
                 stop = position + 4 + size
@@ -207,15 +224,15 @@ class PackedWire:
                     return
                 body = inbox[position + 4 : stop]
                 position = stop
-                self._message(body)
+                self._message(body, lists)
                 limits = broker.limits
         finally:
             del inbox[:position]
 
-    def _message(self, body: bytearray) -> None:
+    def _message(self, body: bytearray, lists: bool) -> None:
         self._depth = 0
         try:
-            message = unpackb(body, ext_hook=self._extension, strict_map_key=False)
+            message = unpackb(body, ext_hook=self._extension, strict_map_key=False, use_list=lists)
             # Fewer bytes than levels cannot nest too deep.
             nesting = self._broker.limits.nesting
             if len(body) > nesting and _too_deep(message, nesting + 4, self._jellied):
@@ -227,11 +244,11 @@ class PackedWire:
             self._jellied.clear()
         try:
             kind = message[0]
-            if kind == CALL:
-                self._called(message)
-            elif kind == ANSWER:
+            if kind == ANSWER:
                 _, number, value = message
                 self._broker.answered(number, value)
+            elif kind == CALL:
+                self._called(message)
             else:
                 getattr(self._broker, _HANDLERS[kind])(*message[1:])
         except ProtocolError:
@@ -245,9 +262,9 @@ class PackedWire:
         _, number, target, name, args = message[:5]
         kw = message[5] if count > 5 else {}
         seconds = message[6] if count > 6 else None
-        if type(number) is not int or type(name) is not str or type(args) is not list or type(kw) is not dict:
+        if type(number) is not int or type(name) is not str or type(args) not in _ARRAYS or type(kw) is not dict:
             raise BadMessage("a call with parts of the wrong type")
-        if type(target) is list:
+        if type(target) in _ARRAYS:
             self._broker.called_promise(number, target[0], name, args, kw, seconds)
         else:
             self._broker.called(number, target, name, args, kw, seconds)
@@ -294,7 +311,7 @@ class PackedWire:
 
 def _is_flat(value: Any) -> bool:
     """Whether it is a list or tuple of scalars: most values are, and it takes no walk to see."""
-    return type(value) in (tuple, list) and _are_scalars(map(type, value))
+    return type(value) in _ARRAYS and _are_scalars(map(type, value))
 
 
 def _opaque(code: int, data: bytes) -> None:  # noqa: ARG001 - the message is read for its head alone

@@ -50,7 +50,7 @@ class Source(Referenceable):
         self._ended = False
 
     def remote_next(self, most: int = ITEMS) -> Any:
-        """At least one item and at most `most`, with whether more may come: `(items, True)`; `([], False)` at the end."""
+        """At least one item and at most `most`, with whether more may come: `[items, True]`; `[[], False]` at the end."""
         if self._task is None and not self._ended:
             self._task = asyncio.get_running_loop().create_task(self._run())
         if not self._readers and (self._ready or self._ended):
@@ -105,7 +105,7 @@ class Source(Referenceable):
             except Exception as error:  # noqa: BLE001 - as in `_run`
                 reader.set_exception(error)
 
-    def _take(self, most: int) -> tuple[list[Any], bool]:
+    def _take(self, most: int) -> list[Any]:
         if not self._ready and self._error is not None:
             error, self._error = self._error, None
             raise error
@@ -117,7 +117,8 @@ class Source(Referenceable):
             size += _weight(item)
         self._size -= size
         self._room.set()
-        return items, bool(self._ready or self._error or not self._ended)
+        # A list: the compact encoding copies what is in a tuple once more.
+        return [items, bool(self._ready or self._error or not self._ended)]
 
 
 def _weight(item: Any, depth: int = 4) -> int:

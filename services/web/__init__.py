@@ -7,7 +7,7 @@
     static.py     files and folders
     scripts.py    live Python pages; cgi.py
     apps/         ASGI and WSGI applications by path
-    upstream.py   other servers by path
+    upstream.py   other servers by path; far.py, offered.py: other midair servers, over services/spread
     operator.py   the status page and numbers below /-/
     engine/       uvicorn's protocols on our own sockets
     rules.py      what HTTP asks for, without I/O
@@ -17,6 +17,7 @@ A request: engine (limits) -> Web.answer -> Site -> along the tree -> Resource.r
 
 from .apps import AppMount
 from .errors import NotFound, WebError
+from .far import FarSite
 from .request import Request
 from .resource import NameVirtualHost, Resource, Text
 from .service import Address, Settings, Web
@@ -28,6 +29,7 @@ from .upstream import Upstream
 __all__ = [
     "Address",
     "AppMount",
+    "FarSite",
     "NameVirtualHost",
     "NotFound",
     "Request",

@@ -11,6 +11,7 @@ from ...runtime import kinds
 from ...runtime.errors import ServiceError
 from .apps import AppMount
 from .cgi import CGI
+from .far import DEFAULT_PORT
 from .loaded import Loaded
 from .ratelimit import RateLimit
 from .resource import NameVirtualHost, Resource
@@ -21,13 +22,14 @@ from .tls import Certificate
 from .users import RENDEZVOUS, admitted
 
 if TYPE_CHECKING:
-    from .service import Web
+    from .service import Offering, Web
 
 W = TypeVar("W", bound="Web")
 
 _TARGETS = """
 A TARGET, for --mount and --vhost, is a folder or file, asgi:PACKAGE:APP, wsgi:PACKAGE:APP, FILE.py:CLASS,
-http://HOST[:PORT]/, https://HOST[:PORT]/, or http+unix:SOCKET.
+http://HOST[:PORT]/, https://HOST[:PORT]/, http+unix:SOCKET, or midair://HOST[:PORT]/NAME, which is what another
+midair server with --offer says it is called.
 
 example: midair make web --static ./public --port 8080
 """
@@ -48,11 +50,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--wsgi", metavar="PACKAGE:APP", help="a WSGI application")
     what.add_argument("--user", action="store_true", help="people: ~NAME/public_html and their own servers, by name")
 
-    mine = parser.add_argument_group("your own site, below a central server with --user")
+    mine = parser.add_argument_group("your own site, below another server's")
     mine.add_argument(
         "--personal", action="store_true", help="listen for it; served is ~/public_html or what is said above"
     )
     mine.add_argument("--central", action="append", default=[], metavar="USER", help="who may ask, beside you and root")
+    mine.add_argument(
+        "--offer",
+        type=int,
+        nargs="?",
+        const=DEFAULT_PORT,
+        metavar="PORT",
+        help=f"let other midair servers mount this site, from this port (default {DEFAULT_PORT}); prints its address",
+    )
     mine.add_argument("--rendezvous", default=RENDEZVOUS, metavar="DIR", help=f"where they meet (default {RENDEZVOUS})")
 
     more = parser.add_argument_group("more of it")
@@ -77,7 +87,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="PATTERN=VALUE",
         help="Cache-Control of files, such as *.css=max-age=60",
     )
-    more.add_argument("--scripts", action="store_true", help="run .epy, .cgi and template files, as the server's user")
+    more.add_argument(
+        "--scripts",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="run .epy, .cgi and template files that nobody but the server's user could have written (default: yes)",
+    )
 
     operate = parser.add_argument_group("operating it")
     operate.add_argument(
@@ -121,6 +136,8 @@ def make(cls: type[W], options: argparse.Namespace) -> W:
     if options.personal:
         admitted(options.central)  # now, when somebody is there to read that a user is unknown
         web.addresses_wanted = [Personal(options.rendezvous, tuple(options.central))]
+    if options.offer is not None:
+        web.addresses_wanted.append(_offering(options))
     web.site.show_errors = options.show_errors
     if options.telnet is not None:
         # The console is not ours to import: it is a kind like any other.
@@ -134,6 +151,18 @@ def make(cls: type[W], options: argparse.Namespace) -> W:
             password = web.site.operator.set_password()
             print(f"/-/status is for 'operator' with the password {password}")  # noqa: T201 - shown once, kept nowhere
     return web
+
+
+def _offering(options: argparse.Namespace) -> Offering:
+    from .service import Offering
+
+    if not options.tls and options.host not in {"127.0.0.1", "localhost", "::1"}:
+        raise ServiceError(
+            f"--offer on {options.host or 'every address'} needs --tls CERT KEY: whoever overhears the address may ask"
+        )
+    offering = Offering(options.offer, options.host, Certificate(*options.tls) if options.tls else None)
+    print(f"other midair servers mount this site by --mount /PATH={offering.address(options.offer)}")  # noqa: T201 - for who made it
+    return offering
 
 
 def _root(options: argparse.Namespace) -> Resource:
@@ -179,6 +208,10 @@ def resource_of(target: str, options: argparse.Namespace) -> Resource:
         from .upstream import Upstream
 
         return Upstream(target)
+    if kind in {"midair", "midair+tcp", "midair+unix"}:
+        from .far import FarSite
+
+        return FarSite(target)
     if ".py:" in target:
         return Loaded(target)
     return static_of(target, options)

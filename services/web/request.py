@@ -222,7 +222,8 @@ class Request:
     def setHeader(self, name: str, value: str | int) -> None:
         """Set a header of the answer, in place of an earlier one of that name."""
         item = rules.header(name, value)
-        self._out = [kept for kept in self._out if kept[0] != item[0]]
+        if self._out:
+            self._out = [kept for kept in self._out if kept[0] != item[0]]
         self._add(item)
 
     def addHeader(self, name: str, value: str | int) -> None:

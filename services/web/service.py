@@ -6,6 +6,8 @@ import argparse
 import asyncio
 import os
 import pwd
+import secrets
+import socket
 from collections.abc import Awaitable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,12 +16,17 @@ from typing import Any, cast
 from ...runtime.book import Listener
 from ...runtime.service import Service
 from ...runtime.sockets import bind_unix
+from ..spread.address import Address as Location
+from ..spread.service import fingerprint
 from . import options as _options
 from .asgi import Receive, Scope, Send
 from .engine import AccessLog, Engine, Limits
+from .far import lanes_of
+from .offered import Offer
 from .ratelimit import RateLimit, network_of
 from .resource import Resource
 from .site import Site
+from .sockets import make_room_for
 from .tls import Certificate
 from .users import admitted, meeting_place
 
@@ -43,6 +50,26 @@ class Personal:
 
     rendezvous: str
     central: tuple[str, ...] = ()
+
+
+@dataclass
+class Offering:
+    """A TCP port for other midair servers, who mount this site by its address.
+
+    Attributes:
+        name: the part of the address that nobody can guess: who knows it may ask.
+    """
+
+    port: int
+    host: str = "127.0.0.1"
+    certificate: Certificate | None = None
+    name: str = field(default_factory=lambda: secrets.token_urlsafe(24))
+
+    def address(self, port: int) -> str:
+        """What the other server mounts. A certificate is named by its print, so that no authority is needed."""
+        pin = fingerprint(self.certificate.cert) if self.certificate else ""
+        host = self.host or socket.getfqdn()
+        return str(Location(host=host, port=port, name=self.name, tls=bool(pin), print=pin))
 
 
 @dataclass
@@ -85,7 +112,7 @@ class Web(Service):
 
             root = Demo()
         self.site = Site(root)
-        self.addresses_wanted: list[Address | Personal] = [Address(port, host, certificate)]
+        self.addresses_wanted: list[Address | Personal | Offering] = [Address(port, host, certificate)]
         self.settings = settings or Settings()
         #: Services that are put into the space beside this one at its first start, by name.
         self.beside: dict[str, Service] = {}
@@ -94,6 +121,11 @@ class Web(Service):
 
     async def start(self) -> None:
         settings = self.settings
+        room = make_room_for(self.max_connections + 1000)
+        if room < self.max_connections:
+            self.log.warning(
+                "only %d files may be open here, and so fewer connections than %d", room, self.max_connections
+            )
         log = AccessLog(settings.access_log) if settings.access_log else None
         self.engine = Engine(self.answer, limits=settings.limits, access_log=log)
         self.engine.start()
@@ -112,6 +144,11 @@ class Web(Service):
                     await self._listen_for_central(at)
                     continue
                 context = at.certificate.open() if at.certificate else None
+                if isinstance(at, Offering):
+                    offer = Offer(self.engine, name=at.name)
+                    listener = await self.listen(at.port, offer.link, host=at.host, ssl=context)
+                    self.log.info("other servers mount this site as %s", at.address(listener.port))
+                    continue
                 # uvicorn's protocol with our guard does what a Connection does for its service.
                 factory = cast("Any", self.engine.factory)
                 await self.listen(at.port, factory, host=at.host, ssl=context)
@@ -149,15 +186,16 @@ class Web(Service):
                 certificate.look()
 
     def _certificates(self) -> list[Certificate]:
-        return [at.certificate for at in self.addresses_wanted if isinstance(at, Address) and at.certificate]
+        return [at.certificate for at in self.addresses_wanted if not isinstance(at, Personal) and at.certificate]
 
     async def _listen_for_central(self, at: Personal) -> None:
-        allowed = admitted(at.central)
+        offer = Offer(self.engine, users=admitted(at.central))
         path = meeting_place(at.rendezvous, make=True) / f"{pwd.getpwuid(os.getuid()).pw_name}.sock"
-        # Anybody may connect, and who may ask is decided by the peer's credentials.
-        listener = Listener(self._running(), cast("Any", lambda: self.engine.factory(allowed)))
-        await listener.open([bind_unix(path, mode=0o666)], None)
-        self._running().listeners.append(listener)
+        for place, factory in ((path, offer.link), (lanes_of(path), offer.lane)):
+            # Anybody may connect, and who may ask is decided by the peer's credentials.
+            listener = Listener(self._running(), cast("Any", factory))
+            await listener.open([bind_unix(place, mode=0o666)], None)
+            self._running().listeners.append(listener)
 
     # --- requests
 

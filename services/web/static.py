@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import fnmatch
+import logging
 import mimetypes
 import os
 import re
@@ -28,6 +29,9 @@ from .errors import NotFound, WebError
 from .listing import listing
 from .request import Request
 from .resource import Resource
+from .trust import stranger_of
+
+log = logging.getLogger("midair.web")
 
 SMALL = 256 << 10  # bytes of a file that is kept in memory
 MEMORY = 64 << 20  # bytes of all of them, per folder
@@ -270,6 +274,10 @@ class Static(Resource):
         processor = self.processors[ending]
         if processor is None:
             raise WebError(403, f"{ending} files are not run here, and never shown")
+        reason = await asyncio.to_thread(stranger_of, path, self.path)
+        if reason is not None:
+            log.warning("%s was not run: %s; a script is run when only the server's user can change it", path, reason)
+            raise WebError(403, "this file is not run: others than the server's user could have changed it")
         await processor.respond(path, request)
 
     async def _folder(self, request: Request, path: str) -> None:

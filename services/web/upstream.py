@@ -10,40 +10,25 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import select
 import socket
 import ssl
 from collections.abc import AsyncIterator
 from typing import Any, Protocol
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 import h11
 
 from ...runtime.errors import ServiceError
+from . import relaying
 from .asgi import RawHeaders
 from .errors import Disconnected, WebError
 from .request import Request
 from .resource import Resource
+from .sockets import dial, readable
 
 log = logging.getLogger("midair.web")
 
 PIECE = 256 << 10  # bytes read at a time
-# What concerns one connection only, and what the engine says itself.
-_HOP = frozenset(
-    (
-        b"connection",
-        b"keep-alive",
-        b"proxy-authenticate",
-        b"proxy-authorization",
-        b"proxy-connection",
-        b"te",
-        b"trailer",
-        b"transfer-encoding",
-        b"upgrade",
-    )
-)
-_OURS = frozenset((b"server", b"date"))
 _IDLE = 8  # connections kept for the next request
 _IDLE_FOR = 4.0  # seconds; shorter than what servers usually keep them
 
@@ -76,7 +61,7 @@ class Plain:
     @property
     def is_gone(self) -> bool:
         # Anything that can be read from a connection at rest is its end, or worse.
-        return bool(select.select([self.socket], [], [], 0)[0])
+        return readable(self.socket)
 
 
 class Secure:
@@ -219,7 +204,7 @@ class Upstream(Resource):
     async def respond_websocket(self, request: Request) -> None:
         from .tunnel import relay
 
-        path = self.target_for(request).decode("latin-1")
+        path = relaying.target(request, self.base).decode("latin-1")
         scheme = "wss" if self.secure else "ws"
         wire = None
         try:
@@ -227,7 +212,7 @@ class Upstream(Resource):
                 wire = None if self.secure else await self._open()
             sock = wire.socket if isinstance(wire, Plain) else None
             url = f"{scheme}://{self.authority}{path}"
-            await relay(request, url, self.headers_for(request), sock, self.connect)
+            await relay(request, url, self._told(request), sock, self.connect)
         except (OSError, TimeoutError) as error:
             if wire is not None:
                 wire.close()
@@ -274,39 +259,15 @@ class Upstream(Resource):
         log.info("%s does not answer: %s", self.url, str(error) or type(error).__name__)
         return WebError(502, "the server behind this address does not answer")
 
-    def headers_for(self, request: Request) -> RawHeaders:
-        """What the other server is told: the client's headers, and where it came from."""
-        named = {
-            token.strip().lower() for token in request.headers.get(b"connection", b"").split(b",") if token.strip()
-        }
-        kept = [
-            (name, value)
-            for name, value in request.scope["headers"]
-            if name not in _HOP and name not in named and name not in {b"host", b"expect"} and not _forwarded(name)
-        ]
-        host = request.headers.get(b"host", b"")
-        kept.insert(0, (b"host", self.authority.encode() if not self.socket else host or b"localhost"))
-        if b"content-length" not in request.headers and b"transfer-encoding" in request.headers:
-            kept.append((b"transfer-encoding", b"chunked"))
-        kept += [
-            (b"x-forwarded-for", request.client.encode()),
-            (b"x-forwarded-proto", b"https" if request.secure else b"http"),
-            (b"x-forwarded-host", host),
-            (b"x-forwarded-prefix", "".join(f"/{quote(part)}" for part in request.prepath).encode()),
-        ]
-        return kept
-
-    def target_for(self, request: Request) -> bytes:
-        path = self.base + "/" + "/".join(quote(part, safe="") for part in request.postpath)
-        query: bytes = request.scope["query_string"]
-        return path.encode() + (b"?" + query if query else b"")
+    def _told(self, request: Request) -> RawHeaders:
+        host = self.authority.encode() if not self.socket else request.headers.get(b"host", b"localhost")
+        return relaying.told(request, host)
 
     async def _ask(self, link: Connected, request: Request) -> h11.Response:
         await link.send(
-            h11.Request(method=request.method, target=self.target_for(request), headers=self.headers_for(request))
+            h11.Request(method=request.method, target=relaying.target(request, self.base), headers=self._told(request))
         )
-        has_body = not {b"content-length", b"transfer-encoding"}.isdisjoint(request.headers)
-        sending = asyncio.ensure_future(self._send_body(link, request if has_body else None))
+        sending = asyncio.ensure_future(self._send_body(link, request if relaying.has_body(request) else None))
         first = asyncio.ensure_future(self._first(link))
         try:
             await asyncio.wait({sending, first}, return_when=asyncio.FIRST_COMPLETED)
@@ -341,9 +302,7 @@ class Upstream(Resource):
                 raise h11.RemoteProtocolError("it closed the connection before it answered")
 
     async def _relay(self, link: Connected, response: h11.Response, request: Request) -> None:
-        headers = [(name, value) for name, value in response.headers.raw_items() if _lower(name) not in _HOP | _OURS]
-        names = {name.lower() for name, _ in headers}
-        headers += [item for item in request.site.headers_of(request) if item[0] not in names]
+        headers = relaying.passed_back(response.headers.raw_items(), request)
         request.started = True
         await request.send({"type": "http.response.start", "status": response.status_code, "headers": headers})
         length = max([int(value) for name, value in headers if name.lower() == b"content-length"], default=0)
@@ -369,31 +328,3 @@ class Upstream(Resource):
         begun = link.begun()
         await request.send({"type": "http.response.body", "body": begun, "more_body": True})
         await request.send({"type": "midair.response.splice", "socket": wire.socket, "count": length - len(begun)})
-
-
-async def dial(family: int, address: Any) -> socket.socket:
-    """A connected socket."""
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        sock.setblocking(False)
-        if family != socket.AF_UNIX:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        await asyncio.get_running_loop().sock_connect(sock, address)
-    except BaseException:
-        sock.close()
-        raise
-    return sock
-
-
-def _lower(name: bytes) -> bytes:
-    return name.lower()
-
-
-def _forwarded(name: bytes) -> bool:
-    """Whether a header says where a request came from: a client's own word for that is not passed on."""
-    return name.startswith(b"x-forwarded-") or name in {b"forwarded", b"x-real-ip"}
-
-
-def over_socket(path: str | os.PathLike[str]) -> Upstream:
-    """A server on a Unix socket."""
-    return Upstream(f"http+unix:{os.fspath(path)}")

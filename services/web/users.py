@@ -1,7 +1,7 @@
 """Many people's sites under one address: their files, and their own servers.
 
 The central server (`--user`) shows `/NAME/` from `~NAME/public_html` and relays `/NAME.midair/` to the server that NAME runs with `--personal`.
-The two meet in a folder that anybody may put a socket into and nobody may take another's out of (sticky, like /tmp). Neither believes the name of a socket:
+They speak services/spread over a socket in a folder that anybody may put one into and nobody may take another's out of (sticky, like /tmp). Neither believes the name of a socket:
 
     the central server asks only a socket whose file and whose listening process belong to the user that it names;
     a personal server answers only its own user, root, and the users named by `--central`, by the peer's credentials.
@@ -17,7 +17,6 @@ import html
 import logging
 import os
 import pwd
-import socket
 import stat
 from collections.abc import Iterable
 from pathlib import Path
@@ -25,13 +24,12 @@ from typing import Any
 from urllib.parse import quote
 
 from ...runtime.errors import ServiceError
-from .credentials import peer_of
 from .errors import NotFound, WebError
+from .far import FarSite
 from .request import Request
 from .resource import Resource
 from .site import PAGE
 from .static import Static
-from .upstream import Plain, Upstream, Wire, dial
 
 log = logging.getLogger("midair.web")
 
@@ -82,26 +80,6 @@ def admitted(central: Iterable[str]) -> frozenset[int]:
     return frozenset(ids)
 
 
-class PersonalServer(Upstream):
-    """One user's own server, by its socket."""
-
-    def __init__(self, path: Path, uid: int) -> None:
-        super().__init__(f"http+unix:{path}")
-        self.uid = uid
-
-    async def _open(self) -> Wire:
-        assert self.socket is not None
-        found = os.lstat(self.socket)
-        if not stat.S_ISSOCK(found.st_mode) or found.st_uid != self.uid:
-            raise PermissionError(f"{self.socket} does not belong to the user that it names; nothing was sent to it")
-        sock = await dial(socket.AF_UNIX, self.socket)
-        # The file may have been changed since; who answers is what counts.
-        if peer_of(sock) != self.uid:
-            sock.close()
-            raise PermissionError(f"somebody else answers at {self.socket}; nothing was sent there")
-        return Plain(sock)
-
-
 class Users(Resource):
     """Everybody's sites by name, and at `/` the list of them.
 
@@ -116,7 +94,7 @@ class Users(Resource):
 
     def _begin(self) -> None:
         self._files: dict[str, Static] = {}
-        self._servers: dict[str, PersonalServer] = {}
+        self._servers: dict[str, FarSite] = {}
 
     def __resume__(self, space: Any) -> None:
         self._begin()
@@ -177,10 +155,10 @@ class Users(Resource):
             self._files[name] = Static(path)
         return self._files[name]
 
-    def _server(self, name: str) -> PersonalServer:
+    def _server(self, name: str) -> FarSite:
         uid = self.account(name).pw_uid
-        if name not in self._servers or self._servers[name].uid != uid:
-            self._servers[name] = PersonalServer(Path(self.rendezvous) / f"{name}.sock", uid)
+        if name not in self._servers or self._servers[name].owner != uid:
+            self._servers[name] = FarSite(f"midair+unix://{quote(self.rendezvous)}/{quote(name)}.sock", owner=uid)
         return self._servers[name]
 
     async def render_GET(self, request: Request) -> str:
@@ -196,7 +174,7 @@ class _Folder(Resource):
 
     isLeaf = True
 
-    def __init__(self, server: Upstream, name: str) -> None:
+    def __init__(self, server: FarSite, name: str) -> None:
         self.server, self.name = server, name
 
     async def respond(self, request: Request) -> None:

@@ -243,3 +243,24 @@ def test_top_works_while_the_loop_is_stuck(tmp_path: Path) -> None:
         leave.set()
 
     converse(tmp_path, scenario)
+
+
+def test_pm_looks_into_the_frames_of_the_last_error_while_the_server_goes_on(tmp_path: Path, room: ModuleType) -> None:
+    def scenario(at: At) -> None:
+        json = at.json()
+        assert "no error to look at" in json.ask(id=1, code="pm()")["error"]
+        json.ask(id=2, code="import room_of_a_test as r\ndef shout(room):\n    volume = 11\n    return room.greet()\n")
+        assert "TypeError" in json.ask(id=3, code="hall = r.Room('hall')\nshout(hall)")["error"]
+        *frames, last = json.ask(id=4, code="pm")["data"]
+        assert [(f["frame"], f["in"], f["line"]) for f in frames] == [
+            (0, "<module>", "shout(hall)"),
+            (1, "shout", "return room.greet()"),
+        ]
+        assert "missing 1 required positional argument" in last["line"]
+        assert {"name": "volume", "is": "11"} in json.ask(id=5, code="pm(1)")["data"]
+        assert json.ask(id=6, code="pm(1, 'room.name * 2, volume')")["result"] == "('hallhall', 11)"
+        assert "there is no frame 2" in json.ask(id=7, code="pm(2)")["error"]
+        # Somebody else has errors of their own.
+        assert "no error to look at" in at.json().ask(id=1, code="pm()")["error"]
+
+    converse(tmp_path, scenario)

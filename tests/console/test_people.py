@@ -1,6 +1,7 @@
 """People: logging in, what each role may do, what is written down about them."""
 
 import logging
+import socket
 import time
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from consoles import PASSWORD, At, converse
 from midair.console.console import Console
 from midair.console.users import Users
 from midair.runtime import rebuild
+from midair.runtime.errors import AddressInUse
 
 
 def test_the_password_is_not_echoed_and_a_wrong_one_is_refused_and_slowed_down(tmp_path: Path) -> None:
@@ -152,6 +154,20 @@ def test_the_first_start_with_telnet_makes_a_user_and_says_the_password_once(tmp
     converse(tmp_path, scenario, prepare=without_users, say=said.append)
     converse(tmp_path, lambda _at: None, prepare=without_users, say=said.append)
     assert len(said) == 1
+
+
+def test_a_first_start_whose_port_is_taken_makes_no_user_and_says_no_password(tmp_path: Path) -> None:
+    said: list[str] = []
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+
+        def without_users(_server: Any, console: Console) -> None:
+            console.users = Users(tmp_path / "fresh.users")
+            console.telnet = taken.getsockname()[:2]
+
+        with pytest.raises(AddressInUse):
+            converse(tmp_path, lambda _at: None, prepare=without_users, say=said.append)
+    assert said == []
+    assert not (tmp_path / "fresh.users").exists(), "so that the next start makes one, and says the password"
 
 
 def test_telnet_beyond_this_machine_needs_somebody_to_insist(tmp_path: Path) -> None:

@@ -291,3 +291,27 @@ def test_a_function_typed_at_the_prompt_can_be_read_back(tmp_path: Path) -> None
         assert source == "def greet(name):\n    # say it\n    return 'hello ' + name\n"
 
     converse(tmp_path, scenario)
+
+
+def test_a_class_typed_at_the_prompt_can_be_read_back_by_python_itself(tmp_path: Path) -> None:
+    rooms = "class Room:\n    'A room.'\n    doors = 4\n    class Wall:\n        # plain\n        pass\n"
+    typed = f"x = 1\n{rooms}class Empty: pass\n"
+
+    def scenario(at: At) -> None:
+        json = at.json()
+        json.ask(id=1, code=typed)
+        json.ask(id=2, code="import inspect, dataclasses, sys")
+        assert json.ask(id=3, code="inspect.getsource(Room)")["result"] == repr(rooms)
+        assert json.ask(id=4, code="inspect.getsource(Room.Wall)")["result"] == repr(rooms[rooms.index("    class") :])
+        assert json.ask(id=5, code="inspect.getsource(Empty)")["result"] == repr("class Empty: pass\n")
+        assert json.ask(id=6, code="Room.__doc__, Room.doors, Room.__qualname__")["result"] == "('A room.', 4, 'Room')"
+        # A class of the same name, typed later, has its own; the earlier keeps its.
+        json.ask(id=7, code="Old = Room\nclass Room:\n    doors = 5")
+        assert "doors = 5" in json.ask(id=8, code="inspect.getsource(Room)")["result"]
+        assert "doors = 4" in json.ask(id=9, code="inspect.getsource(Old)")["result"]
+        json.ask(id=10, code="@dataclasses.dataclass\nclass Point:\n    x: int = 3\n    y: 'int' = 4")
+        assert json.ask(id=11, code="Point().y, source(Point).count('@')")["result"] == "(4, 1)"
+        assert json.ask(id=12, code="Room in vars(sys.modules[Room.__module__]).values()")["result"] == "False"
+
+    converse(tmp_path, scenario)
+    assert not [name for name in sys.modules if name.startswith("<console")]

@@ -10,6 +10,7 @@ import pytest
 from consoles import PASSWORD, At, Terminal, converse
 
 from midair.console.users import Users
+from midair.runtime.testing import edit
 
 pytest.importorskip("pyte", reason="the screen model is not installed")
 
@@ -65,6 +66,38 @@ def test_the_terminal_that_a_server_was_started_on_can_be_its_console(tmp_path: 
         one.until("^log\n42")
         one.type("\x04")
         one.until("SAME True")
+        assert one.ends() == 0
+    finally:
+        one.close()
+
+
+CLOCK = """
+from midair import Service
+
+class Clock(Service):
+    def face(self):
+        return "round"
+
+def build(space):
+    space["clock"] = Clock()
+"""
+
+
+def test_on_the_starting_terminal_the_log_comes_above_the_prompt_and_an_edit_is_told_once(tmp_path: Path) -> None:
+    (tmp_path / "clock.py").write_text(CLOCK)
+    command = [sys.executable, "-m", "midair", "run", "-i", "clock.py", "--settle", "0.05"]
+    place = {"MIDAIR_RUNTIME_DIR": str(tmp_path / "run"), "XDG_CONFIG_HOME": str(tmp_path / "config")}
+    one = Terminal(["sh", "-c", 'cd "$1"; shift; exec "$@"', "sh", str(tmp_path), *command], columns=160, **place)
+    try:
+        one.until(r"^ready in .*\n(.*\n)*\[1\] >>>")
+        one.type("li")
+        one.until(r"li$")
+        edit(tmp_path / "clock.py", "round", "square")
+        one.until(r"edit 1.*\n(.*\n)*\[1\] >>> li$")
+        one.line("ne = clock.face()")
+        one.until(r"^\[2\] >>>")
+        assert one.text.count("edit 1") == 1, one.text
+        one.line("stop()")
         assert one.ends() == 0
     finally:
         one.close()

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+from argparse import Namespace
 
 import pytest
 from live_server import PATIENCE, LiveServer
@@ -270,6 +271,24 @@ def test_a_program_that_fails_is_named_with_its_line(shell, program, said):
     assert not (shell.folder / "app.pid").exists()
 
 
+def test_status_says_when_a_newer_midair_is_installed_than_the_one_that_runs(folder, monkeypatch, capsys):
+    from midair.console.cli import remote
+
+    with LiveServer(folder, "parrot.py", "--no-watch") as server:
+        monkeypatch.setenv("MIDAIR_RUNTIME_DIR", server.environment["MIDAIR_RUNTIME_DIR"])
+        asked = Namespace(server="parrot", json=False)
+        assert remote.status(asked) == 0
+        assert "is installed" not in capsys.readouterr().out
+        monkeypatch.setattr(
+            remote, "__version__", "99.0"
+        )  # as after `pip install --upgrade`, which runs in another process
+        assert remote.status(asked) == 0
+        said = capsys.readouterr().out.splitlines()
+    running = re.match(r"midair +(\S+)", next(line for line in said if line.startswith("midair ")))
+    assert running
+    assert said[-1] == f"midair 99.0 is installed; the server goes on with {running[1]} until it is started again"
+
+
 def test_sources_that_do_not_import_any_more_are_named_and_the_last_good_ones_run(folder):
     with LiveServer(folder, "parrot.py", "--settle", "0.01") as server:
         with Client(server.port("parrot")) as client:
@@ -464,6 +483,7 @@ def test_many_files_that_are_saved_between_hold_and_release_arrive_as_one_edit(f
         assert client.ask("a") == "a, the 1. time"
         released = server.midair("release")
         assert released.returncode == 0, released.stderr
+        assert released.stdout.startswith("edit 1 ")
         assert client.ask("b") == "b, die 2. time"
         server.wait_for(r"edit 1\b.*(parrot.*words|words.*parrot)")
         assert server.end() == 0

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 #: Channels in one LIST: more would fill what a client may leave unread.
 LISTED = 2000
+#: Channels in one NAMES without a target, for the same reason.
+NAMES_AT_ONCE = 50
 
 
 def split(targets: str, limit: int = 0) -> list[str]:
@@ -183,6 +185,8 @@ def send_topic(client: Client, channel: Channel) -> None:
 
 def cmd_names(net: Network, client: Client, message: Message) -> None:
     if not message.get(0):
+        for visible in islice((each for each in net.channels.values() if each.visible_to(client)), NAMES_AT_ONCE):
+            send_names(client, visible)
         client.reply(n.RPL_ENDOFNAMES, "*")
         return
     for name in split(message.params[0], TARGETS["NAMES"]):

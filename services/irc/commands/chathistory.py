@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..client import Outgoing, middle
-from ..history import PAGE_LIMIT, History, Item, Point, parse_point, parse_timestamp, timestamp
+from ..history import PAGE_LIMIT, History, Item, Point, milliseconds, parse_point, parse_timestamp, timestamp
 from ..message import format_line
 from ..names import fold, is_channel
 from ..network import STRANGER
@@ -109,7 +109,7 @@ def _targets(net: Network, client: Client, words: list[str]) -> None:
     if len(points) < 2 or points[0] is None or points[1] is None or limit is None:
         client.fail("CHATHISTORY", "INVALID_PARAMS", "TARGETS", text="It takes two timestamps and a limit")
         return
-    low, high = sorted((points[0].time, points[1].time))
+    low, high = sorted((milliseconds(points[0].time), milliseconds(points[1].time)))
     found = [(channel.history.last_time, channel.name) for channel in client.channels]
     if client.account:
         mine = client.folded_account
@@ -118,7 +118,7 @@ def _targets(net: Network, client: Client, words: list[str]) -> None:
             if mine in names:
                 other = names[0] if names[1] == mine else names[1]
                 found.append((history.last_time, other.removeprefix(STRANGER)))
-    chosen = sorted((at, name) for at, name in found if low < at < high)
+    chosen = sorted((at, name) for at, name in found if low < milliseconds(at) < high)
     chosen = chosen[:limit] if points[0].time <= points[1].time else chosen[-limit:]
     batch = net.new_id()
     client.send(net.name, "BATCH", f"+{batch}", "draft/chathistory-targets")

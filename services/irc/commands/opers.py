@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from .. import accounts, modes
 from .. import numerics as n
-from ..names import clip, printable, valid_host
+from ..names import clip, fold, printable, valid_host
 from ..network import Kline
 from .channels import enter
 from .mode import set_user_mode
@@ -52,10 +52,13 @@ def then_oper(net: Network, client: Client, right: bool, name: str) -> None:
 def cmd_kill(net: Network, client: Client, message: Message) -> None:
     if _denied(client):
         return
-    victim = net.find(message.params[0])
-    reason = clip(message.get(1), 300) or "no reason given"
-    if victim is None or victim.is_bot:
-        client.reply(n.ERR_NOSUCHNICK if victim is None else n.ERR_CANTKILLSERVER, message.params[0])
+    target, reason = message.params[0], clip(message.get(1), 300) or "no reason given"
+    victim = net.find(target)
+    if fold(target) == fold(net.name) or (victim and victim.is_bot):
+        client.reply(n.ERR_CANTKILLSERVER, target)
+        return
+    if victim is None:
+        client.reply(n.ERR_NOSUCHNICK, target)
         return
     log.info("%s killed %s: %s", client.nick, victim.prefix, printable(reason))
     victim.deliver(net.outgoing(client, "KILL", victim.nick, text=reason))

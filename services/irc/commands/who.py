@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from .. import modes
 from .. import numerics as n
+from ..isupport import TARGETS
 from ..names import address_matches, fold, is_channel, matches
 from . import metadata
 
@@ -184,7 +185,8 @@ def cmd_whowas(net: Network, client: Client, message: Message) -> None:
         limit = int(message.get(1, "0"))
     except ValueError:
         limit = 0
-    found = [was for was in net.whowas if any(matches(nick, was.nick) for nick in wanted.split(","))]
+    nicks = wanted.split(",")[: TARGETS["WHOWAS"]]
+    found = [was for was in net.whowas if any(matches(nick, was.nick) for nick in nicks)]
     for was in found[:limit] if limit > 0 else found:
         client.reply(n.RPL_WHOWASUSER, was.nick, was.user, was.host, "*", text=was.realname)
         when = f"{net.readable(was.time)}"

@@ -13,7 +13,7 @@ import os
 import socket
 import ssl
 from collections.abc import Awaitable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import h11
 
@@ -21,10 +21,14 @@ from ..asgi import Message
 from ..errors import Disconnected
 from ..rules import phrase
 
+if TYPE_CHECKING:
+    from .guard import Guard
+
 _JOIN = 64 << 10  # bytes up to which head and body are copied together
 _AT_ONCE = 1 << 20  # bytes given to the kernel before others get their turn
 _PIECE = 512 << 10
-PHRASES = {code: phrase(code).encode() for code in range(200, 600)}
+BODILESS = frozenset((204, 304))
+FIRST_LINES = {code: b"HTTP/1.1 %d %b\r\n" % (code, phrase(code).encode()) for code in range(200, 600)}
 
 
 class Answer:
@@ -35,10 +39,10 @@ class Answer:
         sent: bytes of the body so far, as written.
     """
 
-    __slots__ = ("_cycle", "_fixed", "_held", "_sized", "_stall", "sent", "status", "transport")
+    __slots__ = ("_cycle", "_fixed", "_guard", "_held", "_sized", "sent", "status", "transport")
 
-    def __init__(self, transport: asyncio.Transport, cycle: Any, stall: float, fixed: bytes = b"") -> None:
-        self.transport, self._cycle, self._stall, self._fixed = transport, cycle, stall, fixed
+    def __init__(self, guard: Guard, cycle: Any, fixed: bytes = b"") -> None:
+        self.transport, self._guard, self._cycle, self._fixed = guard.transport, guard, cycle, fixed
         self._held, self._sized = b"", False
         self.status = 0
         self.sent = 0
@@ -76,7 +80,7 @@ class Answer:
 
     def close(self) -> None:
         self.flush()
-        self.transport.close()
+        self._guard.part()
 
     def is_closing(self) -> bool:
         return self.transport.is_closing()
@@ -96,20 +100,22 @@ class Answer:
         if self.status or not self._fixed or cycle.flow.write_paused or cycle.disconnected:
             return False
         self.status, self.sent = status, len(body)
-        bodiless = status in {204, 304}
-        head = b"HTTP/1.1 %d %b\r\n%b%b" % (status, PHRASES[status], self._fixed, lines)
-        if not bodiless:
-            head += b"content-length: %d\r\n" % len(body)
-        if not cycle.keep_alive and b"connection: close\r\n" not in lines:
-            head += b"connection: close\r\n"
-        elif b"connection: close\r\n" in lines:
+        if b"connection: close\r\n" in lines:
             cycle.keep_alive = False
-        shown = b"" if bodiless or cycle.scope["method"] == "HEAD" else body
-        self.transport.write(b"".join((head, b"\r\n", shown)))
+        elif not cycle.keep_alive:
+            lines += b"connection: close\r\n"
+        parts: tuple[bytes, ...]
+        if status in BODILESS:
+            parts = FIRST_LINES[status], self._fixed, lines, b"\r\n"
+        elif cycle.scope["method"] == "HEAD":
+            parts = FIRST_LINES[status], self._fixed, lines, b"content-length: %d\r\n\r\n" % len(body)
+        else:
+            parts = FIRST_LINES[status], self._fixed, lines, b"content-length: %d\r\n\r\n" % len(body), body
+        self.transport.write(b"".join(parts))
         cycle.response_started = cycle.response_complete = True
-        cycle.message_event.set()
+        cycle.wake()
         if not cycle.keep_alive:
-            self.transport.close()
+            self._guard.part()
         cycle.on_response()
         return True
 
@@ -229,14 +235,14 @@ class Answer:
     async def _ready(self, fd: int, *, reading: bool = False) -> None:
         """Wait until a descriptor can be written, or read; for as long as a client may stall."""
         loop = asyncio.get_running_loop()
-        ready = loop.create_future()
+        ready, stall = loop.create_future(), self._guard.engine.limits.stall
         (loop.add_reader if reading else loop.add_writer)(fd, _settle, ready)
         try:
-            async with asyncio.timeout(self._stall):
+            async with asyncio.timeout(stall):
                 await ready
         except TimeoutError:
             self.transport.abort()
-            raise Disconnected(f"nothing moved for {self._stall:g} seconds; the client was dropped") from None
+            raise Disconnected(f"nothing moved for {stall:g} seconds; the client was dropped") from None
         finally:
             (loop.remove_reader if reading else loop.remove_writer)(fd)
 

@@ -52,7 +52,7 @@ class Engine:
         self.fixed = b""
         self.state = ServerState()
         self.config = Config(
-            self._websocket,
+            self.websocket,
             lifespan="off",
             interface="asgi3",
             log_config=None,
@@ -68,19 +68,12 @@ class Engine:
         self._ticking: asyncio.Task[None] | None = None
         self._noted: dict[str, int] = {}
 
-    def factory(self, admit: frozenset[int] | None = None) -> Guard:
-        """A new connection, for a listener.
+    def factory(self) -> Guard:
+        """A new connection, for a listener."""
+        return self._protocol(self)
 
-        Args:
-            admit: on a Unix socket: the ids of the users who may connect; None is everybody who can.
-        """
-        made = self._protocol(self)
-        made.admit = admit
-        return made
-
-    @staticmethod
-    def now() -> float:
-        return time.monotonic()
+    #: The clock of all deadlines, in seconds.
+    now = staticmethod(time.monotonic)
 
     @property
     def connections(self) -> int:
@@ -127,7 +120,8 @@ class Engine:
 
     # --- inside
 
-    async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Have the application take a websocket, and note it."""
         self.metrics.websockets += 1
         if self.access_log is not None:
             self.access_log.add({**scope, "method": "GET"}, 101, 0)

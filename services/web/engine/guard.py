@@ -7,7 +7,6 @@ header lines. The guard keeps one deadline for a connection, and the engine look
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import functools
 import itertools
 import math
@@ -18,7 +17,6 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from ..asgi import Receive, Scope, Send
-from ..credentials import peer_of
 from ..errors import Disconnected
 from .answer import Answer
 
@@ -41,8 +39,6 @@ class Guard(asyncio.Protocol):
     websocket: WebSocket | None = None
     #: Whether a complete answer may bypass uvicorn's own way of writing it.
     direct = False
-    #: The ids of the users who may connect over a Unix socket; None is everybody who can.
-    admit: frozenset[int] | None = None
     _keeper: Any = None
 
     # What uvicorn's protocols bring with them.
@@ -63,16 +59,12 @@ class Guard(asyncio.Protocol):
         self.stuck_at = -1
         self.stuck_since = 0.0
         self.refused = False
-        self.receiving = False
-        self.fresh: Any = None  # a request that came whole while its bytes were parsed
+        self.resting = False
 
     # --- asyncio's side
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        if self.admit is not None and (uid := peer_of(transport.get_extra_info("socket"))) not in self.admit:
-            self.engine.dropped(f"is user {uid}, who may not ask", "a process")
-            self.transport.abort()
         self.number = next(_numbers)
         address = transport.get_extra_info("peername")
         self.peer = f"{address[0]}:{address[1]}" if isinstance(address, tuple) else "unix"
@@ -86,25 +78,26 @@ class Guard(asyncio.Protocol):
         if self.refused:
             return  # read and dropped, or the refusal would be lost with the connection
         cycle = self.cycle
-        self.receiving = True
         super().data_received(data)
-        self.receiving = False
-        if self.fresh is not None:
-            fresh, self.fresh = self.fresh, None
-            self._start_now(fresh)
         if self.cycle is not cycle:
             self.pending = 0  # a request began, and its own deadline with it
-            return
+        else:
+            self._count(len(data))
+
+    def _count(self, size: int) -> None:
+        """Bytes came that began no request: a part of a header, or of a body."""
+        cycle = self.cycle
         waiting = cycle is None or cycle.response_complete
-        if waiting and self.deadline == NEVER:
+        if waiting and (self.resting or self.deadline == NEVER):
+            self.resting = False
             self.deadline = self.engine.now() + self.engine.limits.head
         elif not waiting and self.deadline != NEVER:
             # A body that comes too slowly runs into its deadline, however steadily it drips.
-            self.taken += len(data)
+            self.taken += size
             self.deadline = self.request_began + self.engine.limits.body + self.taken / self.engine.limits.rate
         dropping = cycle is not None and cycle.more_body  # the rest of a body that nobody read
         if (waiting and not dropping) or self.half_a_head():
-            self.pending += len(data)
+            self.pending += size
             if self.pending > self.engine.limits.head_bytes:
                 self.refuse(431, f"the header of a request is limited to {self.engine.limits.head_bytes:,} bytes")
 
@@ -132,28 +125,11 @@ class Guard(asyncio.Protocol):
         answer = self._enter(cycle)
         await self._complete(cycle, answer, self.engine.now(), self._ask(answer, scope, receive))
 
-    def _start_now(self, cycle: Any) -> None:
-        """Begin to answer without a task; it gets one when something has to be awaited."""
-        answer, began = self._enter(cycle), self.engine.now()
-        # What an application sets in its context must not be seen by the next request.
-        context = contextvars.copy_context()
-        try:
-            rest = context.run(self._ask, answer, cycle.scope, cycle.receive)
-        except BaseException as error:  # noqa: BLE001 - uvicorn reports it, as it does for those in a task
-            rest = _raising(error)
-        if rest is None:
-            self._leave(cycle, answer, began)
-            return
-
-        async def app(_scope: Scope, _receive: Receive, _send: Send) -> None:
-            await self._complete(cycle, answer, began, rest)
-
-        context.run(super()._start_asgi_task, cycle, app)  # type: ignore[misc]  # uvicorn's
-
     def _enter(self, cycle: Any) -> Answer:
         engine, scope = self.engine, cycle.scope
-        answer = Answer(self.transport, cycle, engine.limits.stall, engine.fixed if self.direct else b"")
+        answer = Answer(self, cycle, engine.fixed if self.direct else b"")
         cycle.transport = answer
+        self.resting = False
         if cycle.more_body:
             self.request_began, self.taken = engine.now(), 0
             self.deadline = self.request_began + engine.limits.body
@@ -185,14 +161,16 @@ class Guard(asyncio.Protocol):
         # Nothing of a request points back at itself: its memory goes at once, and not at the collector's next round.
         answer.flush()
         cycle.transport = self.transport
-        cycle.scope.pop("midair.whole", None)
-        self.engine.active -= 1
-        self.engine.answered(cycle.scope, answer.status, answer.sent, self.engine.now() - began)
+        scope, engine = cycle.scope, self.engine
+        scope.pop("midair.whole", None)
+        engine.active -= 1
+        engine.answered(scope, answer.status, answer.sent, engine.now() - began)
 
     def on_response_complete(self) -> None:
         # A body that nobody read is dropped for a while, so that the connection can go on.
         unread = self.cycle is not None and self.cycle.more_body
-        self.deadline = self.engine.now() + self.engine.limits.head if unread else NEVER
+        if not self.refused:
+            self.deadline = self.engine.now() + self.engine.limits.head if unread else NEVER
         super().on_response_complete()  # type: ignore[misc]  # uvicorn's
 
     def handle_websocket_upgrade(self, *args: Any) -> None:
@@ -223,7 +201,12 @@ class Guard(asyncio.Protocol):
                 transport.abort()
             elif cycle is not None and not cycle.response_complete:
                 self.refuse(408, "the body of the request came too slowly")
-            elif self.refused or (cycle is not None and cycle.more_body) or (cycle is None and not self.pending):
+            elif (
+                self.refused
+                or self.resting
+                or (cycle is not None and cycle.more_body)
+                or (cycle is None and not self.pending)
+            ):
                 transport.close()  # refused, or done with, or it never asked: there is nothing to answer
             else:
                 self.refuse(408, "the header of the request came too slowly")
@@ -241,9 +224,22 @@ class Guard(asyncio.Protocol):
         if cycle is not None and not cycle.response_complete:
             cycle.disconnected = True
             cycle.message_event.set()
+        self._linger()
+
+    def part(self) -> None:
+        """Close after what was written."""
+        cycle = self.cycle
+        if cycle is not None and cycle.more_body and not self.transport.is_closing():
+            self.refused = True
+            self._linger()
+        else:
+            self.transport.close()
+
+    def _linger(self) -> None:
+        # Closing at once would reset the connection while the client still sends, and it would never read why.
         if self.transport.can_write_eof():
-            # Closing at once would reset the connection while the client still sends, and it would never read why.
             self.transport.write_eof()
+            self.flow.resume_reading()
             self.deadline = self.engine.now() + LINGER
         else:
             self.transport.close()
@@ -292,52 +288,17 @@ class WebSocket(WebSocketsSansIOProtocol):
         self.guard.left()
 
 
-def _guarded_httptools() -> Callable[[Engine], Guard]:
-    from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-
-    class GuardedHttpTools(Guard, HttpToolsProtocol):
-        """The parser in C. It takes a header of any length, so that is counted here."""
-
-        direct = True
-
-        def __init__(self, engine: Engine) -> None:
-            HttpToolsProtocol.__init__(self, engine.config, engine.state, {})
-            self._prepare(engine)
-
-        def _start_asgi_task(self, cycle: Any, app: Any) -> None:
-            # Not inside of the parser, which has the end of the request still to see.
-            if self.receiving:
-                self.fresh = cycle
-            else:
-                super()._start_asgi_task(cycle, app)
-
-        def half_a_head(self) -> bool:
-            return self.scope is not None and "method" not in self.scope
-
-        def on_headers_complete(self) -> None:
-            super().on_headers_complete()
-            # What follows a chunked body looks like headers to the parser, and must not become some.
-            self.headers = []
-
-        def _get_upgrade(self) -> bytes | None:
-            kept, self.headers = self.headers, list(self.scope["headers"])
-            found = super()._get_upgrade()
-            self.headers = kept
-            return found
-
-    return GuardedHttpTools
-
-
 def protocol(parser: str = "auto") -> Callable[[Engine], Guard]:
     """The class for connections: the parser in C when httptools is installed ("auto"), or "h11", or "httptools"."""
     if parser == "h11":
         return GuardedH11
     try:
-        return _guarded_httptools()
+        from .quick import QuickGuard
     except ImportError:
         if parser == "httptools":
             raise
         return GuardedH11
+    return QuickGuard
 
 
 def refusal(code: int, reason: str) -> bytes:
@@ -348,7 +309,7 @@ def refusal(code: int, reason: str) -> bytes:
     return f"{head}content-length: {len(text)}\r\nconnection: close\r\n\r\n".encode() + text
 
 
-async def _raising(error: BaseException) -> None:
+async def raising(error: BaseException) -> None:
     raise error
 
 

@@ -3,6 +3,8 @@
 import asyncio
 import functools
 import inspect
+import sys
+import types
 
 from midair.runtime import rebuild
 
@@ -285,3 +287,46 @@ def test_a_moved_function_keeps_its_holders_current(project):
     assert a.f() == 5
     assert b.f() == 5
     assert f() == 5
+
+
+def test_lines_are_counted_as_python_counts_them(project):
+    shape = "import os\n\x0c\ndef f():\n    return 1\n\x0c\ndef g():\n    return {}\n\x0c\ndef h():\n    return 3\n"
+    project.path("m").write_text(shape.format(1))
+    m = project.load()
+    project.path("m").write_text(shape.format("(\n        2)"))
+    (changed,) = rebuild.rebuild().changes
+    assert (changed.name, changed.line) == ("m.g", 6)
+    assert (m.f(), m.g(), m.h()) == (1, 2, 3)
+    assert m.h.__code__.co_firstlineno == 10
+    assert inspect.getsource(m.h) == "def h():\n    return 3\n"
+
+
+def test_a_function_of_a_recorded_module_is_a_plain_function_before_and_after_an_edit(project):
+    """Nothing of ours is on the way of a call: the same type, the same bytecode, no wrapper, no tracing."""
+    body = "def f(a, b=1, *c, d=2):\n    return [x for x in (a, b, c, d{})]\n\n\nclass C:\n    def g(self):\n        return self{}\n"
+    tracing = sys.gettrace(), sys.getprofile()
+    project.write(m=body.format("", ""))
+    m = project.load()
+
+    def plain(text):
+        space = {"__name__": "m"}
+        exec(compile(text, str(project.path("m")), "exec"), space)  # the same, without midair
+        return space
+
+    for text in (body.format("", ""), body.format(", 1", ".__class__")):
+        project.path("m").write_text(text)
+        rebuild.rebuild()
+        fresh = plain(text)
+        for live, other in ((m.f, fresh["f"]), (m.C.g, fresh["C"].g)):
+            assert type(live) is type(other)
+            assert live.__code__ == other.__code__
+            assert live.__code__.co_code == other.__code__.co_code
+            assert live.__dict__ == {}
+            assert live.__closure__ is None
+            assert live.__globals__ is vars(m)
+        assert type(m.C) is type
+        assert m.C.__mro__ == (m.C, object)
+        assert vars(m.C).keys() == vars(fresh["C"]).keys()
+    assert (sys.gettrace(), sys.getprofile()) == tracing
+    assert type(m) is types.ModuleType
+    assert type(vars(m)) is dict

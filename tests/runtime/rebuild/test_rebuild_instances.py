@@ -3,12 +3,13 @@
 import collections
 import ctypes
 import gc
+import sys
 import weakref
 
 import pytest
 
 from midair.runtime import rebuild
-from midair.runtime.rebuild import RebuildError
+from midair.runtime.rebuild import RebuildError, engine, native
 
 SLOTS = "class P:\n    __slots__ = ({})\n    def f(self): return {}\n"
 
@@ -102,11 +103,12 @@ def test_an_instance_that_cannot_be_reached_everywhere_stays_whole_and_is_report
     m = project.load()
     p = m.P()
     p.x = 5
-    ctypes.pythonapi.Py_IncRef(ctypes.py_object(p))
-    address = ctypes.c_void_p(id(p))
+    native.incref(p)  # what a structure in C does that nobody can look into
+    address = id(p)
     del p
     report = project.edit(m=SLOTS.format("'x', 'y'", "self.x + 1") + "    def g(self): return 'g'\n")
     p = ctypes.cast(address, ctypes.py_object).value
+    native.decref(p)
     assert p.f() == 6
     assert p.g() == "g"
     assert isinstance(p, m.P)
@@ -267,3 +269,70 @@ def test_a_subclass_that_was_made_again_for_its_base_goes_with_its_statement(pro
     project.edit(m=SLOTS.format("'x', 'y'", "0"))
     project.edit(user="from m import P\n")
     assert not hasattr(user, "R")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("__slots__ = ('a', 'b')", "__slots__ = ('a', 'b', 'c')"),
+        ("__slots__ = ('a', 'b')", "__slots__ = ('b',)"),
+        ("__slots__ = ('a', 'b')", "pass"),
+        ("pass", "__slots__ = ('a', 'b')"),
+        ("__slots__ = ('a', '__dict__')", "__slots__ = ('b', '__dict__')"),
+        ("__slots__ = ('a', 'b', '__weakref__')", "__slots__ = ('a', 'b', 'c', '__weakref__')"),
+    ],
+)
+def test_many_instances_some_with_empty_slots_move_with_what_they_refer_to(project, old, new):
+    project.write(m=f"class P:\n    {old}\n")
+    m = project.load()
+    everyone = [m.P() for _ in range(2000)]
+    for n, p in enumerate(everyone):
+        if n % 3:
+            p.a = n
+        p.b = everyone[n - 1]
+    report = project.replace("m", (old, new))
+    assert report.moved == len(everyone)
+    assert report.stragglers == []
+    keeps_a = "'a'" in new or "'a'" not in old or "__dict__" in new or new == "pass"
+    for n, p in enumerate(everyone):
+        assert type(p) is m.P
+        assert getattr(p, "a", None) == (n if n % 3 and keeps_a else None)
+        assert p.b is everyone[n - 1]
+
+
+def test_a_swap_that_a_check_refuses_leaves_every_reference_as_it_was(project):
+    project.write(m="class P:\n    __slots__ = ('a', 'b')\n", user="good = True\n")
+    m, user = project.load(), project.load("user")
+    everyone = [m.P() for _ in range(500)]
+    for n, p in enumerate(everyone):
+        p.a, p.b = n, everyone[n - 1]
+    before, ids = [sys.getrefcount(p) for p in everyone], [id(p) for p in everyone]
+    rebuild.check(holds := lambda: user.good)
+    try:
+        project.write(m="class P:\n    __slots__ = ('a', 'b', 'c')\n", user="good = False\n")
+        for _ in range(2):
+            with pytest.raises(RebuildError, match="does not hold"):
+                rebuild.rebuild("m", "user")
+    finally:
+        del engine.checks[holds.__module__, holds.__qualname__]
+    gc.collect()
+    assert [id(p) for p in everyone] == ids
+    assert [sys.getrefcount(p) for p in everyone] == before
+    assert [p.a for p in everyone] == list(range(500))
+    assert all(type(p) is m.P and p.b is everyone[n - 1] for n, p in enumerate(everyone))
+
+
+def test_changing_the_class_of_many_keeps_reference_counts():
+    class One:
+        __slots__ = ("a",)
+
+    class Other:
+        __slots__ = ("a",)
+
+    things = [One() for _ in range(100)]
+    before = sys.getrefcount(One), sys.getrefcount(Other)
+    native.set_types(things, One, Other)
+    assert {type(thing) for thing in things} == {Other}
+    assert (sys.getrefcount(One), sys.getrefcount(Other)) == (before[0] - 100, before[1] + 100)
+    native.set_types(things, Other, One)
+    assert (sys.getrefcount(One), sys.getrefcount(Other)) == before

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from midair.runtime import rebuild
-from midair.runtime.rebuild import RebuildError
+from midair.runtime.rebuild import RebuildError, live
 
 MANY = 3000
 
@@ -153,3 +153,39 @@ def test_calls_from_several_threads_queue(project):
     for thread in threads:
         thread.join()
     assert [p.x for p in parts] == [1] * 6
+
+
+async def test_few_upgrades_that_take_longer_than_a_slice_are_rehearsed_and_sliced_too(project, monkeypatch):
+    monkeypatch.setattr(live, "SLICE", 0.0)  # whatever there is to do takes longer
+    project.write(m=text(1, "pass"))
+    m = project.load()
+    everyone = [m.C(i) for i in range(20)]
+    calls = m.calls
+    project.write(m=text(2, "self.n = state['n'] * 10; calls.append(self.n)"))
+    job = asyncio.create_task(rebuild.apply())
+    seen = set()
+    while not job.done():
+        seen.add(len(calls))
+        assert not seen & {1, 2} or rebuild.busy() or len(calls) == 20, "what was tried at once is put back"
+        await asyncio.sleep(0)
+    report = await job
+    assert len(seen) > 10, "the loop went on between the upgrades"
+    assert report.upgraded == 20
+    assert sorted(calls) == [i * 10 for i in range(20)], "once for each"
+    assert m.calls is calls
+    assert [c.n for c in everyone] == [i * 10 for i in range(20)]
+    assert not rebuild.busy()
+    assert not {"__getattribute__", "__setattr__", "__delattr__"} & vars(m.C).keys()
+
+
+async def test_few_upgrades_that_fit_a_slice_are_made_in_the_commit(project):
+    project.write(m=text(1, "pass"))
+    m = project.load()
+    one = m.C(3)
+    project.write(m=text(2, "self.n = -1"))
+    job = asyncio.create_task(rebuild.apply())
+    while not job.done():
+        assert not rebuild.busy()
+        await asyncio.sleep(0)
+    assert (await job).upgraded == 1
+    assert one.n == -1

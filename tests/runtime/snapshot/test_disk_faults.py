@@ -1,9 +1,14 @@
 """Whatever the disk or the power does at whatever moment: what was confirmed loads."""
 
+import asyncio
 import os
 import random
+import re
+import shutil
+import subprocess
+import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -44,13 +49,71 @@ def count(tmp_path_factory: pytest.TempPathFactory) -> int:
     return number
 
 
-def save_in_child(space: Space, folder: Path, disk: FaultyDisk) -> int:
-    """The exit status of a process that saves: 0 saved, 7 refused with a reason, -9 killed."""
+@pytest.mark.parametrize("fault", ["kill before", "kill after", "ENOSPC", "EIO", "short"])
+def test_the_same_for_a_snapshot_in_the_background_in_its_child_and_in_its_parent(fault: str, tmp_path: Path) -> None:
+    """Both count their own operations, so the k-th one fails in either; a child that is killed is tried again."""
+    at, outcomes = 0, Counter[str]()
+    while True:
+        at += 1
+        folder = tmp_path / str(at)
+        folder.mkdir(mode=0o700)
+        disk, space = FaultyDisk(at, fault), seeded(folder)
+        status = in_child(lambda: asyncio.run(snapshot.take(space, folder / "app.spl", disk=disk)))
+        loaded = snapshot.resume(folder / "app.spl")
+        assert loaded.space["book"].reads == loaded.generation
+        assert loaded.generation in (BEFORE, BEFORE + 1)
+        assert not loaded.set_aside
+        assert status != 0 or loaded.generation == BEFORE + 1
+        assert not list(folder.glob("*.tmp"))
+        outcomes[f"{status}, generation {loaded.generation}"] += 1
+        if at > 14 and status == 0:  # what is left to fail came after it was confirmed, or never
+            break
+    assert outcomes[f"0, generation {BEFORE + 1}"] >= 1
+    if fault.startswith("kill"):
+        assert outcomes[f"-9, generation {BEFORE}"] >= 5
+    elif fault != "short":
+        assert outcomes[f"7, generation {BEFORE}"] >= 5
+
+
+def test_a_real_disk_that_is_full_refuses_and_keeps_the_old_file(tmp_path: Path) -> None:
+    """On a file system of its own, of 1 MB, made in a namespace that ends with the test."""
+    (tmp_path / "disk").mkdir()
+    mounted = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs -o size=1m,mode=700 full disk && exec "$@"', "sh"]
+    if not shutil.which("unshare") or subprocess.run([*mounted, "true"], cwd=tmp_path, check=False).returncode:
+        pytest.skip("this user cannot mount a file system of its own")
+    program = """
+import os, sys
+from midair.runtime import snapshot
+from midair.runtime.errors import SnapshotError
+from midair.runtime.space import Space
+space = Space()
+space["x"] = 1
+space.save("disk/app.spl")
+space["x"] = [os.urandom(100_000) for _ in range(30)]
+try:
+    space.save("disk/app.spl")
+except SnapshotError as error:
+    print(error)
+print(sorted(os.listdir("disk")), snapshot.load("disk/app.spl")["x"])
+"""
+    done = subprocess.run(
+        [*mounted, sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    said, left = done.stdout.splitlines() or [done.stderr, ""]
+    assert re.fullmatch(
+        r"not saved: app\.2\..*tmp cannot be written \(No space left on device\); app\.spl is as it was", said
+    )
+    assert left == "['app.1.spl', 'app.spl'] 1"
+
+
+def in_child(work: Callable[[], object]) -> int:
+    """The exit status of a process that does this: 0 done, 7 refused with a reason, -9 killed."""
     pid = os.fork()
     if pid == 0:
         status = 1
         try:
-            snapshot.save(space, folder / "app.spl", disk=disk)
+            asyncio.set_event_loop(None)
+            work()
             status = 0
         except SnapshotError:
             status = 7
@@ -59,7 +122,9 @@ def save_in_child(space: Space, folder: Path, disk: FaultyDisk) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
-@pytest.mark.parametrize("fault", ["kill before", "kill after", "ENOSPC", "EIO", "EDQUOT", "EROFS", "short"])
+@pytest.mark.parametrize(
+    "fault", ["kill before", "kill after", "ENOSPC", "EIO", "EDQUOT", "EROFS", "EINTR", "EXDEV", "short"]
+)
 def test_a_fault_at_each_operation_leaves_the_old_or_the_new_and_never_a_false_yes(
     fault: str, count: int, tmp_path: Path
 ) -> None:
@@ -68,7 +133,8 @@ def test_a_fault_at_each_operation_leaves_the_old_or_the_new_and_never_a_false_y
         folder = tmp_path / str(at)
         folder.mkdir(mode=0o700)
         space = seeded(folder)
-        status = save_in_child(space, folder, FaultyDisk(at, fault))
+        disk = FaultyDisk(at, fault)
+        status = in_child(lambda: snapshot.save(space, folder / "app.spl", disk=disk))
         loaded = snapshot.resume(folder / "app.spl")
         assert loaded.space["book"].reads == loaded.generation
         assert loaded.generation in (BEFORE, BEFORE + 1)

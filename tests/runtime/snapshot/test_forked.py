@@ -4,6 +4,7 @@ import asyncio
 import errno
 import logging
 import os
+import re
 import signal
 import socket
 import threading
@@ -18,6 +19,7 @@ from snapshot_things import Book
 from midair.runtime import snapshot
 from midair.runtime.disk import Disk
 from midair.runtime.errors import NotStorable, SnapshotError
+from midair.runtime.server import Server
 from midair.runtime.snapshot import forked, pages
 from midair.runtime.space import Space
 
@@ -49,8 +51,13 @@ class Dying:
         return {"fine": True}
 
 
-things.Hanging, things.Dying = Hanging, Dying  # type: ignore[attr-defined]
-for kind in (Hanging, Dying):
+class Sulking:
+    def __getstate__(self) -> Any:
+        raise RuntimeError("not here")
+
+
+things.Hanging, things.Dying, things.Sulking = Hanging, Dying, Sulking  # type: ignore[attr-defined]
+for kind in (Hanging, Dying, Sulking):
     kind.__module__ = "snapshot_things"
 
 
@@ -116,6 +123,72 @@ async def test_the_offender_is_named_from_the_child(space: Space, tmp_path: Path
     assert await snapshot.take(space, tmp_path / "app.spl") == 1
 
 
+async def test_a_state_that_raises_in_the_child_is_named_too(space: Space, tmp_path: Path) -> None:
+    space["book"].pages[1].odd = Sulking()
+    with pytest.raises(NotStorable, match=r"^space\['book'\]\.pages\[1\]\.odd cannot be saved: .*Sulking: not here"):
+        await snapshot.take(space, tmp_path / "app.spl")
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_progress_says_how_far_it_is(space: Space, tmp_path: Path) -> None:
+    space["people"] = things.people(30_000)
+    await snapshot.take(space, tmp_path / "app.spl")
+    said, seen, taking = set[str](), set[int](), asyncio.create_task(snapshot.take(space, tmp_path / "app.spl"))
+    while not taking.done():
+        if far := snapshot.progress(space):
+            assert far.generation == 2
+            assert far.expected >= 30_000
+            seen.add(far.written)
+            said.add(Server(space).status()["snapshot"])
+        await asyncio.sleep(0)
+    assert len(seen) > 2
+    assert max(seen) > 10_000
+    assert any(re.match(r"generation 2: [1-9][\d,]* of about 30,\d\d\d objects written in ", one) for one in said), said
+    assert re.match(
+        r"the last was written by a child; this process stood for [\d.]+ ms", Server(space).status()["snapshot"]
+    )
+    assert snapshot.progress(space) is None
+
+
+async def test_what_a_thread_changes_under_the_lock_is_never_saved_half(space: Space, tmp_path: Path) -> None:
+    book, stop = space["book"], threading.Event()
+    book.left = book.right = book.pages[0].number = 0
+
+    def write() -> None:
+        while not stop.wait(0):
+            with space.lock:
+                book.left += 1
+                book.pages[0] = things.Thing(number=book.left)
+                book.right += 1
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    try:
+        saved = []
+        for _ in range(10):
+            await snapshot.take(space, tmp_path / "app.spl")
+            saved.append(snapshot.load(tmp_path / "app.spl")["book"])
+    finally:
+        stop.set()
+        thread.join()
+    assert [one.left - one.right for one in saved] == [0] * 10
+    assert [one.pages[0].number - one.left for one in saved] == [0] * 10
+    assert saved[-1].left > saved[0].left
+
+
+def test_forks_of_a_process_on_uvloop_all_end(space: Space, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    uvloop = pytest.importorskip("uvloop", reason="uvloop is not installed here")
+
+    async def forks() -> list[int]:
+        server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
+        async with server:
+            return [await snapshot.take(space, tmp_path / "app.spl", deadline=20) for _ in range(50)]
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert runner.run(forks()) == list(range(1, 51))
+    assert "in this process" not in caplog.text
+
+
 async def test_a_child_that_hangs_is_killed_and_the_work_done_here(
     space: Space, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -146,6 +219,10 @@ async def test_where_no_child_can_be_made_the_work_is_done_here_and_said(
     monkeypatch.setattr(os, "fork", fail)
     assert await snapshot.take(space, tmp_path / "app.spl") == 1
     assert f"no child could be made ({os.strerror(number)})" in caplog.text
+    assert re.fullmatch(
+        rf"the last was written in this process \(no child could be made \({os.strerror(number)}\)\), which stood for [\d.]+ ms",
+        Server(space).status()["snapshot"],
+    )
 
 
 async def test_a_platform_without_fork_writes_the_same_file(
@@ -265,9 +342,34 @@ def test_a_parent_that_dies_leaves_the_old_file_and_one_temporary(space: Space, 
     assert list(tmp_path.glob("*.tmp")) == []
 
 
-def test_gathering_pages_says_what_it_did() -> None:
+def huge() -> int:
+    """Bytes of this process in huge pages."""
+    rollup = Path("/proc/self/smaps_rollup")
+    if not rollup.exists():
+        pytest.skip("this system does not tell about huge pages")
+    return next(
+        int(line.split()[1]) << 10 for line in rollup.read_text().splitlines() if line.startswith("AnonHugePages")
+    )
+
+
+def test_gathering_pages_makes_huge_ones_of_the_heap_where_the_kernel_does() -> None:
     ballast = [bytes(1000) for _ in range(30_000)]
-    done = pages.collapse()
+    before, done = huge(), pages.collapse()
     assert 0 <= done.refused <= done.tried
-    assert pages.resident() > 0
-    assert len(ballast) == 30_000
+    assert pages.resident() > len(ballast) * 1000
+    if done.refused == done.tried:
+        pytest.skip("this kernel gathers no pages")
+    assert huge() > before
+
+
+async def test_a_large_process_gathers_its_pages_before_it_forks(
+    space: Space, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order: list[str] = []
+    fork = os.fork
+    monkeypatch.setattr(pages, "collapse", lambda: order.append("gather"))
+    monkeypatch.setattr(os, "fork", lambda: order.append("fork") or fork())
+    await snapshot.take(space, tmp_path / "app.spl")
+    monkeypatch.setattr(pages, "WORTH_IT", 1)
+    await snapshot.take(space, tmp_path / "app.spl")
+    assert order == ["fork", "gather", "fork"]

@@ -1,11 +1,17 @@
 """A space and its files: numbers, the newest, what is kept, what is set aside, whose files are loaded."""
 
+import asyncio
 import os
+import re
+import socket
 import stat
+import sys
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
-from snapshot_things import Book
+from snapshot_things import Book, Thing
 
 from midair.runtime import snapshot
 from midair.runtime.errors import NotStorable, NotTrusted, SnapshotCorrupt, SnapshotError
@@ -116,6 +122,70 @@ def test_what_cannot_be_saved_is_named_and_the_old_file_stays(space: Space, tmp_
         space.save()
     assert (tmp_path / "app.spl").read_bytes() == before
     assert files(tmp_path) == ["app.1.spl", "app.spl"]
+
+
+def closure() -> Any:
+    return lambda: 0
+
+
+async def loose() -> None:
+    """A coroutine."""
+
+
+@pytest.mark.parametrize("depth", [1, 40])
+@pytest.mark.parametrize(
+    ("make", "problem"),
+    [
+        (lambda _: socket.socket(), "socket: cannot pickle"),
+        (lambda _: open(os.devnull), "TextIOWrapper: cannot pickle"),  # noqa: SIM115 - closed below
+        (lambda loop: loop.create_future(), "Future: a future is not saved; start its work again in start()"),
+        (lambda loop: loop.create_task(asyncio.sleep(9)), "Task: a future is not saved; start its work again in start()"),
+        (lambda _: loose(), "coroutine: a coroutine is not saved; spawn() it in start()"),
+        (lambda _: (number for number in "a"), "generator: a generator is not saved; keep what it needs to begin again"),
+        (lambda _: closure(), "function: a lambda has no name by which to find it"),
+        (lambda _: threading.current_thread(), "thread is not saved; start it in start()"),
+        (lambda _: type("Typed", (), {"__module__": "__console__"})(), "class: no module leads to it as __console__:Typed"),
+        (lambda _: sys._getframe(), "frame: a running frame is not saved"),
+        (lambda _: memoryview(b"x"), "memoryview: a view of memory is not saved; keep the bytes"),
+    ],
+    ids=lambda value: value.split(":")[0] if isinstance(value, str) else "",
+)  # fmt: skip
+def test_each_thing_that_belongs_to_the_process_is_named_by_its_path(
+    make: Any, problem: str, depth: int, tmp_path: Path
+) -> None:
+    loop, space = asyncio.new_event_loop(), Space()
+    offender = make(loop)
+    space["top"] = here = Thing()
+    where = "space['top']"
+    for number in range(depth - 1):
+        here.next = [0, {"in": (Thing(),)}] if number % 3 == 2 else Thing()
+        where += ".next[1]['in'][0]" if number % 3 == 2 else ".next"
+        here = here.next[1]["in"][0] if number % 3 == 2 else here.next
+    here.odd = offender
+    try:
+        with pytest.raises(NotStorable) as refused:
+            space.save(tmp_path / "app.spl")
+        found = space.check().problems
+    finally:
+        here.odd = None
+        if isinstance(offender, asyncio.Task):
+            offender.cancel()
+            loop.run_until_complete(asyncio.gather(offender, return_exceptions=True))
+        elif hasattr(offender, "close"):
+            offender.close()
+        loop.close()
+    class_of = ".__class__" if problem.startswith("class:") else ""
+    expected = f"{where}.odd" if depth == 1 else shortened(f"{where}.odd")
+    assert refused.value.path in (expected, expected + class_of)
+    assert problem in str(refused.value)
+    assert [one.path for one in found] == [refused.value.path]
+    assert list(tmp_path.iterdir()) == []
+
+
+def shortened(path: str) -> str:
+    """A long path as errors show it: without its middle."""
+    parts = re.findall(r"space|\['\w+'\]|\[\d+\]|\.\w+", path)
+    return "".join(parts if len(parts) <= 24 else [*parts[:12], f"...({len(parts) - 18} more)...", *parts[-6:]])
 
 
 def test_the_rest_is_saved_without_the_offenders_which_are_listed(space: Space, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Every graph that Python can hold comes back as it was."""
 
+import array
 import asyncio
 import collections
 import datetime as dt
@@ -7,6 +8,7 @@ import decimal
 import functools
 import math
 import pathlib
+import pickle
 import queue
 import re
 import sys
@@ -21,7 +23,7 @@ import snapshot_things as things
 from snapshot_things import Key, Thing
 
 from midair.runtime import errors
-from midair.runtime.snapshot import dumps, loads
+from midair.runtime.snapshot import dumps, loads, pickling
 from midair.runtime.space import Space
 
 
@@ -199,6 +201,14 @@ def test_a_gigabyte_is_written_in_pieces_that_fit() -> None:
     assert back == {"blob": data, "text": "é" * 3_000_000}
 
 
+def test_more_than_the_format_can_count_is_refused_by_path() -> None:
+    """The bytes are zeros that nothing touches, so they take no memory."""
+    with pytest.raises(errors.NotStorable) as refused:
+        dumps({"files": [Thing(data=bytes(1 << 32))]})
+    assert (refused.value.path, refused.value.kind) == ("obj['files'][0].data", "bytes")
+    assert "it is 4294967296 bytes long, the limit is 4294967295 bytes" in refused.value.reason
+
+
 @pytest.mark.soak
 def test_a_gigabyte_of_bytes() -> None:
     data = b"midair" * 180_000_000
@@ -310,6 +320,26 @@ def test_weak_references_live_when_their_object_is_saved(both: Any) -> None:
     assert back["dead"]() is None
 
 
+@pytest.mark.parametrize(
+    "strong",
+    [{1, 2}, frozenset({1, 2}), collections.deque([1]), array.array("i", [1, 2]), functools.partial(int)],
+    ids=["set", "frozenset", "deque", "array", "partial"],
+)
+def test_weak_references_to_values_that_are_no_instances_live_too(strong: Any, both: Any) -> None:
+    weak_only = {3}
+    values = weakref.WeakValueDictionary({"strong": strong, "weak": weak_only})
+    back = both([weakref.ref(strong), values, weakref.ref(weak_only), {"strong": strong}])
+    assert back[0]() is back[3]["strong"]
+    assert dict(back[1]) == {"strong": back[3]["strong"]}
+    assert back[2]() is None
+
+
+def test_weak_references_to_named_things_live_by_their_names(both: Any) -> None:
+    back = both([weakref.ref(Thing), weakref.WeakSet([Thing, things.a_function])])
+    assert back[0]() is Thing
+    assert set(back[1]) == {Thing, things.a_function}
+
+
 def test_weak_collections_keep_what_is_saved_elsewhere(both: Any) -> None:
     strong, gone = Key("strong"), Key("gone")
     values = weakref.WeakValueDictionary({"a": strong, "b": gone})
@@ -319,6 +349,17 @@ def test_weak_collections_keep_what_is_saved_elsewhere(both: Any) -> None:
     assert dict(back[0]) == {"a": again_strong}
     assert dict(back[1]) == {again_strong: [1]}
     assert list(back[2]) == [again_strong]
+
+
+def test_what_the_standard_pickler_wrote_loads_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pickling, "zodbpickle", pickle)
+    thing = Thing(name="ann", inner=Thing.Inner(), when=dt.date(2026, 1, 2))
+    thing.greet_later, thing.me = thing.greet, thing
+    data = dumps([thing, Key("k"), things.Slotted(1, [2])])
+    monkeypatch.undo()
+    back = loads(data)
+    assert (back[0].me, back[0].greet_later()) == (back[0], "hello from ann")
+    assert (type(back[0].inner), back[0].when.year, back[2].y) == (Thing.Inner, 2026, [2])
 
 
 def test_what_only_a_weak_reference_holds_may_be_unsavable() -> None:

@@ -63,7 +63,10 @@ PRE = pickle.dumps([], 2)
     b"cmidair.runtime.snapshot.parts\nmodule\n(S'os'\ntR.",
     b"\x80\x02(U\x04nameU\x02osU\x06systemtQ.",
     b"cos\nsystem\n" + PRE,
-])  # fmt: skip
+    b"]" * 1_000_000 + b"a" * 999_999 + b".",
+    b"(lp0\n(g0\ntp1\nag1\n.",
+    b"\x80\x04\x8e\xff\xff\xff\xff\xff\xff\x00\x00.",
+], ids=lambda stream: repr(stream[:40]))  # fmt: skip
 def test_a_stream_gets_at_nothing_that_its_manifest_does_not_name(stream: bytes) -> None:
     with pytest.raises(SnapshotError):
         loads(spl(PRE + stream))
@@ -93,7 +96,7 @@ def test_random_bytes_with_right_checksums_end_in_an_error_of_ours() -> None:
             damaged[dice.randrange(len(damaged))] = dice.randrange(256)
         try:
             loads(spl(bytes(damaged), **manifest))
-        except (MidairError, MemoryError, RecursionError):
+        except MidairError:
             continue
     assert ran == []
 

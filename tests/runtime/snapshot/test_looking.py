@@ -4,6 +4,7 @@ import collections
 import datetime as dt
 import json
 import pickle
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ def world() -> Space:
     space = Space()
     space["book"] = Book()
     shared = [1, {"deep": Thing(name="shared")}]
+    loop: tuple[list[object]] = ([],)
+    loop[0].append(loop)
     space["all"] = {
         "when": dt.datetime(2026, 1, 2, 3, 4, tzinfo=dt.UTC), "set": {1, 2}, "tuple": (1, (2,)), "keys": {Key("a"): 1},
         "deque": collections.deque([1], 3), "class": Thing.Inner, "function": things.a_function, "builtin": len,
@@ -29,6 +32,7 @@ def world() -> Space:
         "deep tuple": things.nested(tuple, 1000), "upper": str.upper, "table": collections.defaultdict(list, {1: [2]}),
         "shared": (shared, shared), "ordered": collections.OrderedDict(b=1, a=shared), "frozen": frozenset({Key("f")}),
         "big": 2**80, "surrogate": "\ud800", "module": json, "slotted": things.Slotted(1, shared), "bag": things.Bag(),
+        "loop": loop, "join": "-".join, "held": (held := {7}), "weak": weakref.ref(held),
     }  # fmt: skip
     return space
 
@@ -92,6 +96,28 @@ def test_diff_names_what_was_added_removed_and_changed(file: Path) -> None:
     assert snapshot.diff(file, file) == []
 
 
+def test_diff_looks_as_deep_as_the_graph_goes(tmp_path: Path) -> None:
+    """A path of 50,000 steps for each of 50,000 lists would be gigabytes of text."""
+    space = Space()
+    space["deep"] = things.nested(list, 50_000)
+    space.save(tmp_path / "app.spl")
+    bottom = space["deep"]
+    while bottom:
+        bottom = bottom[0]
+    bottom.append(1)
+    space.save()
+    (change,) = snapshot.diff(tmp_path / "app.1.spl", tmp_path / "app.2.spl")
+    assert change.path.startswith("space['deep'][0][0]")
+    assert change.parts == [("[0]", "", "1")]
+
+
+def test_an_export_never_writes_over_a_file(file: Path, tmp_path: Path) -> None:
+    (tmp_path / "app.jsonl").write_text("something of somebody's")
+    with pytest.raises(SnapshotError, match="app.jsonl"):
+        snapshot.export(file, tmp_path / "app.jsonl")
+    assert (tmp_path / "app.jsonl").read_text() == "something of somebody's"
+
+
 def test_export_and_import_lead_back_to_the_same_space(file: Path, tmp_path: Path) -> None:
     lines = snapshot.export(file, tmp_path / "app.jsonl")
     text = (tmp_path / "app.jsonl").read_text()
@@ -122,6 +148,9 @@ def test_export_and_import_lead_back_to_the_same_space(file: Path, tmp_path: Pat
         back["all"]["shared"][0] is back["all"]["shared"][1] is back["all"]["ordered"]["a"] is back["all"]["slotted"].y
     )
     assert back["all"]["own"].seen == "x"
+    assert back["all"]["loop"][0][0] is back["all"]["loop"]
+    assert back["all"]["join"]("ab") == "a-b"
+    assert back["all"]["weak"]() is back["all"]["held"]
     assert back["all"]["method"]() == "hello from m"
     assert (back.uuid, back["book"].pages[2].number) == (before.uuid, 2)
 
@@ -202,7 +231,7 @@ def test_a_backup_is_restored_under_another_home(file: Path, tmp_path: Path, own
     assert restored == tmp_path / "home" / "game" / "app.spl"
     assert snapshot.load(restored).uuid == space.uuid
     names = sorted(str(path.relative_to(restored.parent)) for path in restored.parent.rglob("*") if path.is_file())
-    assert names == ["app.1.journal", "app.sources/game.world.py", "app.spl", "app.users"]
+    assert names == ["app.1.journal", "app.sources/game/world.py", "app.spl", "app.users"]
     with pytest.raises(FileExistsError):
         snapshot.restore(tmp_path / "carry.tar.gz", tmp_path / "home" / "game")
 

@@ -1,6 +1,7 @@
 """Old state meets new code: the same hooks as in a live edit."""
 
 import pickle
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,10 @@ import pytest
 from snapshot_versions import game, no_game
 from zodbpickle import pickle as zodbpickle
 
-from midair.runtime import snapshot
+from midair.runtime import rebuild, snapshot
 from midair.runtime.errors import UpgradeRefused
-from midair.runtime.snapshot import dumps, loads
+from midair.runtime.server import Server
+from midair.runtime.snapshot import dumps, loads, quarantine
 from midair.runtime.space import Space
 
 
@@ -19,6 +21,8 @@ from midair.runtime.space import Space
 def _versions() -> Iterator[None]:
     with no_game("game", "arms"):
         yield
+    for one in quarantine.loaded():
+        quarantine.release(one.obj)
 
 
 SWORD_1 = """
@@ -226,7 +230,8 @@ def test_lenient_goes_on_with_that_object_as_it_was_stored_and_lists_it(tmp_path
     loaded = snapshot.resume(tmp_path / "app.spl", lenient=True)
     assert [problem.path for problem in loaded.problems] == ["space['swords'][1]"]
     assert loaded.upgraded == 2
-    assert vars(loaded.space["swords"][1]) == {"dmg": 2, "number": 2, "next": None}
+    with rebuild.look_through():
+        assert vars(loaded.space["swords"][1]) == {"dmg": 2, "number": 2, "next": None}
     assert loaded.space["swords"][2].damage == 30
 
 
@@ -237,6 +242,97 @@ def test_an_object_in_quarantine_is_tried_again_by_the_next_load(tmp_path: Path)
     game(SWORD_2)
     back = snapshot.load(tmp_path / "app.spl")
     assert [sword.damage for sword in back["swords"]] == [10, 20, 30]
+
+
+def test_an_object_in_quarantine_refuses_to_be_used_until_an_edit_heals_it(tmp_path: Path) -> None:
+    three_swords(tmp_path / "app.spl")
+    module = game(FAILING)
+    space = snapshot.load(tmp_path / "app.spl", lenient=True)
+    stuck, whole = space["swords"][1], space["swords"][2]
+    for use in (lambda: stuck.number, lambda: setattr(stuck, "number", 3), lambda: delattr(stuck, "number")):
+        with pytest.raises(
+            rebuild.NotUpgraded, match=r"game\.Sword at .* \(ValueError: no rule\); it keeps its old state"
+        ):
+            use()
+    assert isinstance(stuck, module.Sword)
+    assert whole.damage == 30
+    assert Server(space).status()["not_upgraded"] == 1
+    assert [str(problem) for problem in space.check().problems] == []
+    space.save()
+    module.Sword.__upgrade__ = game(SWORD_2).Sword.__upgrade__
+    sys.modules["game"] = module
+    assert snapshot.heal(space).healed == 1
+    assert stuck.damage == 20
+    assert not {"__getattribute__", "__setattr__", "__delattr__"} & vars(module.Sword).keys()
+
+
+async def test_an_object_in_quarantine_goes_through_a_snapshot_by_fork_and_back(tmp_path: Path) -> None:
+    three_swords(tmp_path / "app.spl")
+    game(FAILING)
+    space = snapshot.load(tmp_path / "app.spl", lenient=True)
+    assert await snapshot.take(space, tmp_path / "app.spl") == 2
+    with pytest.raises(UpgradeRefused, match=r"1 objects do not fit.*space\['swords'\]\[1\]"):
+        snapshot.load(tmp_path / "app.spl")
+    game(SWORD_2)
+    assert [sword.damage for sword in snapshot.load(tmp_path / "app.spl")["swords"]] == [10, 20, 30]
+
+
+def test_a_class_that_got_older_than_its_objects_keeps_them_shut(tmp_path: Path) -> None:
+    three_swords(tmp_path / "app.spl")
+    module = game(SWORD_1.replace("= 1\n", "= 0\n"))
+    space = snapshot.load(tmp_path / "app.spl", lenient=True)
+    with pytest.raises(rebuild.NotUpgraded, match="older code"):
+        space["swords"][0].number
+    space.save()
+    module.Sword.__schema__ = 1
+    assert snapshot.heal(space).healed == 3
+    assert [sword.number for sword in space["swords"]] == [1, 2, 3]
+    game(SWORD_1)
+    assert [sword.number for sword in snapshot.load(tmp_path / "app.spl")["swords"]] == [1, 2, 3]
+
+
+SELF_MADE = """
+class Own:
+    def __init__(self): self.x, self.next = 1, [self]
+    def __getstate__(self): return {"kept": self.x, "next": self.next}
+    def __setstate__(self, state): self.x, self.next = state["kept"], state["next"]
+"""
+
+
+def test_a_state_that_its_own_class_refuses_is_kept_and_offered_again(tmp_path: Path) -> None:
+    module, space = game(SELF_MADE), Space()
+    space["own"] = module.Own()
+    space.save(tmp_path / "app.spl")
+    module = game(SELF_MADE.replace('state["kept"]', 'state["other"]').replace('self.x, "next"', 'self.y, "next"'))
+    with pytest.raises(UpgradeRefused, match=r"space\['own'\]: game\.Own: __setstate__: KeyError: 'other'"):
+        snapshot.load(tmp_path / "app.spl")
+    space = snapshot.load(tmp_path / "app.spl", lenient=True)
+    with pytest.raises(rebuild.NotUpgraded):
+        space["own"].x
+    space.save()
+    space.save()
+    module.Own.__setstate__ = game(SELF_MADE).Own.__setstate__
+    assert snapshot.heal(space).healed == 1
+    assert space["own"].x == 1
+    again = snapshot.load(tmp_path / "app.spl")["own"]
+    assert (again.x, again.next) == (1, [again])
+
+
+def test_an_object_that_an_edit_could_not_upgrade_is_saved_with_its_old_schema(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The edit itself is made as `rebuild.apply` makes it when a hook fails only after its rehearsal."""
+    module, space = game(SWORD_1), Space()
+    space["sword"] = sword = module.Sword(7)
+    module.Sword.__schema__, module.Sword.__upgrade__ = 2, game(FAILING).Sword.__upgrade__
+    sys.modules["game"] = module
+    monkeypatch.setattr(rebuild, "not_upgraded", lambda: [(sword, {module.Sword: 1})])
+    rebuild.close(sword, "waits")
+    space.save(tmp_path / "app.spl")
+    rebuild.open_again(sword)
+    monkeypatch.undo()
+    game(SWORD_2)
+    assert snapshot.load(tmp_path / "app.spl")["sword"].damage == 70
 
 
 def test_a_resume_that_raises_is_listed_like_an_upgrade(tmp_path: Path) -> None:
@@ -279,6 +375,45 @@ def test_a_moved_class_that_is_still_imported_where_it_was() -> None:
     arms = game(SWORD_1, "arms")
     game("").__dict__["Sword"] = arms.Sword
     assert type(loads(data)) is arms.Sword
+
+
+def test_a_class_that_got_a_metaclass_or_another_base_takes_its_state() -> None:
+    old = "class A:\n    def __init__(self): self.x = 1\n"
+    back = moved(old, "[A()]", "class Meta(type): pass\nclass A(metaclass=Meta): y = 2\n")
+    assert (back[0].x, back[0].y, type(type(back[0])).__name__) == (1, 2, "Meta")
+    back = moved(
+        old, "[A()]", "class Base:\n    y = 3\n    def __init__(self): raise AssertionError\nclass A(Base): pass\n"
+    )
+    assert (back[0].x, back[0].y) == (1, 3)
+    back = moved("class A(list): pass\n", "[A('ab')]", "class A(list):\n    extra = 1\n")
+    assert (list(back[0]), back[0].extra) == (["a", "b"], 1)
+
+
+def test_a_class_that_holds_items_no_more_is_refused_by_path() -> None:
+    with pytest.raises(UpgradeRefused, match=r"obj\[0\]: game\.A: .*takes no items any more"):
+        moved("class A(list): pass\n", "[A('ab')]", "class A: pass\n")
+
+
+def test_what_a_hook_returns_does_not_matter() -> None:
+    back = moved(SWORD_1, "[Sword(1)]", SWORD_2 + "        return {'damage': 5}\n")
+    assert back[0].damage == 10
+
+
+def test_a_hook_that_never_ends_can_be_interrupted_and_harms_no_file(tmp_path: Path) -> None:
+    three_swords(tmp_path / "app.spl")
+    before = (tmp_path / "app.spl").read_bytes()
+    game(
+        SWORD_2.replace(
+            "self.damage =",
+            "import signal; signal.raise_signal(signal.SIGINT)\n        while True: pass\n        self.damage =",
+        )
+    )
+    with pytest.raises(KeyboardInterrupt):
+        snapshot.load(tmp_path / "app.spl")
+    assert [path.name for path in tmp_path.iterdir() if path.suffix != ".spl"] == []
+    assert (tmp_path / "app.spl").read_bytes() == before
+    game(SWORD_2)
+    assert snapshot.load(tmp_path / "app.spl")["swords"][0].damage == 10
 
 
 def test_an_enum_member_is_found_by_value_or_by_name() -> None:

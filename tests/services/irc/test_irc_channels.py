@@ -135,12 +135,12 @@ def test_names():
     assert ann.say("NAMES #c")[0].params[-1] == "@ann +bob"
     assert bob.say("NAMES #c")[0].params[-1] == "@+ann +bob"
     assert eve.one("NAMES #none").params[:2] == ["eve", "#none"]
-    assert eve.one("NAMES").command == "366"
+    assert [m.params[1:3] for m in eve.say("NAMES")[:-1]] == [["=", "#c"]]
     bob.say("MODE bob +i")
     assert eve.say("NAMES #c")[0].params[-1] == "@ann"
     ann.say("MODE #c +s")
     assert ann.say("NAMES #c")[0].params[1] == "@"
-    assert codes(eve.say("NAMES #c")) == ["366"]
+    assert codes(eve.say("NAMES #c", "NAMES")) == ["366", "366"]
     assert eve.one("NAMES #a,#b").params[1] == "#a,#b"
 
 

@@ -39,6 +39,17 @@ def test_pages_of_a_history():
     assert ids(history.after(Point(time=5000.0), 5)) == []
 
 
+@pytest.mark.parametrize("part", [0.0, 0.0001, 0.0004, 0.0006, 0.0009999])
+def test_a_moment_that_was_shown_finds_what_was_said_then(part):
+    history, start = History(), 1_763_817_932.191
+    for n in range(5):
+        history.add(Item(f"m{n}", start + n * 0.003 + part, "", "", "PRIVMSG", "#c", ""))
+    first, *_, last = (parse_point(f"timestamp={timestamp(item.time)}") for item in history)
+    assert ids(history.between(first, last, 9)) == ids(history.between(last, first, 9)) == [1, 2, 3]
+    assert ids(history.after(first, 9)) == [1, 2, 3, 4]
+    assert ids(history.before(last, 9)) == [0, 1, 2, 3]
+
+
 def test_only_so_much_is_kept():
     history = History(kept=3)
     for n in range(5):
@@ -66,6 +77,7 @@ def test_moments_are_written_and_read():
     assert parse_timestamp("2020-01-01T00:00:00") is None
     assert parse_point("msgid=x") == Point(msgid="x")
     assert parse_point("timestamp=1970-01-01T00:00:01.5Z") == Point(time=1.5)
+    assert parse_point("timestamp=2026-11-22T13:25:32.191Z").time == parse_timestamp("2026-11-22T13:25:32.191Z")
     assert parse_point("msgid=") is parse_point("*") is parse_point("foo=1") is None
 
 
@@ -163,6 +175,16 @@ def test_private_talk_is_kept_for_those_with_accounts():
     assert inner(eve.say("CHATHISTORY LATEST ann * 10"), "ann") == []
     got = ann.say("CHATHISTORY TARGETS timestamp=2000-01-01T00:00:00Z timestamp=2999-01-01T00:00:00Z 10")
     assert [m.params[1] for m in got[1:-1]] == ["bob", "eve"]
+
+
+def test_what_is_said_to_those_who_take_passwords_is_kept_nowhere():
+    net = network()
+    ann = person(net, "ann", CAPS)
+    ann.client.account = "ann"
+    ann.say("PRIVMSG NickServ :IDENTIFY ann a-password", "PRIVMSG ChanServ :HELP", "NOTICE NickServ :a-password")
+    assert not net.conversations
+    got = ann.say("CHATHISTORY TARGETS timestamp=2000-01-01T00:00:00Z timestamp=2999-01-01T00:00:00Z 10")
+    assert [m.command for m in got[-2:]] == ["BATCH", "BATCH"]
 
 
 def test_who_takes_a_name_later_does_not_read_what_was_said_before():

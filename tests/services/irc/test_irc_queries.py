@@ -104,6 +104,7 @@ def test_whowas_remembers_the_latest_first():
     assert codes(ann.say("WHOWAS *ob")).count("314") == 2
     assert codes(ann.say("WHOWAS nobody")) == ["406", "369"]
     assert codes(ann.say("WHOWAS")) == ["431"]
+    assert codes(ann.say("WHOWAS bob,nobody")).count("314") == 2
     ann.say("NICK anna")
     assert "314" in codes(ann.say("WHOWAS ann"))
 

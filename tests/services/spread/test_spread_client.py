@@ -7,12 +7,13 @@ import socket
 from pathlib import Path
 
 import pytest
+from spread_running import at, port_of, running, stopped
 
-from midair import Service, Space
-from midair.runtime.book import Book
+from midair import Service
 from midair.runtime.errors import LimitExceeded, ServiceError
 from midair.services import spread
 from midair.services.spread import address, client
+from midair.services.spread.broker import Broker
 from midair.services.spread.portal import TRIES
 
 CERTIFICATE = str(Path(__file__).parents[2] / "data" / "spread" / "localhost.pem")
@@ -90,39 +91,6 @@ class Realm:
         return self.avatars[-1]
 
 
-@contextlib.asynccontextmanager
-async def running(*services):
-    """These services in a space, started as a server does it and stopped at the end of the block."""
-    space = Space()
-    for number, service in enumerate(services):
-        if service._space is None:
-            space[f"service{number}"] = service
-        service._book = Book(service, touch=lambda: None)
-        await service.start()
-    try:
-        yield space
-    finally:
-        for service in services:
-            await stopped(service)
-
-
-async def stopped(service):
-    """Stop a service as a server does it."""
-    if service._book is not None:
-        service._book.close_listeners()
-        await service.stop()
-        await service._book.close(drain=1.0)
-        service._book = None
-
-
-def port_of(service):
-    return int(service.addresses[-1].rpartition(":")[2])
-
-
-def at(service):
-    return f"127.0.0.1:{port_of(service)}"
-
-
 async def test_a_client_calls_a_service_in_a_space():
     service = spread.Spread(Api(), port=0)
     async with running(service), await spread.connect(at(service)) as peer:
@@ -165,8 +133,8 @@ async def test_a_password_is_proven_and_does_not_cross_the_wire(monkeypatch):
     users.add("alice", "secret of alice")
     service = spread.Spread(port=0, realm=realm, users=users)
     said = bytearray()
-    write = spread.Link.write
-    monkeypatch.setattr(spread.Link, "write", lambda link, data: (said.extend(data), write(link, data))[1])
+    say = Broker.say
+    monkeypatch.setattr(Broker, "say", lambda broker, data, **how: (said.extend(data), say(broker, data, **how))[1])
     async with running(service), await spread.connect(at(service)) as peer:
         avatar = await peer.login("alice", "secret of alice", Room())
         assert await avatar.name() == "alice"

@@ -306,6 +306,18 @@ BOMBS = {
     "text announced longer than the frame": frame(b"\x91\xdb\xff\xff\xff\xff"),
     "a frame announced longer than allowed": b"\xff\xff\xff\xff\x90",
     "lists within lists, older": b"\x02\x80" * 20_000,
+    "a whole call of 900 levels, older": encode(
+        [
+            b"message",
+            1,
+            b"root",
+            b"echo",
+            1,
+            [b"tuple", nested(900, lambda core: [b"list", core], b"")],
+            [b"dictionary"],
+        ],
+        vocabulary=True,
+    ),
 }
 
 

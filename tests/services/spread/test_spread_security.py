@@ -3,6 +3,8 @@
 import ast
 import os
 import socket
+import struct
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -10,9 +12,11 @@ from spread_pair import Pair, settled
 
 from midair import Space
 from midair.runtime import snapshot
+from midair.runtime.errors import LimitExceeded
 from midair.runtime.testing import connected, resaved
 from midair.services import spread
 from midair.services.spread import flavors
+from midair.services.spread.banana import encode
 from midair.services.spread.broker import Broker
 from midair.services.spread.link import Link
 from midair.services.spread.negotiation import DIALECTS
@@ -204,3 +208,44 @@ async def test_what_a_peer_holds_is_not_saved_with_the_space():
     assert not again["reference"].alive
     with pytest.raises(spread.DeadReference, match="earlier connection"):
         await again["reference"].fine()
+
+
+@pytest.mark.parametrize("dialect", ["midair-1", "pb", "none"])
+async def test_a_stranger_makes_us_hold_no_more_than_it_may(dialect):
+    """One message of 48 strings of 640 KiB each, as it would have to be held until it is whole: 30 MB."""
+    link, transport = connected(spread.Portal(realm=object(), anonymous=True).link())
+    link.data_received(bytes([len(dialect)]) + b"\x82" + dialect.encode())
+    string = b"\x00\x00\x28\x82" + bytes(640 * 1024)
+    beginning = struct.pack("!I", 48 * 640 * 1024) if dialect == "midair-1" else b"\x30\x80"
+    tracemalloc.start()
+    try:
+        for start in range(0, 48 * len(string), 16 * 1024):
+            piece = string[start % len(string) :][: 16 * 1024]
+            if link.is_closing:
+                break
+            link.data_received(beginning + piece)
+            beginning = b""
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert isinstance(link.why, LimitExceeded)
+    assert transport.is_closing()
+    assert peak < 1 << 20
+
+
+async def test_a_peer_that_takes_nothing_of_what_we_call_is_dropped_in_the_end(monkeypatch):
+    monkeypatch.setattr(spread.Link, "max_unsent", 100_000)
+    link, transport = connected(spread.Link(server=False, limits=spread.FRIEND))
+    link.data_received(encode([b"midair-1"], vocabulary=False))
+    transport.stalled = True
+    root = link.broker.proxy("root")
+    for _ in range(9):
+        root.send("echo", bytes(10_000))
+        link.flush()
+    assert not transport.is_closing()
+    calling = root.echo(bytes(20_000))
+    link.flush()
+    assert transport.is_closing()
+    await settled()
+    with pytest.raises(spread.DeadReference):
+        await calling

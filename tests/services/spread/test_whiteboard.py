@@ -94,6 +94,7 @@ def test_three_programs_draw_on_one_picture_through_an_edit_and_a_restart(tmp_pa
             for person in everyone:
                 person.sees(r"^t\.{38}t$")
             assert server.end() == 0
+            carl.sees("the server is gone")
             server.start()
             anna.draws(0, 2, "u")
             for person in (anna, bob):

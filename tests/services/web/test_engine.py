@@ -13,6 +13,7 @@ from websockets.exceptions import ConnectionClosed
 from midair.services.web.engine import AccessLog, Limits
 from midair.services.web.resource import Resource, Text
 from midair.services.web.site import Site
+from midair.services.web.sockets import make_room_for
 from midair.services.web.static import SMALL, Static
 
 PARSERS = pytest.mark.parametrize("parser", ["h11", "httptools"])
@@ -214,6 +215,55 @@ async def test_slow_clients_are_dropped_at_their_deadline_and_others_are_served(
         assert (await dripping.answer())[0] == 408
         assert (await slow_body.answer())[0] == 408
         assert (await good.get("/hello"))[0] == 200
+
+
+async def test_an_answer_reaches_a_client_that_is_still_sending_and_asked_for_a_close(parser):
+    async with served(site(), parser=parser) as server:
+        for target in ("/nowhere", "/hello"):
+            client = await server.connect()
+            await client.send(
+                f"POST {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 5000000\r\n\r\n"
+            )
+            for _ in range(20):
+                await client.send("x" * 50_000)
+            assert (await client.answer())[0] in {200, 404}
+            for _ in range(20):
+                await client.send("x" * 50_000)
+            assert await client.reader.read() == b""
+            look_now(server.engine, 60)
+            await client.at_end()
+
+
+async def test_a_thousand_slow_headers_cost_nobody_else_anything(parser):
+    assert make_room_for(3000) >= 3000, "this machine allows too few open files for the test"
+    async with served(site(), parser=parser) as server:
+        good = await server.connect()
+        slow = [await server.connect() for _ in range(1000)]
+        for letter in "GET /hello HTTP/1.1\r\nX":
+            for client in slow:
+                client.writer.write(letter.encode())
+            assert (await good.get("/hello"))[0] == 200
+            look_now(server.engine, 0.4)
+        assert server.engine.connections == 1001
+        assert server.engine.metrics.dropped == 0, "they are within their time"
+        look_now(server.engine, server.engine.limits.head + 1)
+        assert server.engine.metrics.dropped == 1000
+        assert (await good.get("/hello"))[0] == 200, "who has asked before may wait for longer"
+        assert {(await client.answer())[0] for client in slow} == {408}
+        look_now(server.engine, 60)
+        assert all([await client.at_end() for client in slow])
+        assert (await (await server.connect()).get("/hello"))[0] == 200
+
+
+async def test_a_connection_at_rest_is_closed_after_its_time_and_not_with_an_error(parser):
+    async with served(site(), parser=parser) as server:
+        client = await server.connect()
+        await client.get("/hello")
+        look_now(server.engine, server.engine.limits.idle - 1)
+        assert (await client.get("/hello"))[0] == 200
+        look_now(server.engine, server.engine.limits.idle + 1)
+        assert await client.reader.read() == b""
+        assert server.engine.metrics.dropped == 0
 
 
 async def test_a_reader_that_takes_nothing_is_dropped(parser):

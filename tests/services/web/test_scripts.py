@@ -152,3 +152,29 @@ async def test_a_cgi_program_is_killed_when_the_client_leaves(site, tmp_path):
         while any(alive(int((tmp_path / name).read_text())) for name in ("child", "self")):
             await asyncio.sleep(0.01)
         assert (await (await server.connect()).get("/none"))[0] == 404
+
+
+async def test_a_script_that_somebody_else_could_have_written_is_neither_run_nor_shown(site, tmp_path, caplog):
+    page = write(tmp_path / "x.epy", "request.write('ran')")
+    page.chmod(0o644)
+    assert (await ask(site, "/x.epy")).text == "ran"
+    page.chmod(0o666)
+    got = await ask(site, "/x.epy")
+    assert (got.status, "ran" in got.text) == (403, False)
+    assert f"anybody may write to {page}" in caplog.text
+    page.chmod(0o644)
+    tmp_path.chmod(0o777)
+    assert (await ask(site, "/x.epy")).status == 403
+    tmp_path.chmod(0o755)
+    assert (await ask(site, "/x.epy")).text == "ran"
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a file to somebody else")
+async def test_a_script_of_another_user_is_not_run(site, tmp_path):
+    page = write(tmp_path / "x.epy", "request.write('ran')")
+    os.chown(page, 4711, -1)
+    assert (await ask(site, "/x.epy")).status == 403
+    os.chown(page, 0, 4711)
+    assert (await ask(site, "/x.epy")).text == "ran"
+    page.chmod(0o664)
+    assert (await ask(site, "/x.epy")).status == 403, "a group that is not the server's"

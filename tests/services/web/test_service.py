@@ -60,7 +60,7 @@ async def test_the_options_make_files_mounts_and_hosts(tmp_path):
     (tmp_path / "other" / "b.txt").write_text("b")
     (tmp_path / "files" / "x.epy").write_text("request.write('run')")
     files, other = str(tmp_path / "files"), str(tmp_path / "other")
-    web = made("--static", files, "--mount", f"/deep/er={other}", "--vhost", f"*.example.org={other}", "--scripts")
+    web = made("--static", files, "--mount", f"/deep/er={other}", "--vhost", f"*.example.org={other}")
     async with running(web):
         assert await page(web, "/a.txt") == (200, "a")
         assert await page(web, "/x.epy") == (200, "run")
@@ -71,7 +71,7 @@ async def test_the_options_make_files_mounts_and_hosts(tmp_path):
         await client.send("GET /b.txt HTTP/1.1\r\nHost: www.example.org\r\n\r\n")
         assert (await client.answer())[2] == b"b"
         client.close()
-    plain = made("--static", files, "--no-listing", "--index", "a.txt", "--cache", "*.txt=max-age=60")
+    plain = made("--static", files, "--no-listing", "--index", "a.txt", "--cache", "*.txt=max-age=60", "--no-scripts")
     async with running(plain):
         client = await client_of(plain)
         assert (await client.get("/a.txt"))[1]["cache-control"] == "max-age=60"
@@ -89,12 +89,26 @@ async def test_the_options_make_files_mounts_and_hosts(tmp_path):
         (["--mount", "/x"], "is not of the form --mount /PATH=TARGET"),
         (["--mount", "/=/tmp"], "a mount has a path below /"),
         (["--tls", "/nowhere/cert", "/nowhere/key"], "cannot be used: No such file"),
+        (["--offer", "--host", "0.0.0.0"], "needs --tls"),
+        (["--mount", "/x=midair://"], "is no address"),
         (["--personal", "--central", "nobody-of-this-name"], "there is no user 'nobody-of-this-name'"),
     ],
 )
 def test_what_is_not_there_is_named_when_it_is_made(arguments, words):
     with pytest.raises(ServiceError, match=words):
         made(*arguments)
+
+
+async def test_scripts_are_run_unless_that_is_not_wanted(tmp_path):
+    (tmp_path / "index.epy").write_text("request.write('ran')")
+    (tmp_path / "x.cgi").write_text("#!/bin/sh\necho 'Content-Type: text/plain'\necho\necho ran")
+    (tmp_path / "x.cgi").chmod(0o755)
+    async with running(made("--static", str(tmp_path))) as web:
+        assert await page(web, "/") == (200, "ran")
+        assert await page(web, "/x.cgi") == (200, "ran\n")
+    async with running(made("--static", str(tmp_path), "--no-scripts")) as web:
+        assert (await page(web, "/index.epy"))[0] == 403
+        assert (await page(web, "/x.cgi"))[0] == 403
 
 
 async def test_a_class_in_a_file_is_the_root_and_its_state_survives_wherever_it_resumes(tmp_path, monkeypatch, caplog):
@@ -181,6 +195,30 @@ async def common_name(web):
     assert (await client.get("/"))[0] == 200
     der = client.writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
     return client, der
+
+
+@pytest.mark.parametrize("tls", [True, False])
+async def test_a_site_is_mounted_by_a_server_on_another_machine(tmp_path, tls, capsys):
+    cert = ["--tls", *certificate(tmp_path / "c", "far.example")] if tls else []
+    (tmp_path / "page.txt").write_text("from afar")
+    (tmp_path / "big").write_bytes(b"b" * 3_000_000)
+    far = made("--static", str(tmp_path), "--offer", "0", *cert)
+    assert "--mount /PATH=midair" in capsys.readouterr().out
+    async with running(far):
+        port = int(far.addresses[-1].rpartition(":")[2])
+        address = far.addresses_wanted[-1].address(port)
+        assert address.startswith("midair://" if tls else "midair+tcp://")
+        near = made("--mount", f"/far={address}", "--mount", f"/guess={address[:-3]}abc")
+        async with running(near):
+            assert await page(near, "/far/page.txt") == (200, "from afar")
+            assert len((await page(near, "/far/big"))[1]) == 3_000_000
+            assert (await page(near, "/guess/page.txt"))[0] == 502, "who does not know the name gets nothing"
+        async with running(resaved(near.space)["web"]) as again:
+            assert await page(again, "/far/page.txt") == (200, "from afar")
+        if tls:
+            pin = address.partition("//")[2].partition("@")[0]
+            async with running(made("--mount", f"/far={address.replace(pin, '0' * 64)}")) as fooled:
+                assert (await page(fooled, "/far/page.txt"))[0] == 502, "another certificate than the address names"
 
 
 async def test_a_renewed_certificate_is_taken_up_while_open_connections_go_on(tmp_path, caplog):

@@ -95,6 +95,39 @@ async def test_a_personal_server_is_relayed_both_ways_and_comes_back_after_a_kil
 
 
 @as_root
+async def test_a_personal_server_killed_at_any_moment_takes_nothing_else_with_it(rendezvous):
+    """Small, long, endless and uploading requests are under way; the kill comes after so many bytes of their answers."""
+    head = "HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+    asking = [f"GET /{ANNA}.midair/{name} {head}\r\n" for name in ("a", "big", "slow", "big", "a")]
+    upload = f"POST /{ANNA}.midair/ {head}Content-Length: 3000000\r\n\r\n"
+    async with person(CENTRAL, rendezvous, "central") as (_, address):
+        steady = await connect(address)
+        for after in (0, 1, 1_000, 90_000, 400_000, 1_000_000):
+            async with person(ANNA, rendezvous, "personal", CENTRAL) as (anna, _):
+                clients = [await connect(address) for _ in range(len(asking) + 1)]
+                for client, text in zip(clients, asking, strict=False):
+                    await client.send(text)
+                await clients[-1].send(upload)
+                clients[-1].writer.write(b"z" * 1_000_000)
+                if after:
+                    async with asyncio.timeout(20):
+                        await clients[1].reader.readexactly(after)
+                anna.kill()
+                await anna.wait()
+                async with asyncio.timeout(20):
+                    said = await asyncio.gather(*(client.reader.read() for client in clients))
+                assert {text[:12] for text in said[2:]} <= {b"HTTP/1.1 200", b"HTTP/1.1 502"}
+                assert said[-1].startswith(b"HTTP/1.1 502"), "an upload that nobody took"
+                for client in clients:
+                    client.close()
+            assert (await steady.get("/"))[0] == 200, "the same connection as before"
+            assert (await steady.get(f"/{ANNA}.midair/"))[0] == 502
+        async with person(ANNA, rendezvous, "personal", CENTRAL):
+            assert (await steady.get(f"/{ANNA}.midair/"))[0] == 200
+        steady.close()
+
+
+@as_root
 async def test_neither_side_believes_the_name_of_a_socket(rendezvous):
     async with person(CENTRAL, rendezvous, "central") as (_, address):
         client = await connect(address)
