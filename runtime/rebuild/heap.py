@@ -65,17 +65,23 @@ def file_again(tx: Transaction, changed: list[Any], things: list[Any], own: set[
             ids.add(id(holder))
             changed.append(holder)
             if isa(holder, frozenset):
-                _fill_again(tx, holder, native.refill_frozenset, list(holder))
+                fill_again(tx, holder, native.refill_frozenset, list(holder))
     for holder, _ in holders(naming(ids), things, own):
         if isa(holder, dict) and not ids.isdisjoint(map(id, holder)):
-            _fill_again(tx, holder, _refill, list(dict.items(holder)))
+            fill_again(tx, holder, refill, list(dict.items(holder)))
         elif isa(holder, set) and not ids.isdisjoint(map(id, holder)):
-            _fill_again(tx, holder, _reset, list(holder))
+            fill_again(tx, holder, reset, list(holder))
 
 
-def _fill_again(tx: Transaction, holder: Any, fill: Callable[[Any, Any], None], content: list[Any]) -> None:
+def fill_again(tx: Transaction, holder: Any, fill: Callable[[Any, Any], None], content: list[Any]) -> None:
+    tx.did_keys(_again, fill, holder, content)
     fill(holder, content)
-    tx.did_keys(fill, holder, content)
+
+
+def _again(fill: Callable[[Any, Any], None], holder: Any, content: list[Any]) -> None:
+    """File what a container holds by the hashes of now; what it held before, if filling it had stopped half way."""
+    now = list(dict.items(holder)) if isa(holder, dict) else list(holder)
+    fill(holder, now if len(now) == len(content) else content)
 
 
 class Swap:
@@ -339,11 +345,11 @@ def _write_dict(tx: Transaction, holder: dict[Any, Any], chosen: Mapping) -> Non
         if id(k) not in seen:
             seen.add(id(k))
             after.append((k, chosen[id(value)][1] if id(value) in chosen else value))
-    _refill(holder, after)
-    tx.did(_refill, holder, before)
+    refill(holder, after)
+    tx.did(refill, holder, before)
 
 
-def _refill(holder: dict[Any, Any], items: list[tuple[Any, Any]]) -> None:
+def refill(holder: dict[Any, Any], items: list[tuple[Any, Any]]) -> None:
     dict.clear(holder)
     for key, value in items:
         dict.__setitem__(holder, key, value)
@@ -364,16 +370,17 @@ def _write_set(tx: Transaction, holder: set[Any], chosen: Mapping) -> None:
     before = list(holder)
     set.clear(holder)
     set.update(holder, [chosen[id(v)][1] if id(v) in chosen else v for v in before])
-    tx.did(_reset, holder, before)
+    tx.did(reset, holder, before)
 
 
 def _write_frozenset(tx: Transaction, holder: frozenset[Any], chosen: Mapping) -> None:
     before = list(holder)
     native.refill_frozenset(holder, [chosen[id(v)][1] if id(v) in chosen else v for v in before])
-    tx.did_keys(native.refill_frozenset, holder, before)
+    tx.did(native.refill_frozenset, holder, before)
+    tx.did_keys(_again, native.refill_frozenset, holder, before)
 
 
-def _reset(holder: set[Any], items: list[Any]) -> None:
+def reset(holder: set[Any], items: list[Any]) -> None:
     set.clear(holder)
     set.update(holder, items)
 

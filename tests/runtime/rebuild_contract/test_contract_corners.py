@@ -595,3 +595,25 @@ def test_what_only_c_knows_of_stays_whole_and_is_reported(live):
     assert p.get() == "none"
     assert isinstance(p, type(make()))
     assert [s.kind for s in report.stragglers] == ["instance"]
+
+
+def test_keys_are_filed_as_before_when_an_edit_fails_after_some_moved_and_some_hash_otherwise(live):
+    live.start("class A:\n    __slots__ = ('x',)\nclass B: pass\n")
+    from m import A, B
+
+    a, b = A(), B()
+    things, table, some, frozen = [a], {b: 1, a: 2}, {a, b}, frozenset([a, b])
+    del a
+    live.refused(
+        "class A:\n    __slots__ = ('x', 'y')\nclass B:\n    def __hash__(self): return 5\ndef __rebuilt__(old): 1 / 0\n"
+    )
+    assert (type(things[0]), table[things[0]], table[b]) == (A, 2, 1)
+    assert {things[0], b} == some == frozen
+
+
+def test_an_assignment_to_more_than_names(live):
+    live.start("D = {}\na, (b, *c) = 1, (2, 3)\nx, D['k'] = 1, 2\n")
+    import m
+
+    live.become("D = {}\na, (b, *c) = 1, (2, 5, 6)\nx, D['k'] = 1, 3\n")
+    assert (m.a, m.b, m.c, m.D["k"]) == (1, 2, [5, 6], 3)
