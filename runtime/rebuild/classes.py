@@ -41,7 +41,7 @@ def run(scope: Scope, step: Step, node: ast.ClassDef) -> None:
         update(scope, live, before, node, step)
         return
     scope.edit.change("added" if live is MISSING else "changed", scope, node.name, line)
-    scope._bind(scope.execute([node]), step)
+    scope.bind_all(scope.execute([node]), step)
 
 
 def enter(scope: Scope, cls: type, node: ast.ClassDef) -> Scope:
