@@ -28,6 +28,7 @@ from .kinds import isa
 Write = tuple[Any, ...]  # a callable implemented in C, and its arguments
 
 _WORD = ctypes.sizeof(ctypes.c_void_p)
+_TYPE_SIZE: int = vars(type)["__basicsize__"].__get__(type)
 _set_value: Callable[[Any, int], None] = next(
     vars(base)["value"] for base in ctypes.c_void_p.__mro__ if "value" in vars(base)
 ).__set__
@@ -180,11 +181,7 @@ def subclass_book(base: type, cls: type) -> dict[int, Any] | None:
     """Where a class keeps its direct subclasses, if cls is one: weak references by address."""
     for reference in weakref.getweakrefs(cls)[:1]:
         for holder in gc.get_referrers(reference):
-            if (
-                type(holder) is dict
-                and holder.get(id(cls)) is reference
-                and id(holder) in words(base, type.__basicsize__)
-            ):
+            if type(holder) is dict and holder.get(id(cls)) is reference and id(holder) in words(base, _TYPE_SIZE):
                 return holder
     return None
 
@@ -247,7 +244,7 @@ def _find_new() -> int:
         def __new__(cls) -> Self:
             raise NotImplementedError
 
-    rows = zip(*(words(cls, type.__basicsize__) for cls in (object, Plain, One, Two)), strict=True)
+    rows = zip(*(words(cls, _TYPE_SIZE) for cls in (object, Plain, One, Two)), strict=True)
     found = [i * _WORD for i, (top, plain, one, two) in enumerate(rows) if 0 != top == plain != one == two != 0]
     return _only(found, "what makes instances of a type")
 

@@ -617,3 +617,24 @@ def test_an_assignment_to_more_than_names(live):
 
     live.become("D = {}\na, (b, *c) = 1, (2, 5, 6)\nx, D['k'] = 1, 3\n")
     assert (m.a, m.b, m.c, m.D["k"]) == (1, 2, [5, 6], 3)
+
+
+def test_a_module_whose_function_comes_from_another_one_gets_the_class_of_the_new_layout(live):
+    live.start(
+        {
+            "u.py": "def wrap(f):\n    def inner(): return f()\n    return inner\n",
+            "m.py": "import u\nclass B:\n    __slots__ = ('x',)\nclass C(B): pass\ndef f(): return 1\ndef g(): return 1\n",
+        }
+    )
+    from m import C
+
+    held = [C, C()]
+    del C
+    live.become(
+        {"m.py": "import u\nclass B:\n    __slots__ = ('x', 'y')\nclass C(B): pass\ndef f(): return 1\ng = u.wrap(f)\n"}
+    )
+    import m
+
+    assert held[0] is m.C
+    assert type(held[1]) is m.C
+    assert issubclass(m.C, m.B)
