@@ -83,6 +83,7 @@ def compare(record: sources.Record, data: bytes, path: str, rest: Callable[[], o
     lines = outline.lines(sources.decode(data, path))
     rest()
     first, last, shift = _unequal(old, lines)
+    rest()
     region = None
     if last - first < len(old.body):
         region = _parse_region(old, lines, first, last, shift, path)
@@ -105,7 +106,9 @@ def compare(record: sources.Record, data: bytes, path: str, rest: Callable[[], o
     head, tail = old.body[:first], old.body[last:]
     ahead = [s.moved(shift) for s in tail] if shift else tail
     text = Text(data, lines, [*head, *region, *ahead], flags)
+    rest()
     steps = pair(old.body[first:last], region)
+    rest()
     if flags != old.flags:
         for step in steps:
             if step.kind == "same" and not outline.is_docstring(step.node):
