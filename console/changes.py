@@ -23,6 +23,7 @@ MAX_PARTS = 200_000
 _MISSING = object()
 _PLACE = frozenset({"_space", "_name"})
 """A service's place, which follows from the entry in the space."""
+_CHANGING: tuple[Any, ...] = (list, set, deque, bytearray)
 _FLAT = (
     int,
     float,
@@ -112,7 +113,7 @@ def _parts_of(thing: Any) -> Iterator[_Part]:
         return
     if isinstance(thing, dict):
         yield _Part(thing, label, dict.copy, dict.copy(thing))
-    for kind in (list, set, deque, bytearray):
+    for kind in _CHANGING:
         if isinstance(thing, kind):
             copy: Callable[[Any], Any] = kind.copy
             yield _Part(thing, label, copy, copy(thing))
@@ -213,10 +214,14 @@ def _setting(part: _Part, key: Any, before: Any, after: Any, *, is_entry: bool) 
     def put_back() -> bool:
         if part.read(thing).get(key, _MISSING) is not after:
             return False
-        if is_entry:
-            # Through the space's own methods, which start and stop services.
-            kind = Space if isinstance(thing, Space) else dict
-            kind.__delitem__(thing, key) if before is _MISSING else kind.__setitem__(thing, key, before)
+        if part.read is _entries_of_space:
+            # Through its own methods, which start and stop services.
+            if before is _MISSING:
+                del thing[key]
+            else:
+                thing[key] = before
+        elif is_entry:
+            dict.pop(thing, key, None) if before is _MISSING else dict.__setitem__(thing, key, before)
         elif before is _MISSING:
             object.__delattr__(thing, key)
         else:

@@ -24,6 +24,7 @@ from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 from prompt_toolkit.input import Input
 from prompt_toolkit.input.vt100_parser import Vt100Parser
 from prompt_toolkit.key_binding import KeyPress
+from prompt_toolkit.key_binding.defaults import load_key_bindings
 from prompt_toolkit.output import ColorDepth
 from prompt_toolkit.output.vt100 import Vt100_Output
 from prompt_toolkit.styles import BaseStyle, DummyStyle, Style
@@ -32,7 +33,7 @@ from prompt_toolkit.validation import ValidationError, Validator
 from ptpython import python_input
 from ptpython.prompt_style import PromptStyle
 from ptpython.python_input import PythonInput
-from ptpython.style import default_ansi_code_style, win32_code_style
+from ptpython.style import default_ansi_code_style, get_all_ui_styles, win32_code_style
 from ptpython.utils import unindent_code
 from pygments.styles import STYLE_MAP, get_style_by_name  # type: ignore[import-untyped]  # it ships no types
 
@@ -74,9 +75,12 @@ class CodeStyles(dict[str, BaseStyle]):
 
 # ptpython makes all schemes, and prompt_toolkit all key bindings, anew for each prompt: 2.5 MiB, 12,000 objects for the garbage
 # collector and 25 ms a session. None of them belongs to a session, so all have them in common.
-vars(python_input)["get_all_code_styles"] = functools.cache(CodeStyles)
-for module, name in ((python_input, "get_all_ui_styles"), (application, "load_key_bindings")):
-    vars(module)[name] = functools.cache(vars(module)[name])
+for module, name, made in (
+    (python_input, "get_all_code_styles", CodeStyles),
+    (python_input, "get_all_ui_styles", get_all_ui_styles),
+    (application, "load_key_bindings", load_key_bindings),
+):
+    setattr(module, name, functools.cache(made))
 
 
 class Keys(Input):

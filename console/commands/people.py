@@ -2,6 +2,7 @@
 
 import asyncio
 import pydoc
+import textwrap
 import time
 from typing import Any
 
@@ -31,6 +32,9 @@ def help(what: object = None) -> Text | None:  # noqa: A001 - it extends Python'
     allowed = [c for c in commands.values() if session.person.role >= c.role]
     wide = max(len(c.name) for c in allowed)
     lines = [f"{c.name:<{wide}}  {c.summary}" for c in allowed]
+    if session.rich:  # on a terminal words stay whole; elsewhere a command is a line
+        indent = " " * (wide + 2)
+        lines = [textwrap.fill(line, max(session.columns, 2 * wide), subsequent_indent=indent) for line in lines]
     if session.person.role >= Role.ADMIN:
         lines += [
             "",

@@ -169,6 +169,19 @@ def test_what_acts_shows_its_usage_until_it_is_called(tmp_path: Path) -> None:
     converse(tmp_path, scenario)
 
 
+def test_help_keeps_words_whole_on_a_narrow_terminal(tmp_path: Path) -> None:
+    def scenario(at: At) -> None:
+        one = at.attach(columns=40)
+        one.prompt()
+        one.line("help")
+        shown = one.until("help(obj) is Python's help.")
+        lines = shown[shown.index("space ") :].splitlines()
+        assert max(len(line) for line in lines[:20]) <= 40
+        assert any(line.startswith("           ") for line in lines[:20])
+
+    converse(tmp_path, scenario)
+
+
 def test_a_shell_command_shows_its_output_and_its_status(tmp_path: Path) -> None:
     def scenario(at: At) -> None:
         assert at.script("sh('echo out; echo err >&2; exit 3')").out == "out\nerr\n[exit status 3]\n"
