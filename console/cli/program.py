@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...runtime.errors import ServerError
+from . import children
 from .faults import FAILED, FINE, UsageError, complain
 from .parser import Commands
 
 if TYPE_CHECKING:
     from ..beside import Beside
 
+_AGAIN = "MIDAIR_EXEC"  # what the programs started by this one are told: which program that is
 _MORE = """\
 SCRIPT.py ...    as python SCRIPT.py ... does
 -m MODULE ...    as python -m MODULE ... does
@@ -52,11 +54,17 @@ def execute(options: argparse.Namespace) -> int:
     if not words:
         raise UsageError("exec what? A SCRIPT.py, -m MODULE or a COMMAND; see 'midair exec --help'")
     program = Program(words, is_module=bool(options.module))
+    mine = os.path.abspath(options.name or program.name)
+    if os.environ.get(_AGAIN) == mine:  # a reloader of the program's own runs the same command again
+        complain(f"process {os.getpid()} is {program.name} once more, as its reloader wants it: it runs without midair")
+        program.run()
+        return FINE
+    os.environ[_AGAIN] = mine
     beside = _console(options, program.name)
     _record(options, program.folder)
     beside.start()
     complain(f"a console is open: {', '.join(beside.console.ways_in)}")
-    os.register_at_fork(after_in_child=_forked)
+    children.watch()
     try:
         program.run()
     except Exception as error:  # noqa: BLE001 - whatever it is, it is told as Python tells it
@@ -98,6 +106,8 @@ class Program:
         from ...runtime.rebuild import sources
 
         sys.argv = list(self.words)
+        if self.path and not self.words[0].endswith(".py"):
+            sys.argv[0] = self.path  # as the kernel gives it; a reloader runs it again by that
         # What `python` puts first: the script's folder, or this one.
         sys.path[0:0] = [self.folder if self.path else ""]
         if self.is_module:
@@ -165,10 +175,3 @@ def _console(options: argparse.Namespace, name: str) -> Beside:
     hold.take()
     logs.set_up(only="midair")  # the program's own logging is its own business
     return Beside(files, hold, Console(files.sock, telnet=options.telnet, say=complain))
-
-
-def _forked() -> None:
-    complain(
-        f"process {os.getpid()} was forked from the program: edits and the console do not reach it; "
-        "run the program without workers or a reloader of its own"
-    )

@@ -6,7 +6,7 @@ import ast
 import types
 from typing import TYPE_CHECKING, Any
 
-from . import functions, outline, values
+from . import branches, functions, outline, values
 from .kinds import isa
 from .plan import Step
 from .transaction import MISSING
@@ -33,7 +33,7 @@ def recompute(scope: Scope, node: ast.stmt, names: set[str]) -> None:
 
 def _turned(scope: Scope, node: ast.If, names: set[str]) -> bool:
     """Does a condition that did not change in the text say otherwise now? Then its other branch is taken."""
-    holds, held = scope.holds(node.test), scope.held(node.test)
+    holds, held = branches.holds(scope, node.test), branches.held(scope, node.test)
     changed = ", ".join(sorted(outline.read_now(node.test) & names))
     if holds is None or held is None:
         scope.edit.keep(
@@ -47,7 +47,7 @@ def _turned(scope: Scope, node: ast.If, names: set[str]) -> bool:
         why = f"{changed} changed, but the other branch does more than define"
         scope.edit.keep(scope, f"if {ast.unparse(node.test)[:40]}", node.lineno, why)
         return True
-    scope.turn(node)
+    branches.turn(scope, node)
     return True
 
 
@@ -63,8 +63,9 @@ def _assignment(scope: Scope, node: ast.Assign | ast.AnnAssign, names: set[str])
         if live is MISSING:
             continue
         changed = ", ".join(sorted(reads & names))
+        outer = scope.outer_names(node, name)
         if isa(expr, ast.Name) and scope.untouched(name):
-            scope.bind(name, scope.look(expr.id))
+            scope.bind(name, outer[expr.id] if expr.id in outer else scope.look(expr.id))
             scope.edit.change("recomputed", scope, name, node.lineno)
         elif not scope.untouched(name):
             scope.edit.keep(scope, name, node.lineno, f"{changed} changed, but it was set at run time")
@@ -73,7 +74,7 @@ def _assignment(scope: Scope, node: ast.Assign | ast.AnnAssign, names: set[str])
         elif not values.is_pure(expr, scope.look):
             scope.edit.keep(scope, name, node.lineno, f"{changed} changed, but computing it again may have effects")
         else:
-            scope.bind(name, scope.evaluate(expr))
+            scope.bind(name, scope.evaluate(expr, outer))
             scope.edit.change("recomputed", scope, name, node.lineno)
 
 

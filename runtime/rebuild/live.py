@@ -79,6 +79,7 @@ async def _apply(request: _Request, *, at_once: bool = True) -> Report:
     try:
         rest = functools.partial(_rest, asyncio.get_running_loop())
         plans = await asyncio.to_thread(engine.make_plans, wanted, rest)
+        await _after_next_timer(asyncio.get_running_loop())
         if any(each.record.text is not each.base for each in plans):
             return await _apply(request)  # another edit came in between
         waiting = guards.Waiting()
@@ -89,6 +90,7 @@ async def _apply(request: _Request, *, at_once: bool = True) -> Report:
         given = (None, SLICE) if at_once else (waiting, None)
         with engine.exclusively():
             report = engine.commit(wanted, plans, files, request.who, request.undo_of, *given)
+        _keep_time(asyncio.get_running_loop())
     except instances.TooSlow:
         return await _apply(request, at_once=False)
     except RebuildError as error:
@@ -99,13 +101,39 @@ async def _apply(request: _Request, *, at_once: bool = True) -> Report:
 
 
 def _rest(loop: asyncio.AbstractEventLoop) -> None:
-    """In the thread that plans: let the loop take its turn.
+    """In the thread that plans: let the loop take its turn."""
+    _wake(loop)
+    time.sleep(REST)
 
-    It sleeps in whole milliseconds, so once it was woken its next timer would be up to one late: it is told to look.
+
+def _keep_time(loop: asyncio.AbstractEventLoop) -> None:
+    """See that the next timer is not late for us.
+
+    A loop sleeps in whole milliseconds: one that we woke, or kept busy, may miss the next timer by almost that.
     """
+    if wait := _soon(loop):
+        loop.run_in_executor(None, _wake, loop, wait)
+
+
+async def _after_next_timer(loop: asyncio.AbstractEventLoop) -> None:
+    """Let a timer that is due within a millisecond go before the commit, so that it does not wait for that."""
+    if wait := _soon(loop):
+        await loop.run_in_executor(None, time.sleep, wait)
+        await asyncio.sleep(0)
+
+
+def _soon(loop: asyncio.AbstractEventLoop) -> float:
+    """Seconds to the next timer, when that is less than a millisecond."""
+    timers = getattr(loop, "_scheduled", None)  # asyncio's own loops have it; where it is not, a timer may be late
+    wait = float(timers[0].when() - loop.time()) if timers else 0.0
+    return wait if 0 < wait < 0.001 else 0.0
+
+
+def _wake(loop: asyncio.AbstractEventLoop, wait: float = 0.0) -> None:
+    if wait:
+        time.sleep(wait)
     with contextlib.suppress(RuntimeError):  # it was closed meanwhile
         loop.call_soon_threadsafe(int)
-    time.sleep(REST)
 
 
 async def _finish(waiting: guards.Waiting, report: Report) -> None:

@@ -99,6 +99,48 @@ def test_a_process_that_the_program_forks_is_named(folder):
     )
 
 
+RUN_AGAIN, AGAIN = "import subprocess, sys", "subprocess.run([sys.executable, '-c', ''])"
+SPAWN = """
+import multiprocessing
+if __name__ == "__main__":
+    one = multiprocessing.get_context("spawn").Process(target=print)
+    one.start()
+    one.join()
+"""
+
+
+@pytest.mark.parametrize(
+    ("program", "said"),
+    [
+        (f"{RUN_AGAIN}; {AGAIN}", "the program starts Python again: edits"),
+        (
+            f"{RUN_AGAIN}; exec({AGAIN!r}, {{**globals(), '__name__': 'werkzeug._reloader'}})",
+            "the program starts Python again, by the reloader of werkzeug: edits and .*; run it with --no-reload or",
+        ),
+        (SPAWN, r"process \d+ was started by the program: edits"),
+        ("import os; os.execv('/bin/true', ['true'])", "the program replaces itself: edits"),
+    ],
+    ids=["run again", "a reloader", "a worker", "replaced"],
+)
+def test_reloaders_and_workers_of_the_programs_own_are_named(folder, program, said):
+    (folder / "script.py").write_text(program + "\n")
+    done = LiveServer(folder).midair("exec", "script.py")
+    assert done.returncode == 0, done.stderr
+    assert re.search(f"^midair: {said}", done.stderr, re.MULTILINE)
+
+
+def test_what_a_reloader_starts_is_the_same_program_without_a_second_console(folder):
+    (folder / "script.py").write_text(
+        "import os, subprocess, sys\nif 'AGAIN' in os.environ:\n    print('served')\nelse:\n"
+        "    os.environ['AGAIN'] = '1'\n    sys.exit(subprocess.call([sys.executable, *sys.orig_argv[1:]]))\n"
+    )
+    done = LiveServer(folder).midair("exec", "script.py")
+    assert (done.returncode, done.stdout) == (0, "served\n")
+    assert re.search(
+        r"midair: process \d+ is script once more, as its reloader wants it: it runs without midair", done.stderr
+    )
+
+
 @pytest.mark.parametrize(
     ("words", "status", "said"),
     [

@@ -189,3 +189,21 @@ async def test_few_upgrades_that_fit_a_slice_are_made_in_the_commit(project):
         await asyncio.sleep(0)
     assert (await job).upgraded == 1
     assert one.n == -1
+
+
+class Loop:
+    """The time and the timers of a loop."""
+
+    def __init__(self, *due):
+        self._scheduled = [asyncio.TimerHandle(when, print, (), asyncio.get_running_loop()) for when in due]
+
+    def time(self):
+        return 100.0
+
+
+async def test_only_a_timer_that_is_due_within_a_millisecond_is_waited_for():
+    assert live._soon(Loop(100.0005, 100.9)) == pytest.approx(0.0005)
+    assert live._soon(Loop(100.5)) == 0.0
+    assert live._soon(Loop(99.5)) == 0.0
+    assert live._soon(Loop()) == 0.0
+    assert live._soon(object()) == 0.0, "a loop that keeps its timers elsewhere"
