@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import json
 import os
 import re
@@ -36,6 +37,15 @@ class Probe:
 
     def __init__(self) -> None:
         self.worst = 0.0
+        self.collecting = 0.0
+        self._began = 0.0
+        gc.callbacks.append(self._collected)
+
+    def _collected(self, phase: str, _: dict[str, int]) -> None:
+        if phase == "start":
+            self._began = time.perf_counter()
+        else:
+            self.collecting = max(self.collecting, (time.perf_counter() - self._began) * 1000)
 
     async def run(self) -> None:
         before = time.perf_counter()
@@ -189,6 +199,8 @@ def measure(path: Path, address: list[object], pid: int, count: int) -> list[tup
         sessions.append(Session(path))
         stops.append(float(ask(path, RESET)))
     rows.append(("later connects, median / worst", f"{statistics.median(stops):.0f} / {max(stops):.0f} ms", "50 ms"))
+    collecting = float(ask(path, "space['probe'].collecting"))
+    rows.append(("the longest garbage collection among that", f"{collecting:.0f} ms", ""))
     rows.append(("memory a session", f"{(memory(pid) - before) / (count - 1):.1f} MiB", "4 MiB"))
     rows.append(
         (f"echo of a key, {count} sessions open, median", f"{statistics.median(echoes(sessions, 100)):.1f} ms", "30 ms")

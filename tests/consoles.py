@@ -30,6 +30,11 @@ PATIENCE = 60.0
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07]*\x07")
 
 
+_ASKING = re.compile(
+    rb"\x1b\[[>?][0-9;]*[mc]|\x1b\[>[0-9;]*q|\x1bP[^\x1b]*\x1b\\\\|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\\\)"
+)
+
+
 class SmallServer:
     """As much of a server as a console asks for."""
 
@@ -263,7 +268,8 @@ class Terminal:
         except OSError:
             return False
         # A terminal ignores control-A; pyte would drop the text that follows it. netcat shows it as part of IAC WILL ECHO.
-        self.stream.feed(data.replace(b"\x01", b""))
+        # Nor does it know xterm's ways to ask for more keys and for colours, which vim tries.
+        self.stream.feed(_ASKING.sub(b"", data.replace(b"\x01", b"")))
         return bool(data)
 
 

@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 import traceback
+import types
 from collections.abc import Callable
 from typing import Any
 
@@ -40,10 +41,14 @@ def _waits_at(task: "asyncio.Task[Any]") -> str:
 
 @command()
 def cancel(task: str) -> Text:
-    """Cancel a task by its name, as tasks() shows it."""
-    chosen = [t for t in asyncio.all_tasks() if t.get_name() == task]
-    if not chosen:
-        raise ConsoleError(f"there is no task {task!r}; tasks() lists them")
+    """Cancel a task by its name, as tasks() shows it, or the timers that call a method, as timers() does."""
+    space = current().console.server.space
+    chosen: list[Any] = [t for t in asyncio.all_tasks() if t.get_name() == task]
+    due = [timer for timer in space.timers if timer.name == task]
+    for timer in due:
+        space.drop_timer(timer)
+    if not chosen and not due:
+        raise ConsoleError(f"there is no task {task!r}; tasks() and timers() list them")
     for one in chosen:
         one.cancel()
     return Text(f"cancelled {task}")
@@ -60,19 +65,42 @@ def timers() -> Table:
     return Table(("due in s", "calls", "how often"), rows, empty="no timers")
 
 
+MAX_TASKS = 30
+"""Tasks whose stacks are shown at once."""
+
+
+def _waiting_at(task: "asyncio.Task[Any]") -> list[str]:
+    """The coroutines of a task, from its own to the one that waits."""
+    found: list[tuple[types.FrameType, int]] = []
+    awaited: Any = task.get_coro()
+    while awaited is not None and len(found) < 12:
+        frame = getattr(awaited, "cr_frame", None) or getattr(awaited, "gi_frame", None)
+        if frame is not None:
+            found.append((frame, frame.f_lineno))
+        awaited = getattr(awaited, "cr_await", None) or getattr(awaited, "gi_yieldfrom", None)
+    return traceback.StackSummary.extract(iter(found)).format()
+
+
 @command(looks=True, aside=True)
-def stacks(thread: str = "") -> Text:
-    """Where every thread is now, the server's loop first; works while the loop is stuck."""
+def stacks(name: str = "") -> Text:
+    """Where every thread is now, the server's loop first, and where its tasks wait; works while the loop is stuck."""
     console = current().console
     names = {t.ident: t.name for t in threading.enumerate()}
     frames = sys._current_frames()
     parts = []
     for ident in sorted(frames, key=lambda i: (i != console.server_thread, i)):
-        name = "server's loop" if ident == console.server_thread else names.get(ident, str(ident))
-        if thread not in name:
+        thread = "server's loop" if ident == console.server_thread else names.get(ident, str(ident))
+        if name not in thread:
             continue
         where = describe_thread(ident, frames)
-        parts.append(f"-- {name}: {where}\n" + "".join(traceback.format_stack(frames[ident], limit=12)))
+        parts.append(f"-- {thread}: {where}\n" + "".join(traceback.format_stack(frames[ident], limit=12)))
+    waiting = [task for task in asyncio.all_tasks(console.server.loop) if name in task.get_name()]
+    parts += [
+        f"-- task {one_line(task.get_name())} waits at\n" + "".join(_waiting_at(task))
+        for task in sorted(waiting, key=lambda task: task.get_name())[:MAX_TASKS]
+    ]
+    if len(waiting) > MAX_TASKS:
+        parts.append(f"-- and {len(waiting) - MAX_TASKS} more tasks; tasks() lists them, stacks('name') shows one")
     return Text("\n".join(parts).rstrip())
 
 

@@ -37,6 +37,8 @@ MEMORY_PER_BYTE = 40
 SECONDS = 120
 # A value in `cat` is shown up to here.
 _WIDE = 200
+# Values whose text may be long; they are compared as they are.
+_LONG = (str, bytes, bytearray)
 
 
 @dataclass(frozen=True)
@@ -269,21 +271,18 @@ class _Side:
         return dict(children(self.chart.objects[self.numbers[key]]))
 
     def token(self, value: Any) -> object:
-        """Equal on both sides when nothing changed: a value as text, an object by its path."""
+        """Equal on both sides when nothing changed: an object's path, a value as it is or as text."""
+        kind = type(value)
+        if kind in ATOMS:
+            return (kind, value) if kind in _LONG else repr(value)  # a NaN equals itself here, and 1 is not True
         number = self.chart.number_of(value)
-        return (
-            shown(value)
-            if number is None and type(value) not in ATOMS
-            else repr(value)
-            if number is None
-            else self._keys[number]
-        )
+        return shown(value) if number is None else self._keys[number]
 
     def text(self, parts: dict[str, Any], name: str) -> str:
         if name not in parts:
             return ""
         value = parts[name]
-        return _short(repr(value) if type(value) in ATOMS else self.chart.path_of(value) or shown(value))
+        return shown(value, _WIDE) if type(value) in ATOMS else _short(self.chart.path_of(value) or shown(value))
 
 
 def _diff(path: Path, other: str) -> list[dict[str, Any]]:
@@ -330,7 +329,7 @@ def _cat(path: Path, where: str) -> str:
 
 def _one_line(value: Any) -> str:
     if type(value) in ATOMS:
-        return _short(repr(value))
+        return shown(value, _WIDE)
     if isinstance(value, LostFunction | LostModule):
         return f"<{'function' if isinstance(value, LostFunction) else 'module'} {value.name}>"
     if isinstance(value, LostMethod):

@@ -5,9 +5,11 @@
     resource.py   Resource, the nodes of the tree; virtual hosts
     request.py    one request and its answer; forms.py, sessions.py
     static.py     files and folders
-    scripts.py    live Python pages; cgi.py
+    scripts.py    live Python pages; cgi.py, templates.py; trust.py says which are run
     apps/         ASGI and WSGI applications by path
-    upstream.py   other servers by path; far.py, offered.py: other midair servers, over services/spread
+    upstream.py   other HTTP servers by path
+    far.py        other midair servers by path, over services/spread; offered.py is their end of it
+    users.py      people's files and their own servers
     operator.py   the status page and numbers below /-/
     engine/       uvicorn's protocols on our own sockets
     rules.py      what HTTP asks for, without I/O

@@ -109,7 +109,7 @@ class FarSite(Resource):
             raise PermissionError(f"{self.address.path} belongs to user {found.st_uid}; nothing was sent to it")
 
     def _away(self, error: BaseException) -> WebError:
-        log.info("%s does not answer: %s", self.url, str(error) or type(error).__name__)
+        log.info("%s does not answer: %s", self.address.place, str(error) or type(error).__name__)
         return WebError(502, "the server behind this address does not answer")
 
     # --- requests
@@ -197,12 +197,12 @@ class FarSite(Resource):
                         await request.send({"type": "http.response.body", "body": piece, "more_body": True})
         except _FAILED as error:
             # Half an answer cannot be taken back; the client sees the connection closed.
-            raise Disconnected(f"{self.url} broke off its answer: {error}") from error
+            raise Disconnected(f"{self.address.place} broke off its answer: {error}") from error
         request.finished = True
         try:
             await request.send({"type": "http.response.body", "body": begun})
         except RuntimeError as error:
-            raise Disconnected(f"{self.url} sent another length than it said: {error}") from error
+            raise Disconnected(f"{self.address.place} sent another length than it said: {error}") from error
 
     # --- long answers
 
@@ -256,7 +256,7 @@ class FarSite(Resource):
                     if not await self._say(request, event):
                         return
         except _FAILED as error:
-            log.info("%s broke off a websocket: %s", self.url, error)
+            log.info("%s broke off a websocket: %s", self.address.place, error)
             await request.send({"type": "websocket.close", "code": 1011})
 
     @staticmethod

@@ -20,9 +20,9 @@ from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
 
-from ...runtime.connection import Connection
+from ...runtime.connection import Connection, Frozen
 from ..spread import Limits, Link, Referenceable, RemoteReference, Source, SpreadError
-from ..spread.errors import RemoteError
+from ..spread.errors import DeadReference, RemoteError
 from .asgi import Message, RawHeaders, Scope
 from .credentials import peer_of
 from .errors import Disconnected
@@ -37,7 +37,10 @@ DIALECT = "midair-1"  # the one that streams
 #: Pieces are small; what is not goes as pieces.
 LIMITS = Limits(message=2 << 20, calls=10_000)
 PIECE = 256 << 10  # bytes of a body in one message
+AT_ONCE = 1 << 20  # bytes given to the kernel before others get their turn
 LONG = 64 << 10  # bytes from which on an answer takes a lane
+#: Turns of the loop until the head is with the kernel: without it the other side can do nothing with what is on a lane.
+TURNS = 3
 HEAD = 5  # items before the header lines
 LANE_NAME = 16  # bytes
 
@@ -106,7 +109,7 @@ class Asked(Referenceable):
             scope["extensions"]["http.response.zerocopysend"] = {}
         self._start(reply, self._answered(reply))
         try:
-            return await asyncio.shield(reply.head)
+            return await reply.head
         except asyncio.CancelledError:
             reply.leave()
             raise
@@ -300,7 +303,7 @@ class Reply:
                 self._begin(data, None)
                 self._end()
                 return
-            self._choose()
+            await self._choose()
         if self._on_lane:
             await self._take_lane(len(data)).send(data)
         else:
@@ -313,7 +316,7 @@ class Reply:
         file, offset, count = message["file"], message["offset"], message["count"]
         fd = file if isinstance(file, int) else file.fileno()
         if not self.head.done():
-            self._choose()
+            await self._choose()
         if self._on_lane:
             await self._take_lane(count).send_file(fd, offset, count)
             self.sent += count
@@ -330,7 +333,7 @@ class Reply:
 
     # --- inside
 
-    def _choose(self) -> None:
+    async def _choose(self) -> None:
         """Where the body goes: by a lane when it is long, and its length is known."""
         length = next((value for name, value in self._headers if name.lower() == b"content-length"), b"")
         self._on_lane = self.lane is not None and length.isdigit() and int(length) > LONG and not self._bodiless
@@ -338,6 +341,8 @@ class Reply:
         if not self._on_lane:
             self._free(whole=True)
         self._begin(b"", True if self._on_lane else Rest(self._out.items(), self.leave))
+        for _ in range(TURNS if self._on_lane else 0):
+            await asyncio.sleep(0)
 
     def _take_lane(self, count: int) -> Lane:
         if self.lane is None or count > self._due:
@@ -449,6 +454,8 @@ class Lane(Connection):
         del self.inbox[:LANE_NAME]
         self._out = socket.socket(fileno=os.dup(self.transport.get_extra_info("socket").fileno()))
         self._out.setblocking(False)
+        # As much as the system lets it have: each time it is full, two processes have to wake each other.
+        self._out.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
         self._offer.lanes[self._name] = self
 
     def closed(self, reason: BaseException | None) -> None:  # noqa: ARG002 - it is gone, whyever
@@ -458,6 +465,14 @@ class Lane(Connection):
             self._user.leave()  # it may be waiting for this very socket, and gives it back
         else:
             self._close_out()
+
+    def freeze(self) -> Frozen:
+        """Not possible, as for the calls beside it; the asking side opens another.
+
+        Raises:
+            DeadReference: always.
+        """
+        raise DeadReference(f"the lane of {self.peer} ends with this process; it is to connect again")
 
     def _close_out(self) -> None:
         if self._out is not None:
@@ -501,7 +516,7 @@ class Lane(Connection):
         while offset < end:
             out = self._living()
             try:
-                sent = os.sendfile(out.fileno(), fd, offset, end - offset)
+                sent = os.sendfile(out.fileno(), fd, offset, min(AT_ONCE, end - offset))
             except BlockingIOError:
                 await writable(out.fileno())
                 continue
@@ -510,6 +525,8 @@ class Lane(Connection):
             if not sent:
                 raise OSError("the file became shorter while it was sent")
             offset += sent
+            if offset < end:
+                await asyncio.sleep(0)
 
     def _living(self) -> socket.socket:
         if self._out is None or self.is_closing:

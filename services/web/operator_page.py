@@ -53,7 +53,7 @@ function bars(counts) {
   pen.fillStyle = css('--hue'); pen.font = '10px system-ui';
   counts.forEach((n, i) => { const h = n ? Math.max(2, n / top * (height - 16)) : 0; pen.fillRect(i * step + 1, height - 13 - h, step - 2, h); });
   pen.fillStyle = css('--dim');
-  counts.forEach((n, i) => { if (i % 2 == 0) pen.fillText(bounds[i], i * step + 1, height - 2); });
+  counts.forEach((n, i) => { if (i % 2 == 0) pen.fillText(bounds[i], Math.min(i * step + 1, width - pen.measureText(bounds[i]).width), height - 2); });
 }
 function rows(id, pairs) {
   $(id).replaceChildren(...pairs.map(([a, b]) => {

@@ -161,7 +161,7 @@ def _offering(options: argparse.Namespace) -> Offering:
             f"--offer on {options.host or 'every address'} needs --tls CERT KEY: whoever overhears the address may ask"
         )
     offering = Offering(options.offer, options.host, Certificate(*options.tls) if options.tls else None)
-    print(f"other midair servers mount this site by --mount /PATH={offering.address(options.offer)}")  # noqa: T201 - for who made it
+    print(f"other midair servers mount this site by --mount /PATH={offering.address()}")  # noqa: T201 - for who made it
     return offering
 
 

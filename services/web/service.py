@@ -65,8 +65,12 @@ class Offering:
     certificate: Certificate | None = None
     name: str = field(default_factory=lambda: secrets.token_urlsafe(24))
 
-    def address(self, port: int) -> str:
+    #: The port it was bound to, when any free one was wanted.
+    bound: int = 0
+
+    def address(self) -> str:
         """What the other server mounts. A certificate is named by its print, so that no authority is needed."""
+        port = self.bound or self.port
         pin = fingerprint(self.certificate.cert) if self.certificate else ""
         host = self.host or socket.getfqdn()
         return str(Location(host=host, port=port, name=self.name, tls=bool(pin), print=pin))
@@ -147,7 +151,8 @@ class Web(Service):
                 if isinstance(at, Offering):
                     offer = Offer(self.engine, name=at.name)
                     listener = await self.listen(at.port, offer.link, host=at.host, ssl=context)
-                    self.log.info("other servers mount this site as %s", at.address(listener.port))
+                    at.bound = listener.port
+                    self.log.info("offered on port %d; %s.offered() tells the address", at.bound, self.name)
                     continue
                 # uvicorn's protocol with our guard does what a Connection does for its service.
                 factory = cast("Any", self.engine.factory)
@@ -196,6 +201,10 @@ class Web(Service):
             listener = Listener(self._running(), cast("Any", factory))
             await listener.open([bind_unix(place, mode=0o666)], None)
             self._running().listeners.append(listener)
+
+    def offered(self) -> list[str]:
+        """What other midair servers mount this site by; who knows it may ask, so it is in no log."""
+        return [at.address() for at in self.addresses_wanted if isinstance(at, Offering)]
 
     # --- requests
 

@@ -1,5 +1,6 @@
 """The clients that people have, each in a terminal with a screen: what they see, and how they find their terminal afterwards."""
 
+import importlib
 import os
 import shutil
 import sys
@@ -10,6 +11,8 @@ from typing import Any
 
 import pytest
 from consoles import PASSWORD, At, Terminal, converse
+
+from midair.runtime import rebuild
 
 pytest.importorskip("pyte", reason="the screen model is not installed")
 
@@ -119,11 +122,46 @@ def test_a_person_with_their_own_client(tmp_path: Path, way: Callable[..., Termi
         one.type("\x03")
         one.until("^KeyboardInterrupt\n")
         one.until(r"^\[4\] >>>")
+        # Several lines pasted at once are one statement.
+        one.type("\x1b[200~for n in range(2):\n    print('pasted', n)\x1b[201~")
+        one.until(r"\.\.\. +print")
+        one.type("\r\r")
+        one.until(r"^pasted 0\npasted 1\n(.*\n)*\[5\] >>>")
         one.resize(50, 20)
         one.line("console.sessions[0].columns")
         one.until("^50$")
         one.type("\x04")
         one.ends()
+
+    talk(tmp_path, scenario)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_each_client_can_leave_its_session_behind_and_see_top(tmp_path: Path, way: Callable[..., Terminal]) -> None:
+    def scenario(at: At) -> None:
+        one = way(at)
+        one.until(r"^\[1\] >>>")
+        one.line("top")
+        one.until("q leaves")
+        one.until("no task was seen|% cpu")
+        one.screen.reset()  # it knows of no second screen to come back from
+        one.type("q")
+        one.until(r"\[2\] >>>")
+        one.line("import asyncio; await asyncio.Event().wait()")
+        while at.console.sessions[0].statement is None or not at.console.sessions[0].statement.begun:
+            time.sleep(0.001)
+        one.type("\x1c")
+        one.ends()
+        assert at.console.sessions[0].detached
+        again = way(at)
+        again.until("You left session")
+        again.until(">>>")
+        again.line("join()")
+        again.until("runs import asyncio; await")
+        again.type("\x03")
+        again.until("^KeyboardInterrupt")
+        again.type("\x1c")
+        again.until("left session")
 
     talk(tmp_path, scenario)
 
@@ -225,3 +263,82 @@ def test_netcat_gets_plain_lines(tmp_path: Path) -> None:
         one.ends()
 
     talk(tmp_path, scenario)
+
+
+EDITORS = {
+    "vim": (["vim", "-u", "NONE", "-n"], ":%s/rain/snow/\r:wq\r", ":%s/return/((/\r:wq\r", ":q\r"),
+    # Ctrl-\\ is nano's search and replace: what has the screen has every key.
+    "nano": (["nano", "-I"], "\x1crain\rsnow\ra\x0f\r\x18", "\x1creturn\r((\ra\x0f\r\x18", "\x18"),
+}
+
+
+@pytest.mark.parametrize("editor", EDITORS)
+def test_the_source_of_a_live_function_is_edited_in_the_persons_own_editor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, editor: str
+) -> None:
+    argv, change, break_it, leave = EDITORS[editor]
+    _needs(argv[0])
+    monkeypatch.setenv("EDITOR", " ".join(argv))
+    monkeypatch.delenv("VISUAL", raising=False)
+    folder = tmp_path / "project"
+    folder.mkdir()
+    name = f"weather_in_{editor}"
+    (folder / f"{name}.py").write_text("def outside():\n    return 'rain'\n")
+    monkeypatch.syspath_prepend(str(folder))
+    rebuild.record(folder)
+    module = importlib.import_module(name)
+    outside = module.outside
+
+    def scenario(at: At) -> None:
+        one = by_attach(at)
+        one.until(r"^\[1\] >>>")
+        one.line(f"import {name} as w; edit(w.outside)")
+        one.until(r"edit\.py")
+        one.until("return 'rain'")
+        one.type(change)
+        one.until(r"^\[2\] >>>")
+        assert outside() == "snow"
+        one.screen.reset()
+        one.line("edit(w.outside)")
+        one.until(r"edit\.py")
+        one.until("return 'snow'")
+        one.type(break_it)
+        one.until("refused, nothing was changed")
+        one.type(leave)
+        one.until("given up; nothing changed")
+        one.line("w.outside()")
+        one.until("^'snow'$")
+
+    try:
+        talk(tmp_path, scenario)
+    finally:
+        del sys.modules[name]
+    assert (folder / f"{name}.py").read_text() == "def outside():\n    return 'snow'\n"
+
+
+def test_screen_opens_the_terminal_link(tmp_path: Path) -> None:
+    def with_link(_server: Any, console: Any) -> None:
+        console.pty = True
+
+    def scenario(at: At) -> None:
+        link = tmp_path / "demo.tty"
+        while not link.is_symlink():
+            time.sleep(0.005)
+        (tmp_path / "screens").mkdir(mode=0o700)
+        one = at.terminal(
+            [_needs("screen"), "-c", "/dev/null", str(link)], SCREENDIR=str(tmp_path / "screens"), TERM="xterm"
+        )
+        one.until(r"^\[1\] >>>")
+        one.line("6 * 7")
+        one.until("^42$")
+        one.line("while True: pass\r")
+        while at.console.interrupter.current is None:
+            pass
+        one.type("\x03")
+        one.until("^KeyboardInterrupt")
+        one.type("\x01ky")  # screen's own: kill this window
+        one.ends()
+        while at.console.sessions:
+            time.sleep(0.005)
+
+    converse(tmp_path, scenario, prepare=with_link, limit=0)

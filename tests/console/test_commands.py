@@ -9,6 +9,8 @@ import pytest
 from consoles import PASSWORD, At, converse
 
 from midair.runtime import logs
+from midair.runtime.service import Service
+from midair.runtime.timers import Timer
 
 
 def test_history_is_kept_across_logins_and_is_each_persons_own(tmp_path: Path) -> None:
@@ -72,6 +74,38 @@ def test_tasks_are_listed_and_cancelled_by_name(tmp_path: Path) -> None:
         assert at.command("cancel", "sleeper").out == "cancelled sleeper\n"
         assert at.script("await asyncio.wait({t}); t.cancelled()").out == "True\n"
         assert "there is no task 'sleeper'" in at.command("cancel", "sleeper").err
+
+    converse(tmp_path, scenario)
+
+
+def test_timers_are_listed_and_cancelled_by_what_they_call(tmp_path: Path) -> None:
+    class Clock(Service):
+        def strike(self) -> None:
+            """Bong."""
+
+    def scenario(at: At) -> None:
+        clock = at.server.space["clock"] = Clock()
+        at.server.space.add_timer(Timer(clock, "strike", (), due=time.time() + 600, period=60))
+        assert "Clock.strike" in at.command("timers").out
+        assert at.command("cancel", "Clock.strike").out == "cancelled Clock.strike\n"
+        assert at.command("timers").out == "no timers\n"
+
+    converse(tmp_path, scenario)
+
+
+def test_stacks_shows_threads_and_where_tasks_wait(tmp_path: Path) -> None:
+    def scenario(at: At) -> None:
+        at.script(
+            "import asyncio\nasync def inner(): await asyncio.sleep(600)\n"
+            "async def outer(): await inner()\nt = asyncio.create_task(outer(), name='sleeper')"
+        )
+        shown = at.command("stacks").out
+        assert shown.startswith("-- server's loop: ")
+        assert "-- midair-console: " in shown
+        task = shown[shown.index("-- task sleeper waits at") :]
+        assert task.index("in outer") < task.index("in inner") < task.index("in sleep")
+        assert "server's loop" not in at.command("stacks", "sleeper").out
+        at.script("t.cancel()")
 
     converse(tmp_path, scenario)
 

@@ -165,3 +165,44 @@ def test_a_server_made_with_telnet_has_a_console_too(tmp_path):
         assert re.search(r"\birc-telnet 127\.0\.0\.1:[1-9]", server.out[-1]), server.out
         with Talker(server.port("irc"), "ann") as ann:
             assert ann.pong("x") == "x"
+
+
+BOT = '''\
+from midair.services.irc import Bot, Irc
+
+
+class Counter(Bot):
+    """Counts what it hears."""
+
+    nick = "counter"
+    channels = ("#c",)
+
+    def __init__(self):
+        self.lines = 0
+
+    def heard(self, said):
+        self.lines += 1
+        if said.text == "!count":
+            said.reply(f"{self.lines} so far")
+
+
+def build(space):
+    space["irc"] = Irc(0)
+    space["irc"].add_bot(Counter())
+'''
+
+
+def test_a_bot_of_twenty_lines_is_edited_while_it_talks_and_remembers_after_a_restart(tmp_path):
+    (tmp_path / "chat.py").write_text(BOT)
+    with LiveServer(tmp_path, "chat.py", "--settle", "0.01") as server:
+        with Talker(server.port("irc"), "ann") as ann:
+            ann.ask("JOIN #c", " 366 ")
+            assert ann.ask("PRIVMSG #c :!count", ":counter!").endswith("#c :1 so far")
+            edit(tmp_path / "chat.py", "so far", "and counting")
+            server.wait_for(r"edit 1\b")
+            assert ann.ask("PRIVMSG #c :!count", ":counter!").endswith("#c :2 and counting")
+            assert server.end() == 0
+        server.start("chat.py")
+        with Talker(server.port("irc"), "ann") as ann:
+            ann.ask("JOIN #c", " 366 ")
+            assert ann.ask("PRIVMSG #c :!count", ":counter!").endswith("#c :3 and counting")

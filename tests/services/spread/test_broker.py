@@ -217,6 +217,39 @@ async def test_a_call_goes_there_and_its_result_back(dialect, chop):
     assert await pair.root.slowly() == "at last"
 
 
+TUPLES = [
+    ((), (1, (2, (3,))), {"a": (1,)}),
+    [(), (1, 2), [(3,), []]],
+    ((1, [2]), {"b": (3, [4])}),
+    {(1, "two"): (3.0, None), (4, (5,)): b"6"},
+    (2**70, -(2**70), (2**64 - 1,)),
+    ({1}, (2, frozenset({3}))),
+    ([],),
+]
+
+
+@every
+@pytest.mark.parametrize("value", TUPLES, ids=repr)
+async def test_lists_and_tuples_are_told_apart_wherever_they_are(dialect, value):
+    pair = Pair(Root(), dialect=dialect)
+    for answer, expected in (
+        (pair.root.echo(value), value),
+        (pair.root.call("echo", a=value), {"a": value}),
+        (pair.root.call("echo", a=value, b=[]), {"a": value, "b": []}),
+    ):
+        assert repr(await answer) == repr(expected)
+
+
+@every
+async def test_references_in_tuples_and_lists_come_back_as_themselves(dialect):
+    pair = Pair(Root(), dialect=dialect)
+    hall, mine = await pair.root.hall(), Room("mine")
+    for value in ((hall, 1), [hall, (mine,)], {"a": ((hall, mine),)}, (hall, [mine])):
+        assert await pair.root.echo(value) == value
+    assert await pair.root.hall().describe() == await hall.describe()
+    assert (await pair.root.echo((hall, hall)))[0] is hall
+
+
 @every
 async def test_shared_and_cyclic_values_stay_so(dialect):
     pair = Pair(Root(), dialect=dialect)

@@ -10,6 +10,7 @@ import sys
 import pytest
 from web_server import client_of, running
 
+from midair.console.cli.make import mkwebserver
 from midair.runtime import rebuild
 from midair.runtime.errors import ServiceError
 from midair.runtime.space import Space
@@ -97,6 +98,22 @@ async def test_the_options_make_files_mounts_and_hosts(tmp_path):
 def test_what_is_not_there_is_named_when_it_is_made(arguments, words):
     with pytest.raises(ServiceError, match=words):
         made(*arguments)
+
+
+async def test_the_options_of_2001_make_what_they_made_and_the_console_has_the_site(tmp_path, monkeypatch):
+    (tmp_path / "front.html").write_text("the front")
+    (tmp_path / "x.epy").write_text("request.write('ran')")
+    monkeypatch.chdir(tmp_path)
+    made_here, program = tmp_path / "web.spl", ["mkwebserver", "-p", "0", "-i", "front.html", "-s", ".", "-t", "0"]
+    monkeypatch.setattr(sys, "argv", program)
+    assert mkwebserver() == 0
+    space = Space.load(made_here)
+    web = space["web"]
+    async with running(web):
+        assert await page(web, "/") == (200, "the front")
+        assert await page(web, "/x.epy") == (200, "ran")
+        assert "web-telnet" in space, "a console of the same server, where the site is `web.site`"
+        assert space["web"].site.root is web.site.root
 
 
 async def test_scripts_are_run_unless_that_is_not_wanted(tmp_path):
@@ -205,8 +222,7 @@ async def test_a_site_is_mounted_by_a_server_on_another_machine(tmp_path, tls, c
     far = made("--static", str(tmp_path), "--offer", "0", *cert)
     assert "--mount /PATH=midair" in capsys.readouterr().out
     async with running(far):
-        port = int(far.addresses[-1].rpartition(":")[2])
-        address = far.addresses_wanted[-1].address(port)
+        (address,) = far.offered()
         assert address.startswith("midair://" if tls else "midair+tcp://")
         near = made("--mount", f"/far={address}", "--mount", f"/guess={address[:-3]}abc")
         async with running(near):
