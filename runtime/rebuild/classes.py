@@ -150,7 +150,8 @@ def _finish(inner: Scope, before: ast.ClassDef, node: ast.ClassDef, steps: list[
     cls = inner.cls
     assert cls is not None
     tx = inner.tx
-    if ast.get_docstring(before, clean=False) != (doc := ast.get_docstring(node, clean=False)):
+    doc = ast.get_docstring(node, clean=False)
+    if ast.get_docstring(before, clean=False) != doc and isa(vars(cls).get("__doc__"), (str, types.NoneType)):
         tx.set_attr(cls, "__doc__", doc)
     _drop_annotations(inner, before, node)
     _imply_hash(inner, node)

@@ -373,6 +373,8 @@ class Scope:
 
     def _run_docstring(self, step: Step) -> None:
         assert isa(step.node, ast.Expr)
+        if self.path and "__doc__" in self.bound_now():
+            return  # the body defines it
         if self.path or (self.plan.text.body and self.plan.text.body[0] is step.new):
             self.bind("__doc__", ast.literal_eval(step.node.value))
 

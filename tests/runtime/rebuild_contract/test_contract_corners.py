@@ -638,3 +638,28 @@ def test_a_module_whose_function_comes_from_another_one_gets_the_class_of_the_ne
     assert held[0] is m.C
     assert type(held[1]) is m.C
     assert issubclass(m.C, m.B)
+
+
+def test_a_class_that_computes_its_documentation_goes_on_computing_it(live):
+    live.start(
+        "class A:\n    'one'\n    @property\n    def __doc__(self): return 'computed'\n    def f(self): return 1\n",
+    )
+    from m import A
+
+    a = A()
+    live.edit("'one'", "'two'")
+    assert a.__doc__ == "computed"
+
+
+def test_a_lambda_that_leaves_a_condition_is_the_same_function(live):
+    live.start("try:\n    unicode\nexcept NameError:\n    f = lambda x: x\n    g = f\n")
+    import m
+
+    f = m.f
+    live.become("f = lambda x: x + 1\ng = lambda x: x\n")
+    assert (f(1), m.f(1), m.g(1)) == (1, 2, 1)
+    live.become("if True:\n    f = lambda x: x + 2\n    g = lambda x: x\n")
+    f = m.f
+    live.become("f = lambda x: x + 3\ng = lambda x: x\n")
+    assert f(1) == 4
+    assert m.f is f
