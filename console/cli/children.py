@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+import types
 from typing import Any
 
 from .faults import complain
@@ -22,7 +23,6 @@ _CURES = {
     "tornado.autoreload": ("the reloader of tornado", "run it without autoreload"),
     "gunicorn": ("the workers of gunicorn", "run it with one worker, by a server such as uvicorn"),
 }
-_SPAWNED = "multiprocessing.util.spawnv_passfds"
 
 
 def watch() -> None:
@@ -31,7 +31,7 @@ def watch() -> None:
 
     os.register_at_fork(after_in_child=_forked)
     sys.addaudithook(_audit)
-    start = multiprocessing.util.spawnv_passfds  # type: ignore[attr-defined]  # by which all its start methods run Python
+    start = multiprocessing.util.spawnv_passfds  # by which all its start methods run Python
 
     def noted(path: Any, args: Any, passfds: Any) -> int:
         process: int = start(path, args, passfds)
@@ -39,7 +39,7 @@ def watch() -> None:
             _tell(f"process {process} was started by the program")
         return process
 
-    multiprocessing.util.spawnv_passfds = noted  # type: ignore[attr-defined]
+    multiprocessing.util.spawnv_passfds = noted
 
 
 def _forked() -> None:
@@ -64,11 +64,11 @@ def _tell(what: str) -> None:
 
 def _blame() -> tuple[str, str]:
     """Who does it, when that is somebody known, and how to run the program without that."""
-    frame = sys._getframe(1)
-    while frame:
+    frame: types.FrameType | None = sys._getframe(1)
+    while frame is not None:
         name = f"{frame.f_globals.get('__name__', '')}."
         for module, found in _CURES.items():
             if name.startswith(f"{module}."):
                 return found
-        frame = frame.f_back  # type: ignore[assignment]  # None ends it
+        frame = frame.f_back
     return "", "run the program without workers or a reloader of its own"

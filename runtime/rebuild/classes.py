@@ -41,7 +41,7 @@ def run(scope: Scope, step: Step, node: ast.ClassDef) -> None:
         update(scope, live, before, node, step)
         return
     scope.edit.change("added" if live is MISSING else "changed", scope, node.name, line)
-    scope._bind(scope.execute([node]), step)
+    scope.bind_all(scope.execute([node]), step)
 
 
 def enter(scope: Scope, cls: type, node: ast.ClassDef) -> Scope:
@@ -150,7 +150,8 @@ def _finish(inner: Scope, before: ast.ClassDef, node: ast.ClassDef, steps: list[
     cls = inner.cls
     assert cls is not None
     tx = inner.tx
-    if ast.get_docstring(before, clean=False) != (doc := ast.get_docstring(node, clean=False)):
+    doc = ast.get_docstring(node, clean=False)
+    if ast.get_docstring(before, clean=False) != doc and isa(vars(cls).get("__doc__"), (str, types.NoneType)):
         tx.set_attr(cls, "__doc__", doc)
     _drop_annotations(inner, before, node)
     _imply_hash(inner, node)
@@ -186,9 +187,7 @@ def _drop_annotations(inner: Scope, before: ast.ClassDef, node: ast.ClassDef) ->
 def settle(tx: Any, classes: list[type]) -> None:
     """After all writes: what a class keeps about the methods that it has."""
     for cls in classes:
-        for each in [cls, *_below(cls)]:
-            if (undo := native.inherit_new(each)) is not None:
-                tx.did(undo)
+        native.inherit_new(cls)
     seen: set[type] = set()
     for cls in classes:
         for each in [cls, *_below(cls)]:

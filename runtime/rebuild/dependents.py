@@ -6,7 +6,7 @@ import ast
 import types
 from typing import TYPE_CHECKING, Any
 
-from . import functions, outline, values
+from . import branches, functions, outline, values
 from .kinds import isa
 from .plan import Step
 from .transaction import MISSING
@@ -33,7 +33,7 @@ def recompute(scope: Scope, node: ast.stmt, names: set[str]) -> None:
 
 def _turned(scope: Scope, node: ast.If, names: set[str]) -> bool:
     """Does a condition that did not change in the text say otherwise now? Then its other branch is taken."""
-    holds, held = scope.holds(node.test), scope.held(node.test)
+    holds, held = branches.holds(scope, node.test), branches.held(scope, node.test)
     changed = ", ".join(sorted(outline.read_now(node.test) & names))
     if holds is None or held is None:
         scope.edit.keep(
@@ -47,7 +47,7 @@ def _turned(scope: Scope, node: ast.If, names: set[str]) -> bool:
         why = f"{changed} changed, but the other branch does more than define"
         scope.edit.keep(scope, f"if {ast.unparse(node.test)[:40]}", node.lineno, why)
         return True
-    scope.turn(node)
+    branches.turn(scope, node)
     return True
 
 

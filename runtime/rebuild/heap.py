@@ -54,17 +54,34 @@ def holders(wanted: Callable[[list[Any]], bool], things: list[Any], skip: set[in
 def file_again(tx: Transaction, changed: list[Any], things: list[Any], own: set[int]) -> None:
     """Fill dicts and sets again whose keys are these, alone or in a tuple: they hash otherwise now."""
     own |= {id(things), id(changed)}
-    for holder, _ in list(holders(naming(set(map(id, changed))), things, own)):
-        if type(holder) is tuple:
+    latest, ids = changed, set(map(id, changed))
+    while latest:  # what holds them and is a key itself, from the inside out
+        latest = [
+            h for h, _ in holders(naming(set(map(id, latest))), things, own) if type(h) is tuple or isa(h, frozenset)
+        ]
+        latest = [h for h in latest if id(h) not in ids]
+        own.add(id(latest))
+        for holder in latest:
+            ids.add(id(holder))
             changed.append(holder)
-    ids = set(map(id, changed))
+            if isa(holder, frozenset):
+                fill_again(tx, holder, native.refill_frozenset, list(holder))
     for holder, _ in holders(naming(ids), things, own):
-        if not isa(holder, (dict, set, frozenset)) or ids.isdisjoint(map(id, holder)):
-            continue
-        before = list(dict.items(holder)) if isa(holder, dict) else list(holder)
-        again: Any = _refill if isa(holder, dict) else _reset if isa(holder, set) else native.refill_frozenset
-        again(holder, before)
-        tx.did_keys(again, holder, before)
+        if isa(holder, dict) and not ids.isdisjoint(map(id, holder)):
+            fill_again(tx, holder, refill, list(dict.items(holder)))
+        elif isa(holder, set) and not ids.isdisjoint(map(id, holder)):
+            fill_again(tx, holder, reset, list(holder))
+
+
+def fill_again(tx: Transaction, holder: Any, fill: Callable[[Any, Any], None], content: list[Any]) -> None:
+    tx.did_keys(_again, fill, holder, content)
+    fill(holder, content)
+
+
+def _again(fill: Callable[[Any, Any], None], holder: Any, content: list[Any]) -> None:
+    """File what a container holds by the hashes of now; what it held before, if filling it had stopped half way."""
+    now = list(dict.items(holder)) if isa(holder, dict) else list(holder)
+    fill(holder, now if len(now) == len(content) else content)
 
 
 class Swap:
@@ -328,11 +345,11 @@ def _write_dict(tx: Transaction, holder: dict[Any, Any], chosen: Mapping) -> Non
         if id(k) not in seen:
             seen.add(id(k))
             after.append((k, chosen[id(value)][1] if id(value) in chosen else value))
-    _refill(holder, after)
-    tx.did(_refill, holder, before)
+    refill(holder, after)
+    tx.did(refill, holder, before)
 
 
-def _refill(holder: dict[Any, Any], items: list[tuple[Any, Any]]) -> None:
+def refill(holder: dict[Any, Any], items: list[tuple[Any, Any]]) -> None:
     dict.clear(holder)
     for key, value in items:
         dict.__setitem__(holder, key, value)
@@ -353,16 +370,17 @@ def _write_set(tx: Transaction, holder: set[Any], chosen: Mapping) -> None:
     before = list(holder)
     set.clear(holder)
     set.update(holder, [chosen[id(v)][1] if id(v) in chosen else v for v in before])
-    tx.did(_reset, holder, before)
+    tx.did(reset, holder, before)
 
 
 def _write_frozenset(tx: Transaction, holder: frozenset[Any], chosen: Mapping) -> None:
     before = list(holder)
     native.refill_frozenset(holder, [chosen[id(v)][1] if id(v) in chosen else v for v in before])
-    tx.did_keys(native.refill_frozenset, holder, before)
+    tx.did(native.refill_frozenset, holder, before)
+    tx.did_keys(_again, native.refill_frozenset, holder, before)
 
 
-def _reset(holder: set[Any], items: list[Any]) -> None:
+def reset(holder: set[Any], items: list[Any]) -> None:
     set.clear(holder)
     set.update(holder, items)
 

@@ -121,7 +121,7 @@ def makers(cls: type, made: type) -> dict[str, Callable[[], Any]]:
 
 def _fields(cls: type) -> dict[str, Callable[[], Any] | None]:
     found: dict[str, Callable[[], Any] | None] = {}
-    for field in dataclasses.fields(cls) if "__dataclass_fields__" in vars(cls) else ():  # type: ignore[arg-type]  # it is one
+    for field in dataclasses.fields(cls) if "__dataclass_fields__" in vars(cls) else ():
         name = field.name
         if field.default_factory is not dataclasses.MISSING:
             found[name] = field.default_factory

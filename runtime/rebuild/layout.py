@@ -11,6 +11,7 @@ import collections
 import enum
 import functools
 import itertools
+import sys
 import types
 import weakref
 from collections.abc import Callable, Iterable
@@ -68,6 +69,11 @@ def finish(edit: Edit) -> tuple[int, list[Straggler], list[tuple[Any, Any]]]:
     classes = dict(edit.moved_classes)
     for cls in list(classes):
         _move_subclasses(edit, cls, classes)
+    for cls in list(classes):  # one that was built aside twice
+        new = classes[cls]
+        while new in classes:
+            new = classes[new]
+        classes[cls] = new
     mapping: heap.Mapping = {}
     moved: list[tuple[Any, Any]] = []
     stay: list[Any] = []
@@ -291,15 +297,18 @@ def own_ids(edit: Edit) -> set[int]:
     ):
         for entry in book:
             ids.add(id(entry))
-            ids |= {
-                id(part) for part in entry if isa(part, (list, tuple)) and book in (tx._undo, tx._staged, tx._inverse)
+            ids |= {  # after the call and the user's own object that it is for
+                id(part)
+                for part in entry[2:]
+                if isa(part, (list, tuple)) and book in (tx._undo, tx._staged, tx._inverse)
             }
     for call in tx._finish:
         ids |= {id(call), *(map(id, (call.args, *call.args)) if isa(call, functools.partial) else ())}
     ids |= {id(copy) for _, copy in (*tx._spaces, *tx._containers)}
     ids |= {id(held) for held in tx._held if exactly(held, dict, list, tuple, set)}
     ids |= {id(pair) for pair in edit.changed.values()}
-    return ids
+    # A module's globals are nobody's book, though a function that takes up other globals keeps them alive here.
+    return ids - {id(vars(module)) for module in list(sys.modules.values()) if isa(module, types.ModuleType)}
 
 
 Members = dict[str, types.MemberDescriptorType]

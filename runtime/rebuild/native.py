@@ -28,6 +28,7 @@ from .kinds import isa
 Write = tuple[Any, ...]  # a callable implemented in C, and its arguments
 
 _WORD = ctypes.sizeof(ctypes.c_void_p)
+_TYPE_SIZE: int = vars(type)["__basicsize__"].__get__(type)
 _set_value: Callable[[Any, int], None] = next(
     vars(base)["value"] for base in ctypes.c_void_p.__mro__ if "value" in vars(base)
 ).__set__
@@ -180,11 +181,7 @@ def subclass_book(base: type, cls: type) -> dict[int, Any] | None:
     """Where a class keeps its direct subclasses, if cls is one: weak references by address."""
     for reference in weakref.getweakrefs(cls)[:1]:
         for holder in gc.get_referrers(reference):
-            if (
-                type(holder) is dict
-                and holder.get(id(cls)) is reference
-                and id(holder) in words(base, type.__basicsize__)
-            ):
+            if type(holder) is dict and holder.get(id(cls)) is reference and id(holder) in words(base, _TYPE_SIZE):
                 return holder
     return None
 
@@ -247,7 +244,7 @@ def _find_new() -> int:
         def __new__(cls) -> Self:
             raise NotImplementedError
 
-    rows = zip(*(words(cls, type.__basicsize__) for cls in (object, Plain, One, Two)), strict=True)
+    rows = zip(*(words(cls, _TYPE_SIZE) for cls in (object, Plain, One, Two)), strict=True)
     found = [i * _WORD for i, (top, plain, one, two) in enumerate(rows) if 0 != top == plain != one == two != 0]
     return _only(found, "what makes instances of a type")
 
@@ -255,21 +252,17 @@ def _find_new() -> int:
 _NEW = _find_new()
 
 
-def inherit_new(cls: type) -> Callable[[], None] | None:
+def inherit_new(cls: type) -> None:
     """After `__new__` left a class: make instances as its base does, which CPython alone does not go back to.
 
-    Returns:
-        What undoes it; None where nothing had to be done.
+    When `__new__` comes again, CPython sees to the class and those below by itself.
     """
     above = cls.__base__
-    if above is None or any(isa(vars(c).get("__new__"), staticmethod) for c in cls.__mro__):
-        return None
-    now, wanted = (ctypes.c_size_t.from_address(id(each) + _NEW) for each in (cls, above))
-    before = now.value
-    if before == wanted.value:
-        return None
-    now.value = wanted.value
-    return lambda: _set_value(now, before)
+    if above is not None and not any(isa(vars(each).get("__new__"), staticmethod) for each in cls.__mro__):
+        now, wanted = (ctypes.c_size_t.from_address(id(each) + _NEW) for each in (cls, above))
+        now.value = wanted.value
+    for each in subclasses(cls):
+        inherit_new(each)
 
 
 def replace_words(holder: object, old: object, new: object, size: int, start: int = 0, limit: int | None = None) -> int:

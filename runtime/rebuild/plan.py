@@ -275,14 +275,14 @@ def _keep_helpers(steps: list[Step]) -> None:
     for step in steps:
         if step.kind != "gone" and isinstance(step.node, ast.Delete):
             deleted |= _binds(step)
-    grew = bool(deleted)
+    needed = {name for s in steps if s.kind == "run" and s.new is not None for name in s.new.reads} & deleted
+    grew = bool(needed)
     while grew:
         grew = False
-        running = [s.node for s in steps if s.kind == "run"]
-        needed = {n.id for node in running for n in ast.walk(node) if isinstance(n, ast.Name)} & deleted
         for step in steps:
             if step.kind in {"same", "body"} and not needed.isdisjoint(_binds(step)):
                 step.kind, step.again, grew = "run", True, True
+                needed |= {n.id for n in ast.walk(step.node) if isinstance(n, ast.Name)} & deleted  # it may be called
 
 
 def _match_last(old: list[Statement], new: list[Statement], partner: dict[int, Statement]) -> None:

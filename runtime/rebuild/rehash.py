@@ -35,16 +35,10 @@ def run(edit: Edit, classes: set[type], own: set[int]) -> None:
 
 def _fill_again(edit: Edit, holder: Any, name: str) -> None:
     if isa(holder, frozenset):
-        before = list(holder)
-        edit.tx.did_keys(native.refill_frozenset, holder, before)
-        native.refill_frozenset(holder, before)
+        heap.fill_again(edit.tx, holder, native.refill_frozenset, list(holder))
         return
-    kind: Any = dict if isa(holder, dict) else set
-    before = list(dict.items(holder)) if kind is dict else list(holder)
-    edit.tx.did_keys(kind.update, holder, before)
-    edit.tx.did_keys(kind.clear, holder)
-    kind.clear(holder)
-    kind.update(holder, before)
+    before = list(dict.items(holder)) if isa(holder, dict) else list(holder)
+    heap.fill_again(edit.tx, holder, heap.refill if isa(holder, dict) else heap.reset, before)
     if len(holder) != len(before):
         raise RebuildError(
             f"two keys of a {type(holder).__name__}, instances of {name}, have become equal; one entry would be lost",

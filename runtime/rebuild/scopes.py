@@ -18,7 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import functions, native, outline, plan, sources, values
+from . import branches, functions, native, outline, plan, sources, values
 from .functions import Change, FunctionType
 from .kinds import isa
 from .plan import ModulePlan, Step
@@ -338,7 +338,7 @@ class Scope:
             from . import classes
 
             classes.run(self, step, node)
-        elif isa(node, ast.If) and isa(step.before, ast.If) and self._run_branch(step, node, step.before):
+        elif isa(node, ast.If) and isa(step.before, ast.If) and branches.run(self, step, node, step.before):
             pass
         elif isa(node, (ast.Assign, ast.AnnAssign)):
             self._run_assignment(step, node)
@@ -346,78 +346,15 @@ class Scope:
             self._run_docstring(step)
         else:
             self.exchange(step)
-            self._bind(self.execute([node]), step)
-            if isa(node, ast.If) and (holds := self.holds(node.test)) is not None:
-                self._forget_branch(node, node.body if holds else node.orelse)
+            self.bind_all(self.execute([node]), step)
+            if isa(node, ast.If):
+                branches.forget_other(self, node)
             if isa(node, ast.Expr):
                 self.edit.change("ran", self, ast.unparse(node)[:40], node.lineno)
         if step.old is not None:  # names that the statement bound and binds no longer
             rest = plan.names_kept(self.plan.text) if not self.path else self.bound_now()
             for name in step.old.binds - {step.was} - (step.new.binds if step.new else frozenset()) - rest:
                 self.drop(name, node.lineno)
-
-    def holds(self, test: ast.expr) -> bool | None:
-        """What a condition says now; None where it cannot be asked without effects."""
-        if "TYPE_CHECKING" in ast.dump(test):
-            return False
-        return self._ask(test, {}) if values.is_pure(test, self.look) else None
-
-    def held(self, test: ast.expr) -> bool | None:
-        """What it said before this edit; None where that cannot be told."""
-        now = self.holds(test)
-        if now is None or outline.read_now(test).isdisjoint(self.changed_names()):
-            return now
-        inside = f"{self.qualname}." if self.path else ""
-        before = {n: self.edit.changed.get((self.plan.name, inside + n), (MISSING,))[0] for n in self.changed_names()}
-        if any(before[n] is MISSING for n in outline.read_now(test) & before.keys()):
-            return None
-        return self._ask(test, before)
-
-    def _ask(self, test: ast.expr, names: dict[str, Any]) -> bool | None:
-        try:
-            return bool(self.evaluate(test, names))
-        except Exception:  # noqa: BLE001 -- a condition that cannot be told by itself; running its statement will say why
-            return None
-
-    def turn(self, node: ast.If, step: Step | None = None) -> None:
-        """The other branch of a condition applies: what it defines is taken, what the first had defined goes."""
-        body = node.body if self.holds(node.test) else node.orelse
-        if step is None:
-            step = next((s for s in self.last.values() if s.new is not None and s.new.node is node), None)
-            step = step or Step("run", None, outline.statements([node])[0])
-            step.kind = "run"
-        self._bind(self.execute([node]), step)
-        self._forget_branch(node, body)
-        self.edit.change("changed", self, _name(node), node.lineno)
-
-    def _forget_branch(self, node: ast.stmt, taken: list[ast.stmt]) -> None:
-        """Names that only the branch not taken binds."""
-        rest = {name for s in taken for name in outline.bound(s)}
-        body = self.path[-1].body if self.path else [sources.node_of(s, self.plan.text) for s in self.plan.text.body]
-        rest |= {name for s in body if s is not node for name in outline.bound(s)}
-        for name in sorted(outline.bound(node) - rest):
-            self.drop(name, node.lineno)
-
-    def _run_branch(self, step: Step, node: ast.If, before: ast.If) -> bool:
-        """Statements under a condition that says what it said, and can be asked again, are taken one by one."""
-        if step.again or (holds := self.holds(node.test)) is None or (held := self.held(before.test)) is None:
-            return False
-        if holds != held:
-            self.exchange(step)
-            self.turn(node, step)
-            return True
-        assert step.old is not None
-        assert step.new is not None
-        old, new = (outline.statements(n.body if holds else n.orelse) for n in (before, node))
-        outline.spread(step.old.codes, old)
-        outline.spread(step.new.codes, new)
-        steps = plan.pair(old, new)
-        for each in steps:
-            each.kind = "body" if each.kind == "same" else each.kind
-        outer = self.last, self.last_before
-        self.take(steps)
-        self.last, self.last_before = outer
-        return True
 
     def _bound_before(self, node: ast.stmt) -> set[str]:
         """Names that the class body binds above a statement: those that it binds itself do not exist yet."""
@@ -436,6 +373,8 @@ class Scope:
 
     def _run_docstring(self, step: Step) -> None:
         assert isa(step.node, ast.Expr)
+        if self.path and "__doc__" in self.bound_now():
+            return  # the body defines it
         if self.path or (self.plan.text.body and self.plan.text.body[0] is step.new):
             self.bind("__doc__", ast.literal_eval(step.node.value))
 
@@ -473,7 +412,7 @@ class Scope:
             if differs and not new.co_name.startswith("<"):
                 named.setdefault(self._named(new), new.co_firstlineno)
             elif differs:
-                named.setdefault(self.qualify(_name(step.node)), step.new.start)
+                named.setdefault(self.qualify(name_of(step.node)), step.new.start)
         for name, line in named.items():
             self.edit.changes.append(Note("changed", name, self.plan.path, line))
         if named:
@@ -574,7 +513,7 @@ class Scope:
             self.edit.change("changed", self, node.name, line)
         elif not step.again:
             self.edit.change("added", self, node.name, line)
-        self._bind(self.execute([node]), step)
+        self.bind_all(self.execute([node]), step)
 
     def _run_assignment(self, step: Step, node: ast.Assign | ast.AnnAssign) -> None:
         self.exchange(step)
@@ -640,7 +579,7 @@ class Scope:
             else:
                 self.tx.set_attr(self.cls, "__annotations__", made)
 
-    def _bind(self, bound: dict[str, Any], step: Step) -> None:
+    def bind_all(self, bound: dict[str, Any], step: Step) -> None:
         made = bound.pop("__annotations__", None)
         if made is not None and self.cls is not None:
             self._merge_annotation({"__annotations__": made})
@@ -752,7 +691,7 @@ def _node_of(nodes: dict[tuple[str, int], list[ast.AST]], code: types.CodeType) 
     return found[0] if len(found) == 1 else None
 
 
-def _name(node: ast.stmt) -> str:
+def name_of(node: ast.stmt) -> str:
     named = getattr(node, "name", None)
     if isa(named, str):
         return named

@@ -114,6 +114,8 @@ class Transaction:
             self._overlay[id(cls), name] = value
             self._hold_old(old)
             back: Write = (type.__delattr__, cls, name) if old is MISSING else (type.__setattr__, cls, name, old)
+            if name == "__new__" and old is MISSING:
+                self.stage((id, cls), (native.inherit_new, cls))  # undone after the next, being before it
             self.stage((type.__setattr__, cls, name, value), back)
 
     def del_attr(self, cls: type, name: str) -> None:

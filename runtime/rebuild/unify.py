@@ -98,6 +98,9 @@ def _belongs(scope: Scope, name: str, live: Any, step: Step) -> bool:
         return True
     if isinstance(node, ast.Assign) and isinstance(node.value, ast.Lambda) and isa(live, FunctionType):
         return True
+    if isa(live, FunctionType) and live.__name__ == "<lambda>":
+        others = vars(scope.cls) if scope.cls is not None else scope.space
+        return live.__module__ == scope.plan.name and not any(v is live for n, v in others.items() if n != name)
     if isa(live, (FunctionType, type)):
         return live.__module__ == scope.plan.name and live.__name__ == name
     if isa(live, (staticmethod, classmethod, property, functools.cached_property)):

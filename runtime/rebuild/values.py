@@ -215,7 +215,7 @@ def _same(value: Any, element: ast.expr, was: Callable[[ast.expr], Any]) -> bool
 
 
 def pairs_of(node: ast.stmt) -> dict[str, ast.expr]:
-    """Name -> expression, for an assignment in which each name has one of its own (`a, b = 1, 2` too)."""
+    """Name -> expression, for an assignment in which each name has one of its own (`a, b = 1, 2` too); else nothing."""
     found: dict[str, ast.expr] = {}
     if isa(node, ast.AnnAssign):
         if isa(node.target, ast.Name) and node.value is not None:
@@ -228,11 +228,13 @@ def pairs_of(node: ast.stmt) -> dict[str, ast.expr]:
                 isa(target, (ast.Tuple, ast.List))
                 and isa(node.value, (ast.Tuple, ast.List))
                 and len(target.elts) == len(node.value.elts)
-                and not any(isa(e, ast.Starred) for e in (*target.elts, *node.value.elts))
+                and all(isa(e, ast.Name) for e in target.elts)
+                and not any(isa(e, ast.Starred) for e in node.value.elts)
             ):
                 for t, v in zip(target.elts, node.value.elts, strict=True):
-                    if isa(t, ast.Name):
-                        found[t.id] = v
+                    found[t.id] = v  # type: ignore[attr-defined]  # names, as was seen
+            else:
+                return {}
     return found
 
 

@@ -69,6 +69,7 @@ class QuickGuard(Guard, HttpToolsProtocol):
     direct = True
     fresh: Cycle | None = None
     in_head = receiving = upgrading = False
+    parser: httptools.HttpRequestParser  # made before anything arrives, and let go of at the end
 
     def __init__(self, engine: Engine) -> None:
         HttpToolsProtocol.__init__(self, engine.config, engine.state, {})
