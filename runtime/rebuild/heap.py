@@ -183,6 +183,13 @@ class Swap:
             if id(holder) in self.mapping:
                 self.found.append([id(holder)])  # the writer's own reference
 
+    def write_in(self, holder: Any) -> None:
+        """Write inside one more object, after all has been decided."""
+        hits = self._hits(gc.get_referents(holder))
+        write = _writer(self.tx, holder, hits, self.mapping, fresh=False) if hits else None
+        if write is not None:
+            write(self.mapping)
+
     def _frames(self) -> None:
         """Local variables of the functions that all threads are in; those of coroutines were found as objects."""
 

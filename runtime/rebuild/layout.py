@@ -11,10 +11,13 @@ import collections
 import enum
 import functools
 import itertools
+import operator
 import sys
 import types
 import weakref
-from collections.abc import Callable, Iterable
+from array import array
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from . import functions, heap, native, unify
@@ -25,6 +28,8 @@ from .transaction import MISSING
 
 if TYPE_CHECKING:
     from .scopes import Edit, Scope
+
+Members = dict[str, types.MemberDescriptorType]
 
 _SKIPPED = {
     "__dict__",
@@ -77,12 +82,15 @@ def finish(edit: Edit) -> tuple[int, list[Straggler], list[tuple[Any, Any]]]:
     mapping: heap.Mapping = {}
     moved: list[tuple[Any, Any]] = []
     stay: list[Any] = []
-    things, copies = _remake_all(edit, classes, mapping, moved, stay)
+    things, copies, batches = _remake_all(edit, classes, mapping, moved, stay)
     kinds = None if any(issubclass(c, type) or isa(c, enum.EnumMeta) for c in classes) else classes
     swap = heap.Swap(edit.tx, mapping, edit.scan, all_or_none=True, kinds=kinds)
     if mapping:
+        linked = _link(batches, mapping, swap.found, things)
         swap.run(own_ids(edit), "references to instances that were made again", things, copies)
-    del copies
+        if linked and swap.left:
+            _unlink(batches, mapping, swap)
+    del copies, batches
     things.clear()
     stay += swap.left
     hashed = _settle_copies(edit, classes, mapping, swap.mapping)
@@ -105,9 +113,9 @@ def _remake_all(
     mapping: heap.Mapping,
     moved: list[tuple[Any, Any]],
     stay: list[Any],
-) -> tuple[list[Any], list[Any]]:
-    """Retype the instances of the classes, or make them again; returns all that may refer to one of those, and those
-    made that refer to no more than the old ones do.
+) -> tuple[list[Any], list[Any], list[_Batch]]:
+    """Retype the instances of the classes, or make them again; returns all that may refer to one of those, those made
+    one by one that refer to no more than the old ones do, and those made together.
 
     Each step is one call for all instances of a class: a million of them take no more than a scan does each.
     """
@@ -120,6 +128,7 @@ def _remake_all(
             _run(map(functions._attributes, olds))
         things = edit.scan.heap("attributes")
     copies: list[Any] = []
+    batches: list[_Batch] = []
     # Their fields may be asked for as soon as a copy is a key somewhere.
     firsts = {cls: made for cls, made in edit.field_makers if getattr(cls, "__hash__", None) is not object.__hash__}
     for cls, olds in groups.items():
@@ -131,11 +140,16 @@ def _remake_all(
             edit.tx.did(native.set_types, list(olds), new, cls)
             moved += zip(olds, olds, strict=True)
         else:
+            batch = None if firsts.get(new) else _copy_all(olds, cls, new)
+            if batch is not None:
+                mapping.update(zip(map(id, olds), zip(olds, batch.news, strict=True), strict=True))
+                batches.append(batch)
+                continue
             made = things if cls.__dictoffset__ else copies
             stay += _remake_class(olds, cls, new, mapping, made, firsts.get(new) or {})
     for olds in (instances, *groups.values()):
         olds.clear()  # they are among the things, and no reference of anybody's
-    return things, copies
+    return things, copies, batches
 
 
 def _remake_class(
@@ -153,14 +167,6 @@ def _remake_class(
     """
     members, new_members = _members(cls), _members(new)
     solids = native.layout(cls)[0], native.layout(new)[0]
-    plain = solids == (object, object) and not firsts and not isa(new, enum.EnumMeta)
-    copies = _copies(olds, cls, new) if plain else None
-    if copies is not None:
-        news, dicts = copies
-        mapping.update(zip(map(id, olds), zip(olds, news, strict=True), strict=True))
-        made += news
-        made += dicts
-        return []
     stay = []
     while olds:
         old = olds.pop()
@@ -182,44 +188,150 @@ def _remake_class(
     return stay
 
 
-def _copies(olds: list[Any], cls: type, new: type) -> tuple[list[Any], list[Any]] | None:
-    """(copies, their dicts) of plain instances; None where one by one must be looked at."""
+@dataclass
+class _Batch:
+    """Copies of all plain instances of a class, made together.
+
+    Only identities are kept of the old ones: each reference to them is counted.
+    """
+
+    news: list[Any]
+    members: Members  # slots that may hold something
+    dicts: list[dict[str, Any]] = field(default_factory=list)  # of the copies
+    olds: array[int] = field(default_factory=lambda: array("Q"))  # and their dicts
+    held: array[int] = field(default_factory=lambda: array("Q"))  # all that the old ones refer to by name
+
+
+def _copy_all(olds: list[Any], cls: type, new: type) -> _Batch | None:
+    """Copies of the plain instances of a class; None where one by one must be looked at."""
+    if (native.layout(cls)[0], native.layout(new)[0]) != (object, object) or isa(new, enum.EnumMeta):
+        return None
     members, new_members = _members(cls), _members(new)
-    if getattr(new, "__del__", None) is not None:
-        return None  # nothing half made may come to its end
+    if getattr(new, "__del__", None) is not None or _hides_slots(cls, members):
+        return None  # nothing half made may come to its end, and each reference of the old ones must be known
     try:
-        news: list[Any] = list(map(object.__new__, itertools.repeat(new, len(olds))))
-        dicts = _dicts(news) if new.__dictoffset__ else []
+        filled = (
+            new_members if cls.__dictoffset__ else {name: new_members[name] for name in members if name in new_members}
+        )
+        batch = _Batch(list(map(object.__new__, itertools.repeat(new, len(olds)))), filled)
+        batch.dicts = _dicts(batch.news) if new.__dictoffset__ else []
         before = _dicts(olds) if cls.__dictoffset__ else []
     except (TypeError, AttributeError):
         return None
+    if set(map(type, itertools.chain.from_iterable(before))) - {str}:
+        return None
     for name, member in members.items():
+        put: Callable[[Any, Any], None] | None = None
+        into: list[Any] = batch.news
         if name in new_members:
-            _copy_slot(member.__get__, olds, new_members[name].__set__, news)
-        elif dicts:
-            _copy_slot(member.__get__, olds, functools.partial(_put, name), dicts)
-    if dicts and all(map(new_members.keys().isdisjoint, before)):
-        _run(map(dict.update, dicts, before))
+            put = new_members[name].__set__
+        elif batch.dicts:
+            put, into = functools.partial(_put, name), batch.dicts
+        _copy_slot(member.__get__, olds, put, into, batch.held)
+    if batch.dicts and all(map(new_members.keys().isdisjoint, before)):
+        _run(map(dict.update, batch.dicts, before))
     else:
-        for values, made in zip(before, news, strict=False):  # no values where there was no dict
+        for values, made in zip(before, batch.news, strict=False):  # no values where there was no dict
             fill(made, values, new_members)
-    return news, dicts
+    batch.held.extend(map(id, itertools.chain.from_iterable(map(dict.values, before))))
+    batch.olds.extend(map(id, olds))
+    batch.olds.extend(map(id, before))
+    return batch
+
+
+def _hides_slots(cls: type, members: Members) -> bool:
+    """Has a class a slot of the same name as one above it, which is then out of reach?"""
+    slots = [m for each in cls.__mro__ for m in vars(each).values() if isa(m, types.MemberDescriptorType)]
+    return len(slots) != len(members)
 
 
 def _put(name: str, inside: dict[str, Any], value: object) -> None:
     inside[name] = value
 
 
-def _copy_slot(get: Callable[[Any], Any], olds: list[Any], put: Callable[[Any, Any], None], news: list[Any]) -> None:
+def _copy_slot(
+    get: Callable[[Any], Any],
+    olds: list[Any],
+    put: Callable[[Any, Any], None] | None,
+    into: list[Any],
+    held: array[int],
+) -> None:
+    """Copy what a slot holds in each; what it is goes to `held`."""
     try:
-        _run(map(put, news, map(get, olds)))
+        values = list(map(get, olds))
     except AttributeError:  # it is empty in one of them
-        for old, new in zip(olds, news, strict=True):
+        for at, old in enumerate(olds):
             try:
                 value = get(old)
             except AttributeError:
                 continue
-            put(new, value)
+            held.append(id(value))
+            if put is not None:
+                put(into[at], value)
+        return
+    held.extend(map(id, values))
+    if put is not None:
+        _run(map(put, into, values))
+
+
+def _link(batches: list[_Batch], mapping: heap.Mapping, found: list[list[int]], things: list[Any]) -> bool:
+    """Let copies refer to copies, where the old ones referred to each other; says whether any did.
+
+    What the old ones referred to counts as found, and nobody has to look at them.
+    """
+    hits = list(filter(mapping.__contains__, itertools.chain.from_iterable(batch.held for batch in batches)))
+    if not hits:
+        return False
+    found.append(hits)
+    olds = set(itertools.chain.from_iterable(batch.olds for batch in batches))
+    things[:] = itertools.compress(things, map(operator.not_, map(olds.__contains__, map(id, things))))
+    for batch in batches:
+        _replace(batch, mapping)
+    return True
+
+
+def _replace(batch: _Batch, mapping: heap.Mapping) -> None:
+    """In the copies, put the second of each pair where the first is."""
+    which, seconds = _seconds(itertools.chain.from_iterable(map(dict.values, batch.dicts)), mapping)
+    owners = itertools.chain.from_iterable(map(itertools.repeat, batch.dicts, map(len, batch.dicts)))
+    names = itertools.chain.from_iterable(batch.dicts)
+    _run(map(dict.__setitem__, itertools.compress(owners, which), itertools.compress(names, which), seconds))
+    for member in batch.members.values():
+        filled = batch.news
+        try:
+            which, seconds = _seconds(map(member.__get__, filled), mapping)
+        except AttributeError:  # it is empty in one of them
+            filled = [made for made in filled if _is_filled(member, made)]
+            which, seconds = _seconds(map(member.__get__, filled), mapping)
+        _run(map(member.__set__, itertools.compress(filled, which), seconds))
+
+
+def _seconds(values: Iterable[Any], mapping: heap.Mapping) -> tuple[list[bool], Iterator[Any]]:
+    """(which of them are the first of a pair, the second of each of these pairs)"""
+    ids = list(map(id, values))
+    which = list(map(mapping.__contains__, ids))
+    pairs = map(mapping.__getitem__, itertools.compress(ids, which))
+    return which, map(operator.itemgetter(1), pairs)
+
+
+def _is_filled(member: types.MemberDescriptorType, thing: Any) -> bool:
+    try:
+        member.__get__(thing)
+    except AttributeError:
+        return False
+    return True
+
+
+def _unlink(batches: list[_Batch], mapping: heap.Mapping, swap: heap.Swap) -> None:
+    """Some of the old ones stay: they are what copies refer to, and refer to copies themselves."""
+    pairs = [mapping[id(old)] for old in swap.left]
+    back: heap.Mapping = {id(new): (new, old) for old, new in pairs}
+    for batch in batches:
+        _replace(batch, back)
+    for old in swap.left:
+        swap.write_in(old)
+        if (inside := functions._attributes(old)) is not None:
+            swap.write_in(inside)
 
 
 def _run(calls: Iterable[Any]) -> None:
@@ -309,9 +421,6 @@ def own_ids(edit: Edit) -> set[int]:
     ids |= {id(pair) for pair in edit.changed.values()}
     # A module's globals are nobody's book, though a function that takes up other globals keeps them alive here.
     return ids - {id(vars(module)) for module in list(sys.modules.values()) if isa(module, types.ModuleType)}
-
-
-Members = dict[str, types.MemberDescriptorType]
 
 
 def _members(cls: type) -> Members:

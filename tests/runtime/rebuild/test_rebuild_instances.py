@@ -300,6 +300,29 @@ def test_many_instances_some_with_empty_slots_move_with_what_they_refer_to(proje
         assert p.b is everyone[n - 1]
 
 
+@pytest.mark.parametrize(
+    ("old", "new"), [("__slots__ = ('a',)", "__slots__ = ('a', 'c')"), ("pass", "__slots__ = ('a',)")]
+)
+def test_of_a_ring_one_that_stays_is_what_the_others_refer_to(project, old, new):
+    project.write(m=f"class P:\n    {old}\n")
+    m = project.load()
+    everyone = [m.P() for _ in range(500)]
+    for n, p in enumerate(everyone):
+        p.a = everyone[n - 1]
+    before = [sys.getrefcount(p) for p in everyone]
+    address = id(everyone[100])
+    native.incref(everyone[100])  # what a structure in C does that nobody can look into
+    report = project.replace("m", (old, new))
+    assert (report.moved, len(report.stragglers)) == (499, 1)
+    assert id(everyone[100]) == address
+    assert [n for n, p in enumerate(everyone) if type(p) is not m.P] == [100]
+    assert all(p.a is everyone[n - 1] for n, p in enumerate(everyone))
+    native.decref(everyone[100])
+    gc.collect()
+    # The last is `p` as well, which Python's own list of this function's variables holds by now.
+    assert [sys.getrefcount(p) for p in everyone][:-1] == before[:-1]
+
+
 def test_a_swap_that_a_check_refuses_leaves_every_reference_as_it_was(project):
     project.write(m="class P:\n    __slots__ = ('a', 'b')\n", user="good = True\n")
     m, user = project.load(), project.load("user")
