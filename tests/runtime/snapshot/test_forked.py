@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import socket
+import sys
 import threading
 import time
 from pathlib import Path
@@ -369,6 +370,7 @@ async def test_a_large_process_gathers_its_pages_before_it_forks(
     fork = os.fork
     monkeypatch.setattr(pages, "collapse", lambda: order.append("gather"))
     monkeypatch.setattr(os, "fork", lambda: order.append("fork") or fork())
+    monkeypatch.setattr(pages, "WORTH_IT", sys.maxsize)
     await snapshot.take(space, tmp_path / "app.spl")
     monkeypatch.setattr(pages, "WORTH_IT", 1)
     await snapshot.take(space, tmp_path / "app.spl")
