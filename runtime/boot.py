@@ -74,7 +74,7 @@ class How:
         generation: this one rather than the newest.
         last_good: on the sources kept in the snapshot rather than on those on disk.
         lenient: objects that do not fit today's classes are put in quarantine, rather than refusing the start.
-        trust: load a file that is not this user's own.
+        trust: load a file that is not this user's own, or was imported from text.
     """
 
     fresh: bool = False
@@ -111,7 +111,7 @@ def open_space(target: Target, how: How | None = None) -> Opened:
     hold.take()
     try:
         if how.fresh:
-            return _anew(target, hold)
+            return _anew(target, hold, how)
         if snapshot.exists(target.files.spl):
             return _resume(target, hold, how)
         if how.generation is not None or how.last_good:
@@ -122,10 +122,10 @@ def open_space(target: Target, how: How | None = None) -> Opened:
         raise
 
 
-def _anew(target: Target, hold: Hold) -> Opened:
+def _anew(target: Target, hold: Hold, how: How) -> Opened:
     """Build although there is a file. That is moved only when the program has built."""
     if target.application is None and target.make is None and target.files.spl.exists():
-        stored = snapshot.manifest(target.files.spl).get("application")
+        stored = snapshot.vouched(target.files.spl, trust=how.trust).get("application")
         if stored is None:
             raise ServerError(f"{target.files.spl.name} does not say what it was built from; nothing was started")
         target = replace(target, application=Application.from_dict(stored))
@@ -167,14 +167,12 @@ def _build(target: Target, hold: Hold) -> Opened:
 
 def _resume(target: Target, hold: Hold, how: How) -> Opened:
     spl = target.files.spl
-    try:
-        manifest = snapshot.manifest(spl, generation=how.generation)
+    try:  # what the file says is about to run: its program is imported, perhaps on its sources
+        manifest = snapshot.vouched(spl, how.generation, trust=how.trust)
     except FileNotFoundError:
         raise ServerError(f"there is no generation {how.generation} of {spl.name}; nothing was started") from None
     calls = snapshot.waiting(spl, how.generation)
     recorded = how.last_good or calls > 0
-    if recorded:  # what the file says is about to run
-        manifest = snapshot.vouched(spl, how.generation, trust=how.trust)
     stored = manifest.get("application")
     application = target.application or (_found(Application.from_dict(stored), target.files) if stored else None)
     advice = "" if how.last_good else f"; --last-good starts on the sources of generation {manifest['generation']}"

@@ -65,7 +65,7 @@ def serving_arguments(parser: Parser) -> None:
     state.add_argument("--fresh", action="store_true", help="start anew; what is on disk is set aside")
     state.add_argument("--generation", type=positive, metavar="N", help="resume this one, not the newest")
     state.add_argument("--lenient", action="store_true", help="start even if some objects do not fit today's classes")
-    state.add_argument("--trust", action="store_true", help="load a file that is not yours; it can run any code")
+    state.add_argument("--trust", action="store_true", help="load a file that is not yours or was imported; it can run any code")
     state.add_argument("--snapshot-every", type=seconds, default=60.0, metavar="S", help="0: never (default: 60)")
     process = parser.add_argument_group("process")
     process.add_argument(

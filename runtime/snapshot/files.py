@@ -168,7 +168,7 @@ def resume(path: str | Path, generation: int | None = None, *, lenient: bool = F
         lenient: where some object's upgrade fails, or its class is older than its state, go on with that object as it
             was stored, and list it: using it raises `NotUpgraded` until an edit brings it up to date. Else that refuses
             the load.
-        trust: load the file whoever wrote it.
+        trust: load the file whoever wrote it, or the text that it was imported from.
 
     Raises:
         FileNotFoundError: there is none.

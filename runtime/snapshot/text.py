@@ -173,7 +173,8 @@ def _shared(root: Any) -> set[int]:
 def import_(source: str | Path, path: str | Path) -> list[str]:
     """Write a `.spl` from lines of JSON; the names of all functions and classes that loading it will call.
 
-    Read those names: loading the file calls them with the arguments that the text gives. It is not signed.
+    Read those names: loading the file calls them with the arguments that the text gives. So it is marked as imported
+    and not signed, and loads with `trust` only; what a server saves from then on is as any other.
 
     Raises:
         FileExistsError: there are snapshots under this name.
@@ -194,7 +195,7 @@ def import_(source: str | Path, path: str | Path) -> list[str]:
         contents = dump(root, writer.write, restart)
         told = ("uuid", "application", "sources", "time", "roots")
         about = {key: manifest[key] for key in told if key in manifest}
-        about |= {"generation": draft.number, "parent": 0, "raw": writer.raw}
+        about |= {"imported": True, "generation": draft.number, "parent": 0, "raw": writer.raw}
         writer.finish(describe(root, contents, about), None)
         store.finish(draft)
         store.publish(draft)

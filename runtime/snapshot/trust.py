@@ -1,7 +1,8 @@
 """Whose `.spl` is loaded: loading makes objects, so a file from a stranger could run anything.
 
 A file loads when it is the user's own and lies where nobody else can write; or when it carries a signature made with
-the user's key. Every file is signed when it is written, so one's own files load wherever they have travelled.
+the user's key. Every file is signed when it is written, so one's own files load wherever they have travelled. One that
+was imported is not: this user wrote the bytes, but what they say comes from a text that anybody may have written.
 """
 
 from __future__ import annotations
@@ -81,7 +82,7 @@ def insist(container: Container, descriptor: int, path: Path) -> None:
     Raises:
         NotTrusted: says why, and what to do.
     """
-    reason = _not_ones_own(descriptor, path)
+    reason = "it was imported from text" if container.manifest.get("imported") else _not_ones_own(descriptor, path)
     if reason is None:
         return
     try:

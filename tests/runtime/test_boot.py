@@ -6,8 +6,9 @@ import re
 import pytest
 
 from midair import Service, Space
+from midair.runtime import snapshot
 from midair.runtime.boot import How, Target, make_file, open_space, set_aside
-from midair.runtime.errors import AlreadyRunning, ServerError
+from midair.runtime.errors import AlreadyRunning, NotTrusted, ServerError
 from midair.runtime.files import Files
 from midair.runtime.words import ago, near
 
@@ -128,3 +129,14 @@ def test_times_are_told_as_people_say_them(seconds, said):
 def test_a_path_is_told_as_seen_from_here(here):
     assert near(here / "game" / "world.py") == "game/world.py"
     assert near("/etc/hosts") == "/etc/hosts"
+
+
+def test_the_program_of_a_file_that_may_not_be_loaded_is_not_imported(here):
+    (here / "game.py").write_text("open('ran', 'w').close()\ndef build(space): pass\n")
+    snapshot.save(Space(), "game.spl", application={"module": "game", "folder": str(here)})
+    (here / "game.spl").chmod(0o666)
+    (here / "config" / "midair" / "key").unlink()
+    for how in ({}, {"fresh": True}):
+        with pytest.raises(NotTrusted, match=r"game\.spl is not loaded"):
+            opened(Target.of("game.spl"), **how)
+        assert not (here / "ran").exists()

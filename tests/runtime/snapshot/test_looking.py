@@ -13,7 +13,7 @@ import snapshot_things as things
 from snapshot_things import Book, Key, Thing
 
 from midair.runtime import snapshot
-from midair.runtime.errors import SnapshotError
+from midair.runtime.errors import NotTrusted, SnapshotError
 from midair.runtime.snapshot.container import Writer
 from midair.runtime.space import Space
 
@@ -126,7 +126,7 @@ def test_export_and_import_lead_back_to_the_same_space(file: Path, tmp_path: Pat
     called = snapshot.import_(tmp_path / "app.jsonl", tmp_path / "again.spl")
     assert "snapshot_things:Thing" in called
     assert snapshot.diff(file, tmp_path / "again.spl") == []
-    back, before = snapshot.load(tmp_path / "again.spl"), snapshot.load(file)
+    back, before = snapshot.load(tmp_path / "again.spl", trust=True), snapshot.load(file)
     for name in (
         "when",
         "set",
@@ -153,6 +153,19 @@ def test_export_and_import_lead_back_to_the_same_space(file: Path, tmp_path: Pat
     assert back["all"]["weak"]() is back["all"]["held"]
     assert back["all"]["method"]() == "hello from m"
     assert (back.uuid, back["book"].pages[2].number) == (before.uuid, 2)
+
+
+def test_what_was_imported_needs_to_be_trusted_until_it_is_saved_again(file: Path, tmp_path: Path) -> None:
+    again = tmp_path / "again.spl"
+    snapshot.export(file, tmp_path / "app.jsonl")
+    snapshot.import_(tmp_path / "app.jsonl", again)
+    for load in (snapshot.load, snapshot.vouched):
+        with pytest.raises(NotTrusted, match=r"again\.spl is not loaded: it was imported from text.*say --trust"):
+            load(again)
+    snapshot.load(again, trust=True).save(again)
+    assert snapshot.load(again).generation == 2
+    with pytest.raises(NotTrusted):
+        snapshot.load(again, 1)
 
 
 def test_text_that_is_no_export_is_refused_with_its_line(file: Path, tmp_path: Path) -> None:
