@@ -138,8 +138,11 @@ def export(path: str | Path, to: str | Path) -> int:
     """Write everything as lines of JSON, readable without midair; how many lines.
 
     Raises:
-        SnapshotError: the file is damaged, or reading it went over the limits.
+        FileExistsError: there is a file under this name.
+        SnapshotError: the file is damaged, or reading it went over the limits; or the text could not be written.
     """
+    if os.path.lexists(to):
+        raise FileExistsError(f"{to} is there already; nothing was written")
     count: int = _ask("export", path, str(to))
     return count
 
@@ -168,7 +171,8 @@ def _ask(question: str, path: str | Path, *more: str | Path) -> Any:
         raise SnapshotError(f"{Path(path).name} could not be read within {SECONDS} s of CPU; nothing was harmed")
     if done.returncode != 0:
         last = (done.stderr.decode(errors="replace").strip().splitlines() or ["nothing was said"])[-1]
-        raise SnapshotError(f"{Path(path).name} could not be read within its share of memory: {last}")
+        how = "could not be read within its share of memory" if last.startswith("MemoryError") else "could not be read"
+        raise SnapshotError(f"{Path(path).name} {how}: {last}")
     return json.loads(done.stdout)
 
 
@@ -186,6 +190,9 @@ def main(arguments: list[str]) -> int:
         answer = _QUESTIONS[question](Path(path), *more)
     except SnapshotError as error:
         sys.stdout.write(str(error))
+        return _REFUSED
+    except OSError as error:
+        sys.stdout.write(f"{error.filename or path}: {error.strerror or error}; nothing was written")
         return _REFUSED
     json.dump(answer, sys.stdout)
     return 0
