@@ -10,10 +10,12 @@ The file is a gzipped tar, so that any tool can look into it:
 
 from __future__ import annotations
 
+import gzip
 import io
 import re
 import tarfile
 import time
+import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -85,19 +87,22 @@ def restore(archive: str | Path, folder: str | Path) -> Path:
 
     Raises:
         FileExistsError: the folder has files of that name; nothing was written.
+        FileNotFoundError: there is no such backup.
         SnapshotError: the file is no backup, or its snapshot is damaged.
     """
     folder = Path(folder).absolute()
     try:
         with tarfile.open(archive) as packed:
             files = {member.name: _data(packed, member) for member in packed.getmembers()}
-    except (tarfile.TarError, EOFError, OSError) as error:
-        if isinstance(error, FileNotFoundError):
-            raise
-        raise SnapshotError(f"{Path(archive).name} is no backup: {error}") from error
+    except FileNotFoundError:
+        raise FileNotFoundError(f"there is no {archive}; nothing was restored") from None
+    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise SnapshotError(f"{Path(archive).name} is no backup of midair; nothing was restored") from error
+    except OSError as error:
+        raise SnapshotError(f"{archive} cannot be read ({error.strerror or error}); nothing was restored") from error
     snapshots = [name for name in files if re.fullmatch(r"[^/]+\.spl", name)]
     if len(snapshots) != 1:
-        raise SnapshotError(f"{Path(archive).name} is no backup: it holds {len(snapshots)} snapshots")
+        raise SnapshotError(f"{Path(archive).name} is no backup of midair: it holds {len(snapshots)} snapshots; nothing was restored")
     name = snapshots[0].removesuffix(".spl")
     Container(io.BytesIO(files[snapshots[0]]), snapshots[0]).verify()
     places = {_place(folder, name, inner, files): data for inner, data in files.items()}
@@ -120,7 +125,7 @@ def restore(archive: str | Path, folder: str | Path) -> Path:
 def _data(packed: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
     file = packed.extractfile(member)
     if file is None:
-        raise SnapshotError(f"a backup holds plain files only, not {member.name!r}")
+        raise SnapshotError(f"a backup holds plain files only, not {member.name!r}; nothing was restored")
     return file.read()
 
 

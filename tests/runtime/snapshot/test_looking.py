@@ -113,9 +113,14 @@ def test_diff_looks_as_deep_as_the_graph_goes(tmp_path: Path) -> None:
 
 def test_an_export_never_writes_over_a_file(file: Path, tmp_path: Path) -> None:
     (tmp_path / "app.jsonl").write_text("something of somebody's")
-    with pytest.raises(SnapshotError, match="app.jsonl"):
+    with pytest.raises(FileExistsError, match=r"app\.jsonl is there already; nothing was written"):
         snapshot.export(file, tmp_path / "app.jsonl")
     assert (tmp_path / "app.jsonl").read_text() == "something of somebody's"
+
+
+def test_an_export_that_the_disk_refuses_says_so(file: Path, tmp_path: Path) -> None:
+    with pytest.raises(SnapshotError, match=r"no/app\.jsonl: No such file or directory; nothing was written$"):
+        snapshot.export(file, tmp_path / "no" / "app.jsonl")
 
 
 def test_export_and_import_lead_back_to_the_same_space(file: Path, tmp_path: Path) -> None:
@@ -263,5 +268,17 @@ def test_a_backup_never_leads_out_of_its_folder(tmp_path: Path) -> None:
         snapshot.restore(tmp_path / "bad.tar.gz", tmp_path / "home")
     assert not (tmp_path / "home").exists()
     (tmp_path / "no.tar.gz").write_bytes(b"no")
-    with pytest.raises(SnapshotError, match="is no backup"):
+    with pytest.raises(SnapshotError, match=r"^no\.tar\.gz is no backup of midair; nothing was restored$"):
         snapshot.restore(tmp_path / "no.tar.gz", tmp_path / "home")
+    with pytest.raises(FileNotFoundError, match=r"there is no .*none\.tar\.gz; nothing was restored"):
+        snapshot.restore(tmp_path / "none.tar.gz", tmp_path / "home")
+
+
+def test_a_backup_that_was_cut_off_is_not_restored(file: Path, tmp_path: Path) -> None:
+    snapshot.backup(file, tmp_path / "carry.tar.gz")
+    whole = (tmp_path / "carry.tar.gz").read_bytes()
+    for end in (5, 40, len(whole) // 2):
+        (tmp_path / "cut.tar.gz").write_bytes(whole[:end])
+        with pytest.raises(SnapshotError, match=r"cut\.tar\.gz is no backup of midair.*; nothing was restored"):
+            snapshot.restore(tmp_path / "cut.tar.gz", tmp_path / "home")
+    assert not (tmp_path / "home").exists()
