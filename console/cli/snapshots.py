@@ -162,7 +162,7 @@ def verify(options: argparse.Namespace) -> int:
     path = _path(options.file)
     found = snapshot.verify(path)
     if not found.whole:
-        print(f"{path.name} is damaged: {found.problem}")
+        print(found.problem)
         return FAILED
     signed = (
         "signed with your key" if found.signed_by_me else "signed with another key" if found.signed else "not signed"

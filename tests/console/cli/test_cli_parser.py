@@ -7,6 +7,8 @@ import pytest
 
 from midair.console.__main__ import main
 from midair.console.cli.parser import build
+from midair.runtime import snapshot
+from midair.runtime.space import Space
 
 
 def refusal(capsys, *words):
@@ -84,3 +86,14 @@ def test_quick_commands_import_nothing_heavy(tmp_path, words):
         check=False,
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_a_damaged_file_is_called_so_once(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("MIDAIR_KEY_FILE", str(tmp_path / "key"))
+    spl = tmp_path / "app.spl"
+    snapshot.save(Space(), spl)
+    spl.write_bytes(spl.read_bytes()[:-1])
+    assert main(["verify", str(spl)]) == 1
+    said = capsys.readouterr().out
+    assert (said.count("is damaged"), said.count("\n")) == (1, 1)
+    assert said.startswith("app.spl is damaged at byte ")
