@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -113,10 +114,25 @@ def _path(named: str) -> Path:
     try:
         found = Path(find(named).spl)
     except NoSuchServer:
-        raise FileNotFoundError(f"there is no file {named}, and no running server is called that") from None
+        raise FileNotFoundError(
+            _gone(path) or f"there is no file {named}, and no running server is called that"
+        ) from None
     if not found.is_file():
         raise FileNotFoundError(f"{named} runs and has not been saved yet; 'midair snapshot {named}' saves it")
     return found
+
+
+def _gone(path: Path) -> str:
+    """What became of a generation that was there once; "" for any other name."""
+    from ...runtime import snapshot
+
+    named = re.fullmatch(r"(.+)\.([1-9][0-9]*)\.spl", path.name)
+    if named is None or not path.parent.is_dir():
+        return ""
+    name, number = named[1], int(named[2])
+    if number > max(snapshot.Store(path.with_name(f"{name}.spl")).numbers(), default=0):
+        return ""
+    return f"generation {number} of {name} is not kept any more; 'midair snapshots {path.with_name(name)}' lists those that are"
 
 
 def list_generations(options: argparse.Namespace) -> int:

@@ -97,3 +97,17 @@ def test_a_damaged_file_is_called_so_once(tmp_path, monkeypatch, capsys):
     said = capsys.readouterr().out
     assert (said.count("is damaged"), said.count("\n")) == (1, 1)
     assert said.startswith("app.spl is damaged at byte ")
+
+
+def test_a_generation_that_is_no_longer_kept_is_called_so(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("MIDAIR_KEY_FILE", str(tmp_path / "key"))
+    monkeypatch.chdir(tmp_path)
+    space = Space()
+    for _ in range(3):
+        snapshot.save(space, "app.spl")
+    (tmp_path / "app.1.spl").unlink()
+    assert refusal(capsys, "diff", "app.1.spl", "app.spl") == (
+        1,
+        "midair: generation 1 of app is not kept any more; 'midair snapshots app' lists those that are\n",
+    )
+    assert "there is no file app.4.spl" in refusal(capsys, "inspect", "app.4.spl")[1]
