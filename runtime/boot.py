@@ -195,6 +195,8 @@ def _resume(target: Target, hold: Hold, how: How) -> Opened:
         line += "; its options are those it was made with (--fresh makes it anew, the old file is set aside)"
     _insist_on_services(loaded.space, advice)
     warnings = [*_met(loaded)]
+    if application and not how.last_good:
+        warnings += _of_two(application, target.files)
     if how.last_good:
         warnings += [f"{near(one.file)} is not what runs: {one.reason}; {one.cure}" for one in rebuild.held()]
     return Opened(loaded.space, hold, application, line, warnings)
@@ -216,6 +218,15 @@ def _found(application: Application, files: Files) -> Application:
     """The program where it was, or else in the sources that a restored backup has beside its snapshot."""
     restored = replace(application, folder=str(files.folder / f"{files.name}.sources"))
     return restored if not application.exists() and restored.exists() else application
+
+
+def _of_two(application: Application, files: Files) -> Iterator[str]:
+    """Which sources run, where a restored backup has its own beside its snapshot."""
+    beside = files.folder / f"{files.name}.sources"
+    if Path(application.folder) == beside:
+        yield f"runs the sources of the backup, in {beside.name}"
+    elif beside.is_dir():
+        yield f"runs the program in {application.folder}; the backup's own sources are in {beside.name}"
 
 
 def _follow_files(generation: int, advice: str) -> None:

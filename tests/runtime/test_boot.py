@@ -2,6 +2,7 @@
 
 import os
 import re
+import sys
 
 import pytest
 
@@ -140,3 +141,17 @@ def test_the_program_of_a_file_that_may_not_be_loaded_is_not_imported(here):
         with pytest.raises(NotTrusted, match=r"game\.spl is not loaded"):
             opened(Target.of("game.spl"), **how)
         assert not (here / "ran").exists()
+
+
+def test_a_restored_backup_says_which_sources_run(here):
+    (here / "home").mkdir()
+    (here / "game.sources").mkdir()
+    for folder in ("home", "game.sources"):
+        (here / folder / "boot_game.py").write_text("def build(space): pass\n")
+    snapshot.save(Space(), "game.spl", application={"module": "boot_game", "folder": str(here / "home")})
+    assert opened(Target.of("game.spl")).warnings == [
+        f"runs the program in {here / 'home'}; the backup's own sources are in game.sources"
+    ]
+    (here / "home" / "boot_game.py").unlink()
+    del sys.modules["boot_game"]
+    assert opened(Target.of("game.spl")).warnings == ["runs the sources of the backup, in game.sources"]
