@@ -30,6 +30,14 @@ _LONGEST_LOCK = 120.0  # seconds after which a lock file is taken for one left b
 Dispatch = Callable[[], Any]
 
 
+def _is_news(record: logging.LogRecord) -> bool:
+    """Whether a line of watchdog's is worth reading: its thread that looks once more while it is being stopped is no error."""
+    return not record.msg.endswith("queue_events() called when the thread is inactive")
+
+
+logging.getLogger("watchdog.observers.inotify").addFilter(_is_news)
+
+
 def _rebuild() -> None:
     engine.rebuild(who="watch")
 

@@ -1,10 +1,13 @@
 """Files that change become edits by themselves."""
 
+import logging
 import os
 import subprocess
 import threading
 
 import pytest
+from watchdog.observers.api import EventQueue, ObservedWatch
+from watchdog.observers.inotify import InotifyEmitter
 
 from midair.runtime import rebuild
 from midair.runtime.rebuild import watcher
@@ -154,3 +157,11 @@ def test_an_environment_in_the_project_is_passed_over_and_new_folders_are_not(pr
     project.write(second__one="def f(): return 2\n")
     assert edits.wait(2).number
     assert (first.f(), second.f()) == (2, 2)
+
+
+def test_a_thread_that_is_being_stopped_is_no_error_in_the_log(project, caplog):
+    emitter = InotifyEmitter(EventQueue(), ObservedWatch(str(project), recursive=True))
+    emitter.queue_events(0)  # as it does between the end of its watch and its own
+    assert caplog.records == []
+    logging.getLogger("watchdog.observers.inotify").error("another")
+    assert [record.message for record in caplog.records] == ["another"]
