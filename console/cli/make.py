@@ -6,11 +6,12 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from .faults import guarded
+from .faults import UsageError, guarded
 from .parser import Commands, Parser
 
 if TYPE_CHECKING:
     from ...runtime.kinds import Kind
+    from ...runtime.service import Service
 
 
 def add(commands: Commands) -> None:
@@ -37,6 +38,7 @@ def write(name: str, words: list[str], *, prog: str) -> int:
 
     Raises:
         ServerError: there is no such kind, or a file of that name is there already, or runs.
+        UsageError: the options do not fit together.
     """
     from ...runtime import kinds
     from ...runtime.boot import make_file
@@ -47,7 +49,7 @@ def write(name: str, words: list[str], *, prog: str) -> int:
     parser.add_argument("-o", "--output", metavar="FILE.spl", default=f"{name}.spl", help=f"default: {name}.spl")
     options = parser.parse_args(words)
     files = Files.of(options.output)
-    make_file(files, lambda: kind.make(options))
+    make_file(files, lambda: made(kind, options))
     print(f"wrote {files.spl.name}: {kinds.summary(kind)}\n'midair run {options.output}' starts it")
     return 0
 
@@ -57,6 +59,18 @@ def kind_parser(kind: Kind, prog: str) -> Parser:
     parser = Parser(prog=prog, description=(kind.__doc__ or "").strip())
     kind.add_arguments(parser)
     return parser
+
+
+def made(kind: Kind, options: argparse.Namespace) -> Service:
+    """The service of a kind.
+
+    Raises:
+        UsageError: the options do not fit together.
+    """
+    try:
+        return kind.make(options)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
 
 
 def _list_kinds() -> int:

@@ -65,7 +65,9 @@ def serving_arguments(parser: Parser) -> None:
     state.add_argument("--fresh", action="store_true", help="start anew; what is on disk is set aside")
     state.add_argument("--generation", type=positive, metavar="N", help="resume this one, not the newest")
     state.add_argument("--lenient", action="store_true", help="start even if some objects do not fit today's classes")
-    state.add_argument("--trust", action="store_true", help="load a file that is not yours or was imported; it can run any code")
+    state.add_argument(
+        "--trust", action="store_true", help="load a file that is not yours or was imported; it can run any code"
+    )
     state.add_argument("--snapshot-every", type=seconds, default=60.0, metavar="S", help="0: never (default: 60)")
     process = parser.add_argument_group("process")
     process.add_argument(
@@ -121,14 +123,14 @@ def find_target(options: argparse.Namespace) -> Target:
     if what is None and options.file is None:
         raise UsageError("run what? A FILE.spl, an APP.py, a package.module or a KIND; see 'midair run --help'")
     if what and not what.endswith((".spl", ".py")) and what in kinds.names():
-        from .make import kind_parser
+        from .make import kind_parser, made
 
         files = Files.of(options.file or f"{what}.spl")
         if files.spl.exists() and not rest and not options.fresh:
             return boot.Target(what, files)  # made before: its options are in the file
         kind = kinds.load(what)
         chosen = kind_parser(kind, f"midair run {what}").parse_args(rest)
-        return boot.Target(what, files, make=lambda: kind.make(chosen))
+        return boot.Target(what, files, make=lambda: made(kind, chosen))
     if rest:
         raise UsageError(f"not understood: {' '.join(rest)}; see 'midair run --help'")
     return boot.Target.of(what, file=options.file)

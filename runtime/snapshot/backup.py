@@ -102,7 +102,9 @@ def restore(archive: str | Path, folder: str | Path) -> Path:
         raise SnapshotError(f"{archive} cannot be read ({error.strerror or error}); nothing was restored") from error
     snapshots = [name for name in files if re.fullmatch(r"[^/]+\.spl", name)]
     if len(snapshots) != 1:
-        raise SnapshotError(f"{Path(archive).name} is no backup of midair: it holds {len(snapshots)} snapshots; nothing was restored")
+        raise SnapshotError(
+            f"{Path(archive).name} is no backup of midair: it holds {len(snapshots)} snapshots; nothing was restored"
+        )
     name = snapshots[0].removesuffix(".spl")
     Container(io.BytesIO(files[snapshots[0]]), snapshots[0]).verify()
     places = {_place(folder, name, inner, files): data for inner, data in files.items()}

@@ -305,11 +305,11 @@ class Irc(Service):
             host=options.host,
             name=_server_name(name),
             title=title,
-            motd=str(Path(options.motd).absolute()) if options.motd else "",
+            motd=_file("--motd", options.motd),
             cert=cert,
             key=key,
             tls_port=tls_port,
-            client_ca=str(Path(options.client_ca).absolute()) if options.client_ca else "",
+            client_ca=_file("--client-ca", options.client_ca),
             ws_host=ws_host,
             ws_port=ws_port,
         )
@@ -331,12 +331,19 @@ def _server_name(name: str) -> str:
     return name
 
 
+def _file(option: str, name: str) -> str:
+    """The whole path of a file that an option names, which has to be there; "" for none."""
+    if name and not Path(name).is_file():
+        raise ValueError(f"{option} {name}: there is no such file; nothing was made")
+    return str(Path(name).absolute()) if name else ""
+
+
 def _tls_options(words: list[str]) -> tuple[str, str, int]:
     if not words:
         return "", "", 6697
     if len(words) not in {2, 3} or (len(words) == 3 and not words[2].isdigit()):
         raise ValueError("--tls takes a certificate, a key and perhaps a port")
-    cert, key = (str(Path(word).absolute()) for word in words[:2])
+    cert, key = (_file("--tls", word) for word in words[:2])
     return cert, key, int(words[2]) if len(words) == 3 else 6697
 
 
@@ -352,7 +359,7 @@ def _host_and_port(text: str) -> tuple[str, int | None]:
 def _set_passwords(service: Irc, oper: str, file: str) -> None:
     password = ""
     if file:
-        password = Path(file).read_text(encoding="utf-8").partition("\n")[0].strip()
+        password = Path(_file("--password-file", file)).read_text(encoding="utf-8").partition("\n")[0].strip()
         if not password:
             raise ValueError(f"{file} holds no password in its first line")
     known = os.environ.get(OPER_VARIABLE, "").partition(":")[0]

@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import hashlib
 import importlib
+import os
 import ssl as _ssl
 import time
 from pathlib import Path
@@ -149,7 +150,15 @@ class Spread(Service):
     def make(cls, options: argparse.Namespace) -> Spread:
         root = _named_class(options.root)() if options.root else GuestBook()
         port = None if options.path else options.port
-        return cls(root, port=port, host=options.host, path=options.path, certificate=options.certificate)
+        certificate = os.path.abspath(options.certificate) if options.certificate else None
+        if certificate:
+            try:
+                server_context(certificate)  # now, when somebody is there to read what is wrong with it
+            except OSError as error:
+                raise ServiceError(
+                    f"--certificate {options.certificate} cannot be used: {error.strerror or error}; nothing was made"
+                ) from error
+        return cls(root, port=port, host=options.host, path=options.path, certificate=certificate)
 
 
 class GuestBook(Referenceable):

@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = _TARGETS
     add = parser.add_argument
-    add("-p", "--port", default="8080", metavar="PORT", help="TCP port, or the path of a Unix socket (default 8080)")
+    add("-p", "--port", default="8080", metavar="PORT", help="TCP port, or ./PATH of a Unix socket (default 8080)")
     add("--host", default="127.0.0.1", help="address to listen on; '' is every one of the machine (default loopback)")
     add("--tls", nargs=2, metavar=("CERT", "KEY"), help="serve HTTPS; renewed files are taken up without a restart")
 
@@ -131,8 +131,7 @@ def make(cls: type[W], options: argparse.Namespace) -> W:
     certificate = Certificate(*options.tls) if options.tls else None
     if certificate is not None:
         certificate.open()  # now, when somebody is there to read what is wrong with it
-    port = int(options.port) if options.port.isdigit() else os.path.abspath(options.port)
-    web = cls(root, port=port, host=options.host, certificate=certificate, settings=settings)
+    web = cls(root, port=_place(options.port), host=options.host, certificate=certificate, settings=settings)
     if options.personal:
         admitted(options.central)  # now, when somebody is there to read that a user is unknown
         web.addresses_wanted = [Personal(options.rendezvous, tuple(options.central))]
@@ -151,6 +150,16 @@ def make(cls: type[W], options: argparse.Namespace) -> W:
             password = web.site.operator.set_password()
             print(f"/-/status is for 'operator' with the password {password}")  # noqa: T201 - shown once, kept nowhere
     return web
+
+
+def _place(text: str) -> int | str:
+    if text.isdecimal() and int(text) < 1 << 16:
+        return int(text)
+    if "/" in text:
+        return os.path.abspath(text)
+    raise ServiceError(
+        f"--port {text} is neither a port from 0 to 65535 nor the path of a Unix socket, such as ./web.sock; nothing was made"
+    )
 
 
 def _offering(options: argparse.Namespace) -> Offering:

@@ -539,11 +539,14 @@ def test_a_password_that_is_not_given_is_made_up_and_told_once(shell):
     assert re.search(r"^the password of anna is (\S+) \(shown once; ", made.stdout)
 
 
-def test_a_kind_that_does_not_exist_is_named_beside_those_that_do(shell):
+def test_a_kind_or_a_file_that_does_not_exist_is_named(shell):
     refused = shell.midair("make", "gopher")
     assert refused.returncode == 1
     assert re.search(r"no kind of service called 'gopher'; there are .*telnet", one_line(refused))
     assert shell.midair("make", "telnet", "much").returncode == 2
+    refused = shell.midair("make", "irc", "--motd", "nofile")
+    assert refused.returncode == 2
+    assert one_line(refused) == "midair: --motd nofile: there is no such file; nothing was made\n"
     kinds = shell.midair("make")
     assert re.search(r"^telnet +A Python console over telnet", kinds.stdout, re.MULTILINE)
 

@@ -411,8 +411,9 @@ def test_the_options_make_a_server(tmp_path, monkeypatch, capsys):
     assert set(irc.network.opers) == {"op"}
     assert irc.network.password is None
     irc = made(
-        "--name", "irc.example.org", "--password-file", str(secret), "--tls", "c.pem", "k.pem", "7001", "--sts", "60"
-    )
+        "--name", "irc.example.org", "--password-file", str(secret), "--tls", str(secret), str(secret), "7001",
+        "--sts", "60",
+    )  # fmt: skip
     assert irc.network.name == irc.network.title == "irc.example.org"
     assert irc.network.password
     assert (irc.tls_port, irc.network.settings.sts_port) == (7001, 7001)
@@ -446,6 +447,12 @@ def test_options_that_make_no_sense_are_refused(words, monkeypatch):
     monkeypatch.delenv("MIDAIR_IRC_NAME", raising=False)
     with pytest.raises(ValueError, match=r"\S"):
         made(*words)
+
+
+@pytest.mark.parametrize("option", ["--motd", "--client-ca", "--password-file", "--tls"])
+def test_a_file_that_is_not_there_is_named_with_its_option(option):
+    with pytest.raises(ValueError, match=rf"^{option} nofile: there is no such file; nothing was made$"):
+        made(option, "nofile", *["nokey"] * (option == "--tls"))
 
 
 def test_an_empty_password_is_refused(tmp_path):

@@ -662,4 +662,6 @@ async def test_midair_make_spread_offers_a_guest_book():
         spread.Spread.make(parser.parse_args(["--root", "nonsense"]))
     with pytest.raises(ServiceError, match="not a Referenceable"):
         spread.Spread.make(parser.parse_args(["--root", "asyncio:Event"]))
+    with pytest.raises(ServiceError, match="^--certificate nofile cannot be used: No such file or directory; nothing"):
+        spread.Spread.make(parser.parse_args(["--certificate", "nofile"]))
     assert client.LONGEST_PAUSE > client.FIRST_PAUSE

@@ -54,6 +54,12 @@ async def test_without_options_there_is_a_page_that_counts_and_goes_on_counting_
         assert '<b id="mine">2</b>' in body, "the session survived"
 
 
+@pytest.mark.parametrize("port", ["abc", "65536", "-1", "web.sock"])
+def test_what_is_neither_a_port_nor_a_path_is_refused(port):
+    with pytest.raises(ServiceError, match=rf"^--port {port} is neither .*; nothing was made$"):
+        made(f"--port={port}")
+
+
 async def test_the_options_make_files_mounts_and_hosts(tmp_path):
     (tmp_path / "files").mkdir()
     (tmp_path / "files" / "a.txt").write_text("a")
