@@ -140,7 +140,7 @@ def _remake_all(
             edit.tx.did(native.set_types, list(olds), new, cls)
             moved += zip(olds, olds, strict=True)
         else:
-            batch = None if firsts.get(new) else _copy_all(olds, cls, new, set(classes))
+            batch = None if firsts.get(new) else _copy_all(olds, cls, new, set(map(id, classes)))
             if batch is not None:
                 mapping.update(zip(map(id, olds), zip(olds, batch.news, strict=True), strict=True))
                 batches.append(batch)
@@ -201,17 +201,17 @@ class _Batch:
     held: array[int] = field(default_factory=lambda: array("Q"))  # what the old ones refer to by name
     olds: array[int] = field(default_factory=lambda: array("Q"))  # and their dicts; where something is held
 
-    def note(self, values: list[Any], kinds: set[type]) -> None:
+    def note(self, values: list[Any], kinds: set[int]) -> None:
         """Know what the old ones refer to, if anything of these kinds is among it."""
-        if not kinds.isdisjoint(map(type, values)):
+        if not kinds.isdisjoint(map(id, map(type, values))):
             self.held.extend(map(id, values))
 
 
-def _copy_all(olds: list[Any], cls: type, new: type, kinds: set[type]) -> _Batch | None:
+def _copy_all(olds: list[Any], cls: type, new: type, kinds: set[int]) -> _Batch | None:
     """Copies of the plain instances of a class; None where one by one must be looked at.
 
     Args:
-        kinds: all classes whose instances move.
+        kinds: the identities of all classes whose instances move.
     """
     if (native.layout(cls)[0], native.layout(new)[0]) != (object, object) or isa(new, enum.EnumMeta):
         return None
@@ -227,7 +227,7 @@ def _copy_all(olds: list[Any], cls: type, new: type, kinds: set[type]) -> _Batch
         before = _dicts(olds) if cls.__dictoffset__ else []
     except (TypeError, AttributeError):
         return None
-    if set(map(type, itertools.chain.from_iterable(before))) - {str}:
+    if set(map(id, map(type, itertools.chain.from_iterable(before)))) - {id(str)}:
         return None
     for name, member in members.items():
         put: Callable[[Any, Any], None] | None = None
