@@ -251,6 +251,17 @@ def write_back(texts: Mapping[str, str | bytes]) -> None:
         release_text(path)
 
 
+def note_on_disk(report: Report) -> None:
+    """Have the report of an undoing say which files still have what was undone."""
+    names = [os.path.basename(path) for path in report.files if path in _held]
+    if names:
+        more = f" and {len(names) - 3} more files" if len(names) > 3 else ""
+        report.notes.append(
+            f"still on disk in {', '.join(names[:3])}{more}, so a restart brings it back; undo({report.undo_of}, write=True) or"
+            f" `midair undo --edit {report.undo_of} --write` puts the {'files' if len(names) > 1 else 'file'} back"
+        )
+
+
 def undo_texts(number: int | None) -> tuple[dict[str, bytes], int]:
     """The texts that were live before an edit (the last one without a number), and its number.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 import time as clock
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -41,6 +42,7 @@ class Report:
     """The outcome of one rebuild.
 
     `number` counts successful edits; it is 0 where nothing differed. `pause_ms` is how long the calling thread was held.
+    `notes` are sentences about what the edit leaves to do.
     """
 
     number: int = 0
@@ -61,6 +63,7 @@ class Report:
     error: str | None = None
     needs: str | None = None
     undo_of: int | None = None
+    notes: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values only, for JSON."""
@@ -121,6 +124,8 @@ def render(report: Report, width: int = 80, height: int = 24) -> str:
         tail.append(f"{report.upgraded} instances upgraded, {report.moved} moved to a new layout")
     if report.scan_reason:
         tail.append(f"{report.scanned:,} objects scanned in {report.scan_ms:.1f} ms: {report.scan_reason}")
+    for note in report.notes:
+        tail += textwrap.wrap(note, width, break_on_hyphens=False)
     room = height - len(head) - len(tail)
     shown = [(title, items) for title, items in sections if items]
     share = max(1, (room - len(shown)) // max(1, len(shown)))

@@ -87,3 +87,20 @@ def test_a_body_edit_scans_nothing(project):
         assert (report.scanned, report.scan_reason) == (0, "")
         assert held[0].g() == m.f() == n
     assert rebuild.history[-1].number == report.number
+
+
+def test_an_undo_names_the_files_that_still_have_the_edit_and_how_they_get_rid_of_it(project):
+    project.write(m="def f(): return 1\n")
+    m = project.load()
+    edit = project.edit(m="def f(): return 2\n").number
+    lines = str(rebuild.undo()).splitlines()
+    assert lines[-2:] == [
+        f"still on disk in m.py, so a restart brings it back; undo({edit}, write=True) or",
+        f"`midair undo --edit {edit} --write` puts the file back",
+    ]
+    assert max(map(len, lines)) <= 80
+    assert rebuild.undo(edit, write=True).notes == []
+    assert project.path("m").read_text() == "def f(): return 1\n"
+    assert m.f() == 1
+    project.edit(m="def f(): return 3\n")
+    assert rebuild.undo(write=True).notes == []
