@@ -94,7 +94,7 @@ def history(number: int | None = None) -> Table | Text:
 
 def _history_row(report: rebuilding.Report) -> tuple[Any, ...]:
     files = ", ".join(Path(name).name for name in report.files)
-    changes = f"undoes {report.undo_of}" if report.undo_of else ", ".join(change.name for change in report.changes)
+    changes = f"undoes {report.undo_of}" if report.undo_of else ", ".join(change.told() for change in report.changes)
     return (
         report.number,
         time.strftime("%H:%M:%S", time.localtime(report.time)),

@@ -22,6 +22,11 @@ class Note:
     def __str__(self) -> str:
         return f"{self.kind} {self.name} ({self.file}:{self.line})" + (f": {self.why}" if self.why else "")
 
+    def told(self) -> str:
+        """The name, for a line with others: with the kind where it came or went, as plain where it changed."""
+        name = short(self.name)
+        return f"{self.kind} {name}" if self.kind in {"added", "removed"} else name
+
 
 @dataclass(frozen=True, slots=True)
 class Straggler:
@@ -81,7 +86,7 @@ class Report:
             return f"edit refused: {self.error}"
         if not self.number:
             return "nothing differs from its file"
-        names = ", ".join(short(note.name) for note in self.changes[:4]) or "comments and blank lines"
+        names = ", ".join(note.told() for note in self.changes[:4]) or "comments and blank lines"
         more = f" and {len(self.changes) - 4} more" if len(self.changes) > 4 else ""
         upgraded = f", {self.upgraded} upgraded" if self.upgraded else ""
         kept = f", {len(self.kept)} kept" if self.kept else ""

@@ -69,7 +69,7 @@ def test_a_report_is_plain_data_and_one_line_of_a_log():
     assert data["number"] == 12
     assert data["kept"][0]["why"].startswith("PORT changed")
     assert sample().line() == (
-        "edit 12: game.world.Room.enter, game.world.exits, game.rooms.TABLE in world.py, rooms.py (1.2 ms, 3 upgraded, 1 kept)"
+        "edit 12: game.world.Room.enter, added game.world.exits, game.rooms.TABLE in world.py, rooms.py (1.2 ms, 3 upgraded, 1 kept)"
     )
     assert str(Report(refused=True, error="m.py:1: no (compile)")).splitlines()[0] == "refused, nothing was changed"
 
@@ -104,3 +104,11 @@ def test_an_undo_names_the_files_that_still_have_the_edit_and_how_they_get_rid_o
     assert m.f() == 1
     project.edit(m="def f(): return 3\n")
     assert rebuild.undo(write=True).notes == []
+
+
+def test_a_line_of_the_log_tells_what_came_and_went_from_what_changed(project):
+    project.write(m="def f(): return 1\ndef g(): return 1\nclass C:\n    def h(self): return 1\n")
+    project.load()
+    report = project.edit(m="def f(): return 2\nclass C:\n    def h(self): return 1\n    def k(self): return 2\n")
+    said = report.line().partition(": ")[2].partition(" in m.py")[0]
+    assert sorted(said.split(", ")) == ["added m.C.k", "m.f", "removed m.g"]
