@@ -223,6 +223,8 @@ def publish(report: Report, texts: dict[str, tuple[str, bytes, bytes | None]], m
             release_text(path)
         _show_lines(path, new)
     log.info("%s", report.line())
+    for note in report.notes:
+        log.warning("edit %d: %s", report.number, note)
     _tell(report)
 
 

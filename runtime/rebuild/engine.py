@@ -273,7 +273,7 @@ def commit(
         classes.discard(made)
     report.upgraded += guards.try_again()
     report.pause_ms = (time.perf_counter() - began) * 1000
-    report.changes, report.kept = edit.changes, edit.kept
+    report.changes, report.kept, report.notes = edit.changes, edit.kept, edit.notes
     report.scanned, report.scan_ms = edit.scan.objects, edit.scan.seconds * 1000
     report.scan_reason = edit.scan.reasons[0] if edit.scan.reasons else ""
     _publish(edit, wanted, report)
@@ -541,6 +541,7 @@ def _finish_objects(
     _swap(edit)
     upgrades = instances.plan(edit)
     count = instances.run(edit, upgrades, moved, waiting, seconds) if upgrades else 0
+    edit.notes += instances.warnings(edit, upgrades)
     wanted = {below for cls in edit.rehash for below in (cls, *instances._below(cls))}
     if upgrades:
         wanted |= {c for c in upgrades.classes() if getattr(c, "__hash__", None) not in (None, object.__hash__)}

@@ -3,6 +3,8 @@
 import json
 import re
 
+import pytest
+
 from midair.runtime import rebuild
 from midair.runtime.rebuild.report import Note, Report, Straggler
 
@@ -112,3 +114,50 @@ def test_a_line_of_the_log_tells_what_came_and_went_from_what_changed(project):
     report = project.edit(m="def f(): return 2\nclass C:\n    def h(self): return 1\n    def k(self): return 2\n")
     said = report.line().partition(": ")[2].partition(" in m.py")[0]
     assert sorted(said.split(", ")) == ["added m.C.k", "m.f", "removed m.g"]
+
+
+NOTE = "import dataclasses\n@dataclasses.dataclass{}\nclass Note:\n    text: str\n"
+HOOK = "    __schema__ = 1\n    def __upgrade__(self, schema, state): self.size = len(self.text)\n"
+
+
+@pytest.mark.parametrize("how", ["", "(slots=True)"])
+def test_live_instances_that_lack_a_new_field_are_counted_in_report_and_log(project, caplog, how):
+    project.write(m=NOTE.format(how))
+    m = project.load()
+    held = [m.Note(str(n)) for n in range(5)]
+    with caplog.at_level("INFO", "midair.rebuild"):
+        report = project.edit(m=NOTE.format(how) + "    size: int\n")
+    said = "5 live m.Note have no `size`; give it a default or an __upgrade__"
+    assert report.notes == [said]
+    assert said in " ".join(str(report).split())
+    assert [r.getMessage() for r in caplog.records if r.levelname == "WARNING"] == [f"edit {report.number}: {said}"]
+    assert len(held) == 5
+    assert rebuild.undo(write=True).notes == []
+
+
+@pytest.mark.parametrize("more", ["    size: int = 0\n", "    size: int\n" + HOOK])
+def test_a_new_field_that_live_instances_get_needs_no_warning(project, more):
+    project.write(m=NOTE.format(""))
+    m = project.load()
+    held = m.Note("ab")
+    assert project.edit(m=NOTE.format("") + more).notes == []
+    assert held.size in {0, 2}
+
+
+def test_a_new_field_of_a_class_without_instances_needs_no_warning(project):
+    project.write(m=NOTE.format(""))
+    project.load()
+    assert project.edit(m=NOTE.format("") + "    size: int\n").notes == []
+
+
+def test_instances_of_derived_dataclasses_are_counted_once(project):
+    below = "@dataclasses.dataclass\nclass Below(Note):\n    more: int = 0\n"
+    project.write(m=NOTE.format("") + below)
+    m = project.load()
+    held = [m.Note("a"), m.Below("b"), m.Below("c")]
+    report = project.edit(m=NOTE.format("") + "    size: int\n" + below.replace("more: int = 0", "more: int"))
+    assert [note.partition(";")[0] for note in report.notes] == [
+        "1 live m.Note has no `size`",
+        "2 live m.Below have no `size`",
+    ]
+    assert len(held) == 3
