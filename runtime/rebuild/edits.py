@@ -271,7 +271,7 @@ def undo_texts(number: int | None) -> tuple[dict[str, bytes], int]:
         RebuildError: no such edit, or a module of it is gone.
     """
     if not len(history):
-        raise RebuildError("there is no edit to undo", stage="call")
+        raise RebuildError("there is no edit to undo since this start", stage="call")
     first = history.find(number) if number is not None else _last_undoable()
     wanted: dict[str, bytes] = {}
     for entry in history:
@@ -292,4 +292,4 @@ def _last_undoable() -> Entry:
             undone |= set(range(entry.report.undo_of, entry.number + 1))
         elif entry.number not in undone:
             return entry
-    raise RebuildError("there is no edit to undo", stage="call")
+    raise RebuildError("there is no edit to undo since this start", stage="call")

@@ -6,6 +6,7 @@ import re
 import pytest
 
 from midair.runtime import rebuild
+from midair.runtime.rebuild import edits
 from midair.runtime.rebuild.report import Note, Report, Straggler
 
 GOLDEN = """\
@@ -161,3 +162,10 @@ def test_instances_of_derived_dataclasses_are_counted_once(project):
         "2 live m.Below have no `size`",
     ]
     assert len(held) == 3
+
+
+def test_nothing_to_undo_is_one_plain_sentence(project, monkeypatch):
+    monkeypatch.setattr(edits, "history", edits.History())
+    with pytest.raises(rebuild.RebuildError) as refused:
+        rebuild.undo()
+    assert str(refused.value) == "there is no edit to undo since this start"
