@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from . import sources
-from .errors import RebuildError
+from .errors import RebuildError, near
 from .report import Note, Report
 
 log = logging.getLogger("midair.rebuild")
@@ -162,6 +162,14 @@ def hold_text(path: str, name: str, reason: str) -> None:
 
 def release_text(path: str) -> None:
     _held.pop(path, None)
+
+
+def runs(path: str) -> None:
+    """A file says what runs: nothing of it waits any more."""
+    release_text(path)
+    if path in _refused:
+        del _refused[path]
+        log.info("%s is as it runs again", near(path))
 
 
 def forgive(texts: Mapping[str, bytes | None]) -> bool:

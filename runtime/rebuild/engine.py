@@ -86,7 +86,9 @@ def _read_all(names: list[str], wanted: Wanted, held: Mapping[str, bytes | None]
 
 
 def current(wanted: Wanted) -> dict[str, bytes | None]:
-    return {wanted.paths.get(n) or sources.records[n].path: t for n, t in wanted.texts.items()}
+    """What the files concerned say; a text from memory is in none."""
+    found = {wanted.paths.get(n) or sources.records[n].path: t for n, t in wanted.texts.items()}
+    return {path: text for path, text in found.items() if path not in wanted.memory}
 
 
 def _read_one(record: Record, wanted: Wanted, held: Mapping[str, bytes | None]) -> None:
@@ -102,7 +104,7 @@ def _read_one(record: Record, wanted: Wanted, held: Mapping[str, bytes | None]) 
         return
     record.absent = False
     if data == record.text.data and path == record.path:
-        edits.release_text(path)
+        edits.runs(path)
         return
     if path in held and held[path] == data:
         return

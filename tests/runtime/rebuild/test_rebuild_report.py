@@ -7,6 +7,7 @@ import pytest
 
 from midair.runtime import rebuild
 from midair.runtime.rebuild import edits
+from midair.runtime.rebuild.errors import near
 from midair.runtime.rebuild.report import Note, Report, Straggler
 
 GOLDEN = """\
@@ -169,3 +170,32 @@ def test_nothing_to_undo_is_one_plain_sentence(project, monkeypatch):
     with pytest.raises(rebuild.RebuildError) as refused:
         rebuild.undo()
     assert str(refused.value) == "there is no edit to undo since this start"
+
+
+def test_a_refused_file_that_is_put_back_is_said_to_be_as_it_runs(project, caplog):
+    good, bad = "def f(): return 1\n", "def f(: return 1\n"
+    project.write(m=good)
+    project.load()
+    with pytest.raises(rebuild.RebuildError):
+        project.edit(m=bad)
+    assert [held.module for held in rebuild.held()] == ["m"]
+    caplog.clear()
+    with caplog.at_level("INFO", "midair.rebuild"):
+        project.edit(m=good)
+        project.edit(m=good)
+    assert [r.getMessage() for r in caplog.records] == [f"{near(str(project.path('m')))} is as it runs again"]
+    assert rebuild.held() == []
+    with pytest.raises(rebuild.RebuildError):
+        project.edit(m=bad)
+
+
+def test_what_is_refused_from_memory_leaves_the_file_as_it_was(project, caplog):
+    project.write(m="def f(): return 1\n")
+    project.load()
+    with pytest.raises(rebuild.RebuildError):
+        rebuild.rebuild(sources={"m": "def f(:"})
+    assert rebuild.held() == []
+    caplog.clear()
+    with caplog.at_level("INFO", "midair.rebuild"):
+        rebuild.rebuild()
+    assert not caplog.records
