@@ -163,7 +163,7 @@ def stragglers() -> Table:
 def held() -> Table:
     """Edits on disk that do not run: undone, refused, or overridden, with the reason and the cure."""
     rows = [(_near(one.file), one.reason, one.cure) for one in rebuilding.held()]
-    return Table(("file", "why it does not run", "cure"), rows, empty="what runs is what the files say")
+    return Table(("file", "why it does not run", "cure"), rows, empty="what runs is what the files say", wrap=True)
 
 
 def _near(file: str) -> str:
