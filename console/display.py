@@ -5,6 +5,7 @@ A `View` has three forms: `text` for a plain line, `rich` with colour for a term
 
 import itertools
 import re
+import textwrap
 import time
 import types
 from collections import deque
@@ -44,7 +45,13 @@ class View(Protocol):
 
 
 class Table(Sequence[dict[str, Any]]):
-    """Rows with named columns; iterating gives a dict a row."""
+    """Rows with named columns; iterating gives a dict a row.
+
+    Args:
+        empty: what is shown where there are no rows.
+        show: how a value becomes text.
+        wrap: a text that does not fit its column goes on below, instead of being cut.
+    """
 
     def __init__(
         self,
@@ -53,17 +60,18 @@ class Table(Sequence[dict[str, Any]]):
         *,
         empty: str = "nothing",
         show: Callable[[Any], str] = str,
+        wrap: bool = False,
     ) -> None:
         self.columns = tuple(columns)
         self.rows = [tuple(row) for row in itertools.islice(rows, MAX_ITEMS)]
-        self.empty, self.show = empty, show
+        self.empty, self.show, self.wrap = empty, show, wrap
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, slice):
-            return Table(self.columns, self.rows[index], empty=self.empty, show=self.show)
+            return Table(self.columns, self.rows[index], empty=self.empty, show=self.show, wrap=self.wrap)
         return dict(zip(self.columns, self.rows[index], strict=True))
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
@@ -105,7 +113,9 @@ class Table(Sequence[dict[str, Any]]):
             return _fit("  ".join(parts), width, right=False).rstrip()
 
         yield mark(line(self.columns))
-        yield from (line(row) for row in cells)
+        for row in cells:
+            parts = [textwrap.wrap(t, w) if self.wrap else [t] for t, w in zip(row, wide, strict=True)]
+            yield from (line(texts) for texts in itertools.zip_longest(*parts, fillvalue=""))
 
 
 class Facts(dict[str, Any]):

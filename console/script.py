@@ -96,7 +96,9 @@ class Script:
         if outcome.text:
             self.emit(outcome.text + "\n", "out")
         if outcome.error:
-            self.emit(outcome.error, "err")
+            refused = "RebuildError: " if words else ""  # on a command line the sentence is what matters
+            told = outcome.error.removeprefix(refused)
+            self.emit(f"midair: {told}" if told != outcome.error else told, "err")
         if outcome.kind in {"error", "interrupted"}:
             self.status = 1
         return outcome.kind == "ok"

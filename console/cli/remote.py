@@ -66,7 +66,7 @@ def _add_code(commands: Commands) -> None:
         undo,
         "take back the last edit of the running code",
         example="midair undo chat",
-        more="The files on disk stay as they are; what was undone is not picked up again before it changes.",
+        more="The files on disk keep what was undone: it is not picked up again before they change, but a restart runs it.",
     )
     server_argument(parser)
     parser.add_argument("--edit", type=int, metavar="N", help="back to before edit N")

@@ -94,7 +94,7 @@ def history(number: int | None = None) -> Table | Text:
 
 def _history_row(report: rebuilding.Report) -> tuple[Any, ...]:
     files = ", ".join(Path(name).name for name in report.files)
-    changes = f"undoes {report.undo_of}" if report.undo_of else ", ".join(change.name for change in report.changes)
+    changes = f"undoes {report.undo_of}" if report.undo_of else ", ".join(change.told() for change in report.changes)
     return (
         report.number,
         time.strftime("%H:%M:%S", time.localtime(report.time)),
@@ -163,7 +163,7 @@ def stragglers() -> Table:
 def held() -> Table:
     """Edits on disk that do not run: undone, refused, or overridden, with the reason and the cure."""
     rows = [(_near(one.file), one.reason, one.cure) for one in rebuilding.held()]
-    return Table(("file", "why it does not run", "cure"), rows, empty="what runs is what the files say")
+    return Table(("file", "why it does not run", "cure"), rows, empty="what runs is what the files say", wrap=True)
 
 
 def _near(file: str) -> str:

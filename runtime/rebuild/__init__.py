@@ -103,12 +103,15 @@ def undo(number: int | None = None, *, write: bool = False, who: str = "") -> Re
     """Go back one edit, or to before edit `number`. Code is restored, not run-time values.
 
     Args:
-        write: also put the earlier texts into the files; else the files are held until they change.
+        write: also put the earlier texts into the files; else the files are held until they change, and the report
+            names them: a restart runs what they say.
     """
     texts, first = _edits.undo_texts(number)
     report = rebuild(sources=texts, who=who, undo_of=first)
     if write:
         _edits.write_back(texts)
+    else:
+        _edits.note_on_disk(report)
     return report
 
 

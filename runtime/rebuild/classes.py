@@ -303,10 +303,12 @@ def absorb(scope: Scope, cls: type, made: type, before: ast.ClassDef | None, nod
         from . import layout
 
         edit.field_makers.append((made, instances.makers(cls, made)))
+        edit.unfilled.append((made, instances.unfilled(cls, made)))
         return layout.take_over(scope, cls, made, _unchanged(before, node))
     tuples.note(edit, cls, made)
     kept = _unchanged(before, node)
     edit.field_makers.append((cls, instances.makers(cls, made)))
+    edit.unfilled.append((cls, instances.unfilled(cls, made)))
     _take_members(scope, cls, made, kept)
     _take_bases(scope, cls, made)
     edit.touched.append(cls)

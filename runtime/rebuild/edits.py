@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from . import sources
-from .errors import RebuildError
+from .errors import RebuildError, near
 from .report import Note, Report
 
 log = logging.getLogger("midair.rebuild")
@@ -164,6 +164,14 @@ def release_text(path: str) -> None:
     _held.pop(path, None)
 
 
+def runs(path: str) -> None:
+    """A file says what runs: nothing of it waits any more."""
+    release_text(path)
+    if path in _refused:
+        del _refused[path]
+        log.info("%s is as it runs again", near(path))
+
+
 def forgive(texts: Mapping[str, bytes | None]) -> bool:
     """Texts that differ now: where one of those refused last is among them, all of those are worth another try."""
     return any(path in _refused and _refused[path] != data for path, data in texts.items())
@@ -223,6 +231,8 @@ def publish(report: Report, texts: dict[str, tuple[str, bytes, bytes | None]], m
             release_text(path)
         _show_lines(path, new)
     log.info("%s", report.line())
+    for note in report.notes:
+        log.warning("edit %d: %s", report.number, note)
     _tell(report)
 
 
@@ -251,6 +261,17 @@ def write_back(texts: Mapping[str, str | bytes]) -> None:
         release_text(path)
 
 
+def note_on_disk(report: Report) -> None:
+    """Have the report of an undoing say which files still have what was undone."""
+    names = [os.path.basename(path) for path in report.files if path in _held]
+    if names:
+        more = f" and {len(names) - 3} more files" if len(names) > 3 else ""
+        report.notes.append(
+            f"still on disk in {', '.join(names[:3])}{more}, so a restart brings it back; undo({report.undo_of}, write=True) or"
+            f" `midair undo --edit {report.undo_of} --write` puts the {'files' if len(names) > 1 else 'file'} back"
+        )
+
+
 def undo_texts(number: int | None) -> tuple[dict[str, bytes], int]:
     """The texts that were live before an edit (the last one without a number), and its number.
 
@@ -258,7 +279,7 @@ def undo_texts(number: int | None) -> tuple[dict[str, bytes], int]:
         RebuildError: no such edit, or a module of it is gone.
     """
     if not len(history):
-        raise RebuildError("there is no edit to undo", stage="call")
+        raise RebuildError("there is no edit to undo since this start", stage="call")
     first = history.find(number) if number is not None else _last_undoable()
     wanted: dict[str, bytes] = {}
     for entry in history:
@@ -279,4 +300,4 @@ def _last_undoable() -> Entry:
             undone |= set(range(entry.report.undo_of, entry.number + 1))
         elif entry.number not in undone:
             return entry
-    raise RebuildError("there is no edit to undo", stage="call")
+    raise RebuildError("there is no edit to undo since this start", stage="call")

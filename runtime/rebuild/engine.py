@@ -86,7 +86,9 @@ def _read_all(names: list[str], wanted: Wanted, held: Mapping[str, bytes | None]
 
 
 def current(wanted: Wanted) -> dict[str, bytes | None]:
-    return {wanted.paths.get(n) or sources.records[n].path: t for n, t in wanted.texts.items()}
+    """What the files concerned say; a text from memory is in none."""
+    found = {wanted.paths.get(n) or sources.records[n].path: t for n, t in wanted.texts.items()}
+    return {path: text for path, text in found.items() if path not in wanted.memory}
 
 
 def _read_one(record: Record, wanted: Wanted, held: Mapping[str, bytes | None]) -> None:
@@ -102,7 +104,7 @@ def _read_one(record: Record, wanted: Wanted, held: Mapping[str, bytes | None]) 
         return
     record.absent = False
     if data == record.text.data and path == record.path:
-        edits.release_text(path)
+        edits.runs(path)
         return
     if path in held and held[path] == data:
         return
@@ -273,7 +275,7 @@ def commit(
         classes.discard(made)
     report.upgraded += guards.try_again()
     report.pause_ms = (time.perf_counter() - began) * 1000
-    report.changes, report.kept = edit.changes, edit.kept
+    report.changes, report.kept, report.notes = edit.changes, edit.kept, edit.notes
     report.scanned, report.scan_ms = edit.scan.objects, edit.scan.seconds * 1000
     report.scan_reason = edit.scan.reasons[0] if edit.scan.reasons else ""
     _publish(edit, wanted, report)
@@ -541,6 +543,7 @@ def _finish_objects(
     _swap(edit)
     upgrades = instances.plan(edit)
     count = instances.run(edit, upgrades, moved, waiting, seconds) if upgrades else 0
+    edit.notes += instances.warnings(edit, upgrades)
     wanted = {below for cls in edit.rehash for below in (cls, *instances._below(cls))}
     if upgrades:
         wanted |= {c for c in upgrades.classes() if getattr(c, "__hash__", None) not in (None, object.__hash__)}

@@ -30,6 +30,8 @@ class RebuildError(Exception):
 
     def __str__(self) -> str:
         where = f"{near(self.file)}:{self.line or ''}".rstrip(":") + ": " if self.file else ""
+        if self.stage == "call":
+            return where + self.reason  # there was no edit, so nothing that it could have changed
         cure = "; only a hand-over to a new process can do this" if self.needs else ""
         return f"{where}{self.reason} ({self.stage}; nothing was changed{cure})"
 

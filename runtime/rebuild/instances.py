@@ -8,6 +8,7 @@ default are filled in without a hook.
 from __future__ import annotations
 
 import ast
+import collections
 import dataclasses
 import functools
 import gc
@@ -117,6 +118,34 @@ def makers(cls: type, made: type) -> dict[str, Callable[[], Any]]:
     """Fields that `made` has and `cls` has not, with what gives their first value."""
     old = _fields(cls)
     return {name: maker for name, maker in _fields(made).items() if name not in old and maker is not None}
+
+
+def unfilled(cls: type, made: type) -> set[str]:
+    """Fields that `made` has and `cls` has not, for which nothing gives a first value."""
+    old = _fields(cls)
+    return {name for name, maker in _fields(made).items() if name not in old and maker is None}
+
+
+def warnings(edit: Edit, upgrades: Upgrades) -> list[str]:
+    """Say how many live instances have no value for a field that is new in their class, and no hook that gives one."""
+    bare = {cls: names for cls, names in edit.unfilled if names}
+    if not bare:
+        return []
+    hooked = {*upgrades.raised, *upgrades.joined}
+    wanted = {each for cls in bare for each in (cls, *_below(cls))}
+    lacking: collections.Counter[tuple[type, str]] = collections.Counter()
+    for thing in of_types(edit.scan.heap("instances that lack a new field"), wanted):
+        mro = type(thing).__mro__
+        if hooked.isdisjoint(mro):
+            cls = next(each for each in mro if each in bare)
+            lacking.update((cls, name) for name in bare[cls] - layout.state(thing).keys())
+    return [
+        f"{count} live {cls.__module__}.{cls.__qualname__} {'has' if count == 1 else 'have'} no `{name}`;"
+        " give it a default or an __upgrade__"
+        for cls, names in bare.items()
+        for name in sorted(names)
+        if (count := lacking[cls, name])
+    ]
 
 
 def _fields(cls: type) -> dict[str, Callable[[], Any] | None]:

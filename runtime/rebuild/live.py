@@ -68,6 +68,8 @@ async def apply(
         report = await _apply(request)
         if undo is not False and write:
             await asyncio.to_thread(edits.write_back, dict(request.texts or {}))
+        elif undo is not False:
+            edits.note_on_disk(report)
         return report
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 import time as clock
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -20,6 +21,11 @@ class Note:
 
     def __str__(self) -> str:
         return f"{self.kind} {self.name} ({self.file}:{self.line})" + (f": {self.why}" if self.why else "")
+
+    def told(self) -> str:
+        """The name, for a line with others: with the kind where it came or went, as plain where it changed."""
+        name = short(self.name)
+        return f"{self.kind} {name}" if self.kind in {"added", "removed"} else name
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +47,7 @@ class Report:
     """The outcome of one rebuild.
 
     `number` counts successful edits; it is 0 where nothing differed. `pause_ms` is how long the calling thread was held.
+    `notes` are sentences about what the edit leaves to do.
     """
 
     number: int = 0
@@ -61,6 +68,7 @@ class Report:
     error: str | None = None
     needs: str | None = None
     undo_of: int | None = None
+    notes: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values only, for JSON."""
@@ -78,7 +86,7 @@ class Report:
             return f"edit refused: {self.error}"
         if not self.number:
             return "nothing differs from its file"
-        names = ", ".join(short(note.name) for note in self.changes[:4]) or "comments and blank lines"
+        names = ", ".join(note.told() for note in self.changes[:4]) or "comments and blank lines"
         more = f" and {len(self.changes) - 4} more" if len(self.changes) > 4 else ""
         upgraded = f", {self.upgraded} upgraded" if self.upgraded else ""
         kept = f", {len(self.kept)} kept" if self.kept else ""
@@ -121,6 +129,8 @@ def render(report: Report, width: int = 80, height: int = 24) -> str:
         tail.append(f"{report.upgraded} instances upgraded, {report.moved} moved to a new layout")
     if report.scan_reason:
         tail.append(f"{report.scanned:,} objects scanned in {report.scan_ms:.1f} ms: {report.scan_reason}")
+    for note in report.notes:
+        tail += textwrap.wrap(note, width, break_on_hyphens=False)
     room = height - len(head) - len(tail)
     shown = [(title, items) for title, items in sections if items]
     share = max(1, (room - len(shown)) // max(1, len(shown)))

@@ -76,6 +76,8 @@ class Edit:
     field_makers: list[tuple[type, dict[str, Callable[[], Any]]]] = field(
         default_factory=list
     )  # new fields with defaults
+    unfilled: list[tuple[type, set[str]]] = field(default_factory=list)  # new fields without
+    notes: list[str] = field(default_factory=list)  # what the edit leaves to do
     rehash: list[type] = field(default_factory=list)
     noted: list[type] = field(default_factory=list)  # classes whose attributes were set
     scopes: list[Scope] = field(default_factory=list)

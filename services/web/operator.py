@@ -75,7 +75,7 @@ class Operator(Resource):
         self._service = None
 
     def _edited(self, report: rebuild.Report) -> None:
-        names = list(dict.fromkeys(change.name for change in report.changes))
+        names = list(dict.fromkeys(change.told() for change in report.changes))
         told = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
         self._note(f"edit {report.number}: {told}" if not report.refused else str(report))
 

@@ -236,3 +236,14 @@ def test_children_and_attributes_are_found_without_asking_the_object() -> None:
     assert list(children(Shy())) == [(".plain", 1)]
     assert {"plain", "balance", "kind", "slot"} <= static_dir(Shy())
     assert {"balance", "kind"} <= static_dir(Shy)
+
+
+def test_a_table_that_wraps_keeps_every_word() -> None:
+    cure = "rebuild('game.world') makes it live; saving another text does too"
+    row = ("game/world.py", "overridden from memory by edit 12", cure)
+    table = Table(("file", "why it does not run", "cure"), [row], wrap=True)
+    lines = table.text(80).splitlines()
+    assert max(map(len, lines)) <= 80
+    start = lines[0].index("cure")
+    assert " ".join(line[start:].strip() for line in lines[1:]) == cure
+    assert table[:1].text(80) == table.text(80)

@@ -9,6 +9,7 @@ import pytest
 from consoles import At, converse
 
 from midair.console.changes import Block, Watched
+from midair.runtime.rebuild import edits
 from midair.runtime.space import Space
 
 THINGS = """
@@ -76,6 +77,17 @@ def test_a_block_that_fails_or_is_interrupted_changes_nothing(tmp_path: Path, th
         assert "'with undo:' is the one command" in at.script("with who: pass").err
 
     converse(tmp_path, scenario, limit=0.2)
+
+
+def test_nothing_to_undo_is_one_sentence_on_a_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(edits, "history", edits.History())
+
+    def scenario(at: At) -> None:
+        said = at.command("undo")
+        assert (said.status, said.err) == (1, "midair: there is no edit to undo since this start\n")
+        assert at.script("undo()").err == "RebuildError: there is no edit to undo since this start\n"
+
+    converse(tmp_path, scenario)
 
 
 def test_every_kind_of_thing_is_watched_and_none_of_its_code_runs(things: ModuleType) -> None:

@@ -3,7 +3,11 @@
 import json
 import re
 
+import pytest
+
 from midair.runtime import rebuild
+from midair.runtime.rebuild import edits
+from midair.runtime.rebuild.errors import near
 from midair.runtime.rebuild.report import Note, Report, Straggler
 
 GOLDEN = """\
@@ -69,7 +73,7 @@ def test_a_report_is_plain_data_and_one_line_of_a_log():
     assert data["number"] == 12
     assert data["kept"][0]["why"].startswith("PORT changed")
     assert sample().line() == (
-        "edit 12: game.world.Room.enter, game.world.exits, game.rooms.TABLE in world.py, rooms.py (1.2 ms, 3 upgraded, 1 kept)"
+        "edit 12: game.world.Room.enter, added game.world.exits, game.rooms.TABLE in world.py, rooms.py (1.2 ms, 3 upgraded, 1 kept)"
     )
     assert str(Report(refused=True, error="m.py:1: no (compile)")).splitlines()[0] == "refused, nothing was changed"
 
@@ -87,3 +91,111 @@ def test_a_body_edit_scans_nothing(project):
         assert (report.scanned, report.scan_reason) == (0, "")
         assert held[0].g() == m.f() == n
     assert rebuild.history[-1].number == report.number
+
+
+def test_an_undo_names_the_files_that_still_have_the_edit_and_how_they_get_rid_of_it(project):
+    project.write(m="def f(): return 1\n")
+    m = project.load()
+    edit = project.edit(m="def f(): return 2\n").number
+    lines = str(rebuild.undo()).splitlines()
+    assert lines[-2:] == [
+        f"still on disk in m.py, so a restart brings it back; undo({edit}, write=True) or",
+        f"`midair undo --edit {edit} --write` puts the file back",
+    ]
+    assert max(map(len, lines)) <= 80
+    assert rebuild.undo(edit, write=True).notes == []
+    assert project.path("m").read_text() == "def f(): return 1\n"
+    assert m.f() == 1
+    project.edit(m="def f(): return 3\n")
+    assert rebuild.undo(write=True).notes == []
+
+
+def test_a_line_of_the_log_tells_what_came_and_went_from_what_changed(project):
+    project.write(m="def f(): return 1\ndef g(): return 1\nclass C:\n    def h(self): return 1\n")
+    project.load()
+    report = project.edit(m="def f(): return 2\nclass C:\n    def h(self): return 1\n    def k(self): return 2\n")
+    said = report.line().partition(": ")[2].partition(" in m.py")[0]
+    assert sorted(said.split(", ")) == ["added m.C.k", "m.f", "removed m.g"]
+
+
+NOTE = "import dataclasses\n@dataclasses.dataclass{}\nclass Note:\n    text: str\n"
+HOOK = "    __schema__ = 1\n    def __upgrade__(self, schema, state): self.size = len(self.text)\n"
+
+
+@pytest.mark.parametrize("how", ["", "(slots=True)"])
+def test_live_instances_that_lack_a_new_field_are_counted_in_report_and_log(project, caplog, how):
+    project.write(m=NOTE.format(how))
+    m = project.load()
+    held = [m.Note(str(n)) for n in range(5)]
+    with caplog.at_level("INFO", "midair.rebuild"):
+        report = project.edit(m=NOTE.format(how) + "    size: int\n")
+    said = "5 live m.Note have no `size`; give it a default or an __upgrade__"
+    assert report.notes == [said]
+    assert said in " ".join(str(report).split())
+    assert [r.getMessage() for r in caplog.records if r.levelname == "WARNING"] == [f"edit {report.number}: {said}"]
+    assert len(held) == 5
+    assert rebuild.undo(write=True).notes == []
+
+
+@pytest.mark.parametrize("more", ["    size: int = 0\n", "    size: int\n" + HOOK])
+def test_a_new_field_that_live_instances_get_needs_no_warning(project, more):
+    project.write(m=NOTE.format(""))
+    m = project.load()
+    held = m.Note("ab")
+    assert project.edit(m=NOTE.format("") + more).notes == []
+    assert held.size in {0, 2}
+
+
+def test_a_new_field_of_a_class_without_instances_needs_no_warning(project):
+    project.write(m=NOTE.format(""))
+    project.load()
+    assert project.edit(m=NOTE.format("") + "    size: int\n").notes == []
+
+
+def test_instances_of_derived_dataclasses_are_counted_once(project):
+    below = "@dataclasses.dataclass\nclass Below(Note):\n    more: int = 0\n"
+    project.write(m=NOTE.format("") + below)
+    m = project.load()
+    held = [m.Note("a"), m.Below("b"), m.Below("c")]
+    report = project.edit(m=NOTE.format("") + "    size: int\n" + below.replace("more: int = 0", "more: int"))
+    assert [note.partition(";")[0] for note in report.notes] == [
+        "1 live m.Note has no `size`",
+        "2 live m.Below have no `size`",
+    ]
+    assert len(held) == 3
+
+
+def test_nothing_to_undo_is_one_plain_sentence(project, monkeypatch):
+    monkeypatch.setattr(edits, "history", edits.History())
+    with pytest.raises(rebuild.RebuildError) as refused:
+        rebuild.undo()
+    assert str(refused.value) == "there is no edit to undo since this start"
+
+
+def test_a_refused_file_that_is_put_back_is_said_to_be_as_it_runs(project, caplog):
+    good, bad = "def f(): return 1\n", "def f(: return 1\n"
+    project.write(m=good)
+    project.load()
+    with pytest.raises(rebuild.RebuildError):
+        project.edit(m=bad)
+    assert [held.module for held in rebuild.held()] == ["m"]
+    caplog.clear()
+    with caplog.at_level("INFO", "midair.rebuild"):
+        project.edit(m=good)
+        project.edit(m=good)
+    assert [r.getMessage() for r in caplog.records] == [f"{near(str(project.path('m')))} is as it runs again"]
+    assert rebuild.held() == []
+    with pytest.raises(rebuild.RebuildError):
+        project.edit(m=bad)
+
+
+def test_what_is_refused_from_memory_leaves_the_file_as_it_was(project, caplog):
+    project.write(m="def f(): return 1\n")
+    project.load()
+    with pytest.raises(rebuild.RebuildError):
+        rebuild.rebuild(sources={"m": "def f(:"})
+    assert rebuild.held() == []
+    caplog.clear()
+    with caplog.at_level("INFO", "midair.rebuild"):
+        rebuild.rebuild()
+    assert not caplog.records
