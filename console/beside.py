@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
     from .console import Console
 
+ANSWER_WAIT = 2.0
+"""Seconds that statements get to end when the program is stopped from its console."""
+
 
 class Beside:
     """What a console takes for its server.
@@ -46,6 +49,7 @@ class Beside:
         self._ready = threading.Event()
         self._error: BaseException | None = None
         self._ended: asyncio.Event
+        self._ends_program = False
         self._thread = threading.Thread(target=lambda: asyncio.run(self._main()), name="midair-exec", daemon=True)
 
     def start(self) -> None:
@@ -56,8 +60,8 @@ class Beside:
             raise self._error
         self.hold.announce()
 
-    def stop(self) -> None:
-        """Close them."""
+    def close(self) -> None:
+        """Close them. Not `stop`: what a console calls by that name ends the program in good order, and there is no such order here."""
         self.loop.call_soon_threadsafe(self._ended.set)
         self._thread.join()
         self.hold.release()
@@ -72,7 +76,15 @@ class Beside:
         finally:
             self._ready.set()
         await self._ended.wait()
+        if self._ends_program:
+            # Who asked is still to be answered; closing the console would interrupt that.
+            patience = time.monotonic() + ANSWER_WAIT
+            while any(session.statement for session in self.console.sessions) and time.monotonic() < patience:
+                await asyncio.sleep(0.01)
         await self.console.stop(self)
+        if self._ends_program:
+            self.hold.release()
+            os.kill(os.getpid(), signal.SIGTERM)
 
     # --- what a console asks of its server
 
@@ -103,8 +115,9 @@ class Beside:
         }
 
     def stop_soon(self, reason: str) -> None:  # noqa: ARG002 - the program is told by a signal, which carries none
-        """End the program as a supervisor would."""
-        os.kill(os.getpid(), signal.SIGTERM)
+        """End the program as a supervisor would, by SIGTERM, when the console has said goodbye."""
+        self._ends_program = True
+        self.loop.call_soon_threadsafe(self._ended.set)
 
     async def snapshot(self) -> int:
         """There is nothing to save.

@@ -10,6 +10,7 @@
     │ ├ NotTrusted        the file is somebody else's and carries no good signature
     │ └ UpgradeRefused    the classes of today do not take the state of then
     ├ ServiceError        a service cannot do that now
+    │ ├ NotAPort          (ValueError) no number of a port
     │ └ AddressInUse      (OSError) somebody listens there already
     ├ ServerError         the server cannot start or stop as asked
     │ └ AlreadyRunning    another process holds this space

@@ -1,6 +1,7 @@
 """`midair exec`: any Python program, unchanged, with live rebuild and a console."""
 
 import re
+import signal
 import sys
 from pathlib import Path
 
@@ -154,3 +155,15 @@ def test_what_is_no_python_program_is_one_line(folder, words, status, said):
     assert (done.returncode, done.stdout) == (status, "")
     assert said in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "text"), [(("stop",), None), (("stop", "script", "--discard"), None), (("attach",), "stop()\n")]
+)
+def test_it_is_stopped_by_command_and_from_its_console(folder, words, text):
+    with Run(folder, "script.py") as program:
+        program.wait_for("^one$", among="out")
+        done = program.midair(*words, text=text)
+        assert (done.returncode, done.stdout) == (0, "stopping\n"), done.stderr
+        assert program.process.wait() == -signal.SIGTERM
+        assert not list(folder.glob("*.pid")) + list(folder.glob("*.sock"))
