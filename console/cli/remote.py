@@ -16,6 +16,7 @@ from midair.version import __version__
 
 from ...runtime import files
 from ...runtime.errors import ServerError
+from ...runtime.sockets import port
 from .parser import Commands, server_argument
 
 _POLL = 0.05
@@ -47,7 +48,7 @@ def _add_looking(commands: Commands) -> None:
 
     parser = commands.add("telnet", telnet, "a telnet client", example="midair telnet localhost 8023")
     parser.add_argument("host", metavar="HOST")
-    parser.add_argument("port", metavar="PORT", type=int)
+    parser.add_argument("port", metavar="PORT", type=port)
 
 
 def _add_code(commands: Commands) -> None:

@@ -14,6 +14,7 @@ from argparse import Namespace
 import pytest
 from live_server import PATIENCE, LiveServer
 
+from midair.console.__main__ import main
 from midair.runtime.files import is_alive
 from midair.runtime.testing import edit
 
@@ -228,6 +229,36 @@ def test_a_kind_s_own_options_are_checked(shell, more):
     done = shell.midair("run", *more, "telnet", "8023")
     assert done.returncode == 2
     assert one_line(done) == "midair: the following arguments are required: USER; see 'midair run telnet --help'\n"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["make", "telnet", "99999", "anna"],
+        ["make", "irc", "--port", "99999"],
+        ["make", "irc", "--tls", "cert", "key", "99999"],
+        ["make", "irc", "--ws", ":99999"],
+        ["make", "web", "-p", "99999"],
+        ["make", "spread", "--port", "99999"],
+        ["run", "app.py", "--telnet", "99999"],
+        ["telnet", "127.0.0.1", "99999"],
+        ["make", "telnet", "-1", "anna"],
+        ["make", "telnet", "abc", "anna"],
+        ["telnet", "127.0.0.1", "abc"],
+        ["run", "app.py", "--telnet", "abc"],
+    ],
+)
+def test_what_is_not_a_port_is_said_and_nothing_written(tmp_path, monkeypatch, capsys, words):
+    monkeypatch.chdir(tmp_path)
+    try:
+        status = main(words)
+    except SystemExit as end:
+        status = end.code
+    written = capsys.readouterr()
+    wrong = next(word.strip(":") for word in words if word in {"99999", ":99999", "-1", "abc"})
+    assert f"{wrong} is not a port; ports go from 0 to 65535" in written.err
+    assert (status in {1, 2}, written.out, written.err.count("\n")) == (True, "", 1)
+    assert not list(tmp_path.glob("*.spl"))
 
 
 @pytest.mark.parametrize(
