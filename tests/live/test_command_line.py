@@ -456,6 +456,8 @@ def test_without_a_server_and_among_several_the_statuses_are_3_and_2(folder, tmp
                 assert refused.returncode == 2
                 assert "parrot (process" in one_line(refused)
                 assert "other (process" in refused.stderr
+            refused = server.midair("user", "list")
+            assert (refused.returncode, "-s NAME" in one_line(refused)) == (2, True)
             assert server.midair("status", "other").returncode == 0
             assert other.end() == 0
         refused = server.midair("status", "nobody")
