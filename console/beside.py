@@ -31,6 +31,11 @@ ANSWER_WAIT = 2.0
 """Seconds that statements get to end when the program is stopped from its console."""
 
 
+def _program_names() -> dict[str, Any]:
+    main = sys.modules["__main__"]
+    return {"__main__": main, **{name: value for name, value in vars(main).copy().items() if not name.startswith("__")}}
+
+
 class Beside:
     """What a console takes for its server.
 
@@ -45,6 +50,7 @@ class Beside:
     def __init__(self, files: Files, hold: Hold, console: Console) -> None:
         self.files, self.hold, self.console = files, hold, console
         self.space = Space()
+        console.names = _program_names
         self.started = time.time()
         self._ready = threading.Event()
         self._error: BaseException | None = None

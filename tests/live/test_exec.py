@@ -167,3 +167,14 @@ def test_it_is_stopped_by_command_and_from_its_console(folder, words, text):
         assert (done.returncode, done.stdout) == (0, "stopping\n"), done.stderr
         assert program.process.wait() == -signal.SIGTERM
         assert not list(folder.glob("*.pid")) + list(folder.glob("*.sock"))
+
+
+def test_the_names_of_the_program_are_at_its_prompt_and_help_promises_no_space(folder):
+    with Run(folder, "script.py") as program:
+        program.wait_for("^one$", among="out")
+        assert program.midair("attach", text="word()\n__main__.word is word\n").stdout == "'one'\nTrue\n"
+        shown = program.midair("attach", text="help\n").stdout
+        assert "the program's names are there" in shown
+        assert "rebuild" in shown
+        assert not re.search(r"^(snapshots?|space|services|timers|handover) ", shown, re.MULTILINE)
+        assert "by 'midair exec'" in program.midair("snapshot").stderr
