@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from midair.version import __version__
 
-from ..runtime import rebuild
+from ..runtime import rebuild, sockets
 from ..runtime.errors import SnapshotError
 from ..runtime.files import Files, Hold
 from ..runtime.space import Space
@@ -56,6 +56,7 @@ class Beside:
         self._error: BaseException | None = None
         self._ended: asyncio.Event
         self._ends_program = False
+        self._pid = os.getpid()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._main()), name="midair-exec", daemon=True)
 
     def start(self) -> None:
@@ -65,6 +66,16 @@ class Beside:
         if self._error:
             raise self._error
         self.hold.announce()
+        if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+            signal.signal(signal.SIGTERM, self._terminated)
+
+    def _terminated(self, *_: object) -> None:
+        """End by the signal after all, without leaving a socket behind that nobody answers. The program's own handler, if it has one, replaces this."""
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        if os.getpid() == self._pid:  # not in what the program forked
+            sockets.remove(self.files.sock)
+            self.hold.release()
+        os.kill(os.getpid(), signal.SIGTERM)
 
     def close(self) -> None:
         """Close them. Not `stop`: what a console calls by that name ends the program in good order, and there is no such order here."""

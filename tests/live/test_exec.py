@@ -178,3 +178,11 @@ def test_the_names_of_the_program_are_at_its_prompt_and_help_promises_no_space(f
         assert "rebuild" in shown
         assert not re.search(r"^(snapshots?|space|services|timers|handover) ", shown, re.MULTILINE)
         assert "by 'midair exec'" in program.midair("snapshot").stderr
+
+
+def test_a_signal_ends_it_and_leaves_nothing_but_the_program(folder):
+    with Run(folder, "script.py") as program:
+        program.wait_for("^one$", among="out")
+        assert (folder / "script.sock").exists()
+        assert program.end(signal.SIGTERM) == -signal.SIGTERM
+    assert [path.name for path in folder.glob("script.*")] == ["script.py"]
