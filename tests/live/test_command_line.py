@@ -386,7 +386,8 @@ def test_a_daemon_is_found_looked_at_and_stopped(shell):
         for name in ("parrot", str(facts["pid"]), "parrot.sock", "parrot.spl"):
             assert shell.midair("status", name).returncode == 0
     finally:
-        assert shell.midair("stop").returncode == 0
+        done = shell.midair("stop")
+        assert (done.returncode, done.stdout, done.stderr) == (0, "parrot has stopped; saved in parrot.spl\n", "")
     assert not is_alive(facts["pid"])
     assert (shell.folder / "parrot.spl").exists()
     assert not (shell.folder / "parrot.sock").exists()
@@ -430,7 +431,8 @@ def test_discard_stops_without_a_last_snapshot(folder):
     with LiveServer(folder, "parrot.py", "--no-watch") as server:
         assert server.midair("snapshot").returncode == 0
         assert server.midair("attach", text="parrot.secret = open('/dev/null')\n").returncode == 0
-        assert server.midair("stop", "--discard").returncode == 0
+        done = server.midair("stop", "--discard")
+        assert (done.returncode, done.stdout) == (0, "parrot has stopped; parrot.spl stays as it was\n")
         assert server.process.wait() == 0
     assert not (folder / "parrot.2.spl").exists()
 
@@ -565,6 +567,15 @@ def test_make_writes_a_file_that_runs_and_refuses_to_write_it_again(shell):
         assert re.search(rb"\b1\r\n", heard)
         assert server.midair("user", "list").stdout.split() == ["anna", "admin"]
         assert server.end() == 0
+
+
+@pytest.mark.parametrize("kind", ["irc", "spread", "telnet", "web"])
+def test_the_help_of_a_kind_is_for_who_types_it(capsys, kind):
+    with pytest.raises(SystemExit):
+        main(["make", kind, "--help"])
+    shown = capsys.readouterr().out
+    assert not re.search(r"Args:|Attributes:|rebuild:|\[KEY", shown)
+    assert "--output" in shown
 
 
 def test_a_password_that_is_not_given_is_made_up_and_told_once(shell):

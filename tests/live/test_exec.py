@@ -158,13 +158,18 @@ def test_what_is_no_python_program_is_one_line(folder, words, status, said):
 
 
 @pytest.mark.parametrize(
-    ("words", "text"), [(("stop",), None), (("stop", "script", "--discard"), None), (("attach",), "stop()\n")]
+    ("words", "text", "said"),
+    [
+        (("stop",), None, "script has stopped\n"),
+        (("stop", "script", "--discard"), None, "script has stopped\n"),
+        (("attach",), "stop()\n", "stopping\n"),
+    ],
 )
-def test_it_is_stopped_by_command_and_from_its_console(folder, words, text):
+def test_it_is_stopped_by_command_and_from_its_console(folder, words, text, said):
     with Run(folder, "script.py") as program:
         program.wait_for("^one$", among="out")
         done = program.midair(*words, text=text)
-        assert (done.returncode, done.stdout) == (0, "stopping\n"), done.stderr
+        assert (done.returncode, done.stdout) == (0, said), done.stderr
         assert program.process.wait() == -signal.SIGTERM
         assert not list(folder.glob("*.pid")) + list(folder.glob("*.sock"))
 
