@@ -296,6 +296,7 @@ def test_a_program_that_fails_is_named_with_its_line(shell, program, said):
     assert done.returncode == 1
     *traceback, last = done.stderr.splitlines()
     assert re.fullmatch(f"midair: {said}", last)
+    assert not (traceback and "SyntaxError" in said)
     files = {line.split('"')[1] for line in traceback if line.startswith("  File")}
     assert files <= {str(shell.folder / "app.py")}
     assert not list(shell.folder.glob("*.spl"))
