@@ -282,7 +282,9 @@ class Irc(Service):
             metavar="F",
             help="with --oper the operator's password, else the one that clients must give",
         )
-        parser.add_argument("--tls", nargs="+", default=[], metavar="FILE", help="TLS: CERT KEY [PORT] (default port: 6697)")
+        parser.add_argument(
+            "--tls", nargs="+", default=[], metavar="FILE", help="TLS: CERT KEY [PORT] (default port: 6697)"
+        )
         parser.add_argument("--client-ca", default="", metavar="FILE", help="authorities of client certificates")
         parser.add_argument("--sts", type=int, default=0, metavar="SECONDS", help="have clients insist on TLS from now")
         parser.add_argument("--ws", default="", metavar="HOST:PORT", help="websocket clients")
