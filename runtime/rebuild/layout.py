@@ -140,7 +140,7 @@ def _remake_all(
             edit.tx.did(native.set_types, list(olds), new, cls)
             moved += zip(olds, olds, strict=True)
         else:
-            batch = None if firsts.get(new) else _copy_all(olds, cls, new)
+            batch = None if firsts.get(new) else _copy_all(olds, cls, new, set(map(id, classes)))
             if batch is not None:
                 mapping.update(zip(map(id, olds), zip(olds, batch.news, strict=True), strict=True))
                 batches.append(batch)
@@ -198,12 +198,21 @@ class _Batch:
     news: list[Any]
     members: Members  # slots that may hold something
     dicts: list[dict[str, Any]] = field(default_factory=list)  # of the copies
-    olds: array[int] = field(default_factory=lambda: array("Q"))  # and their dicts
-    held: array[int] = field(default_factory=lambda: array("Q"))  # all that the old ones refer to by name
+    held: array[int] = field(default_factory=lambda: array("Q"))  # what the old ones refer to by name
+    olds: array[int] = field(default_factory=lambda: array("Q"))  # and their dicts; where something is held
+
+    def note(self, values: list[Any], kinds: set[int]) -> None:
+        """Know what the old ones refer to, if anything of these kinds is among it."""
+        if not kinds.isdisjoint(map(id, map(type, values))):
+            self.held.extend(map(id, values))
 
 
-def _copy_all(olds: list[Any], cls: type, new: type) -> _Batch | None:
-    """Copies of the plain instances of a class; None where one by one must be looked at."""
+def _copy_all(olds: list[Any], cls: type, new: type, kinds: set[int]) -> _Batch | None:
+    """Copies of the plain instances of a class; None where one by one must be looked at.
+
+    Args:
+        kinds: the identities of all classes whose instances move.
+    """
     if (native.layout(cls)[0], native.layout(new)[0]) != (object, object) or isa(new, enum.EnumMeta):
         return None
     members, new_members = _members(cls), _members(new)
@@ -218,7 +227,7 @@ def _copy_all(olds: list[Any], cls: type, new: type) -> _Batch | None:
         before = _dicts(olds) if cls.__dictoffset__ else []
     except (TypeError, AttributeError):
         return None
-    if set(map(type, itertools.chain.from_iterable(before))) - {str}:
+    if set(map(id, map(type, itertools.chain.from_iterable(before)))) - {id(str)}:
         return None
     for name, member in members.items():
         put: Callable[[Any, Any], None] | None = None
@@ -227,15 +236,16 @@ def _copy_all(olds: list[Any], cls: type, new: type) -> _Batch | None:
             put = new_members[name].__set__
         elif batch.dicts:
             put, into = functools.partial(_put, name), batch.dicts
-        _copy_slot(member.__get__, olds, put, into, batch.held)
+        batch.note(_copy_slot(member.__get__, olds, put, into), kinds)
     if batch.dicts and all(map(new_members.keys().isdisjoint, before)):
         _run(map(dict.update, batch.dicts, before))
     else:
         for values, made in zip(before, batch.news, strict=False):  # no values where there was no dict
             fill(made, values, new_members)
-    batch.held.extend(map(id, itertools.chain.from_iterable(map(dict.values, before))))
-    batch.olds.extend(map(id, olds))
-    batch.olds.extend(map(id, before))
+    if before:
+        batch.note(list(itertools.chain.from_iterable(map(dict.values, before))), kinds)
+    if batch.held:
+        batch.olds.extend(map(id, itertools.chain(olds, before)))
     return batch
 
 
@@ -250,28 +260,23 @@ def _put(name: str, inside: dict[str, Any], value: object) -> None:
 
 
 def _copy_slot(
-    get: Callable[[Any], Any],
-    olds: list[Any],
-    put: Callable[[Any, Any], None] | None,
-    into: list[Any],
-    held: array[int],
-) -> None:
-    """Copy what a slot holds in each; what it is goes to `held`."""
+    get: Callable[[Any], Any], olds: list[Any], put: Callable[[Any, Any], None] | None, into: list[Any]
+) -> list[Any]:
+    """Copy what a slot holds in each of the old ones; returns that."""
     try:
         values = list(map(get, olds))
     except AttributeError:  # it is empty in one of them
-        for at, old in enumerate(olds):
+        values, filled = [], []
+        for old, each in zip(olds, into, strict=True):
             try:
-                value = get(old)
+                values.append(get(old))
             except AttributeError:
                 continue
-            held.append(id(value))
-            if put is not None:
-                put(into[at], value)
-        return
-    held.extend(map(id, values))
+            filled.append(each)
+        into = filled
     if put is not None:
         _run(map(put, into, values))
+    return values
 
 
 def _link(batches: list[_Batch], mapping: heap.Mapping, found: list[list[int]], things: list[Any]) -> bool:

@@ -1,5 +1,6 @@
 """The `midair` command as people use it: whole processes, real files, real sockets."""
 
+import contextlib
 import json
 import os
 import pty
@@ -10,6 +11,7 @@ import socket
 import subprocess
 import sys
 from argparse import Namespace
+from pathlib import Path
 
 import pytest
 from live_server import PATIENCE, LiveServer
@@ -577,6 +579,36 @@ def test_the_help_of_a_kind_is_for_who_types_it(capsys, kind):
     shown = capsys.readouterr().out
     assert not re.search(r"Args:|Attributes:|rebuild:|\[KEY", shown)
     assert "--output" in shown
+
+
+def process_list() -> bytes:
+    """What any user of the machine sees of all processes, and what only their owner does: arguments and environments."""
+    seen = b""
+    for path in (*Path("/proc").glob("[0-9]*/cmdline"), *Path("/proc").glob("[0-9]*/environ")):
+        with contextlib.suppress(OSError):  # it ended, or is somebody else's
+            seen += path.read_bytes()
+    return seen
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the process list is read from /proc")
+def test_no_password_is_in_the_process_list(folder):
+    with LiveServer(folder, "parrot.py", "--no-watch", "--telnet", "0") as server:
+        first = re.search(r"password (\S+) ", server.out[1])[1]
+        adding = subprocess.Popen(
+            [sys.executable, "-m", "midair", "user", "add", "bob"],
+            cwd=folder,
+            env=server.environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        seen = process_list()  # while it waits for the password
+        assert b"user\0add\0bob" in seen
+        assert adding.communicate("a secret of bob's\n", timeout=PATIENCE)[0].startswith("bob can log in")
+        seen += process_list()
+        assert b"parrot.py\0--no-watch" in seen
+        for secret in (first, "a secret of bob's"):
+            assert secret.encode() not in seen
 
 
 def test_a_password_that_is_not_given_is_made_up_and_told_once(shell):
