@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from midair.version import __version__
 
-from ..runtime import rebuild
+from ..runtime import rebuild, sockets
 from ..runtime.errors import SnapshotError
 from ..runtime.files import Files, Hold
 from ..runtime.space import Space
@@ -26,6 +26,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from .console import Console
+
+ANSWER_WAIT = 2.0
+"""Seconds that statements get to end when the program is stopped from its console."""
+
+
+def _program_names() -> dict[str, Any]:
+    main = sys.modules["__main__"]
+    return {"__main__": main, **{name: value for name, value in vars(main).copy().items() if not name.startswith("__")}}
 
 
 class Beside:
@@ -42,10 +50,13 @@ class Beside:
     def __init__(self, files: Files, hold: Hold, console: Console) -> None:
         self.files, self.hold, self.console = files, hold, console
         self.space = Space()
+        console.names = _program_names
         self.started = time.time()
         self._ready = threading.Event()
         self._error: BaseException | None = None
         self._ended: asyncio.Event
+        self._ends_program = False
+        self._pid = os.getpid()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._main()), name="midair-exec", daemon=True)
 
     def start(self) -> None:
@@ -55,9 +66,19 @@ class Beside:
         if self._error:
             raise self._error
         self.hold.announce()
+        if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+            signal.signal(signal.SIGTERM, self._terminated)
 
-    def stop(self) -> None:
-        """Close them."""
+    def _terminated(self, *_: object) -> None:
+        """End by the signal after all, without leaving a socket behind that nobody answers. The program's own handler, if it has one, replaces this."""
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        if os.getpid() == self._pid:  # not in what the program forked
+            sockets.remove(self.files.sock)
+            self.hold.release()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    def close(self) -> None:
+        """Close them. Not `stop`: what a console calls by that name ends the program in good order, and there is no such order here."""
         self.loop.call_soon_threadsafe(self._ended.set)
         self._thread.join()
         self.hold.release()
@@ -72,7 +93,15 @@ class Beside:
         finally:
             self._ready.set()
         await self._ended.wait()
+        if self._ends_program:
+            # Who asked is still to be answered; closing the console would interrupt that.
+            patience = time.monotonic() + ANSWER_WAIT
+            while any(session.statement for session in self.console.sessions) and time.monotonic() < patience:
+                await asyncio.sleep(0.01)
         await self.console.stop(self)
+        if self._ends_program:
+            self.hold.release()
+            os.kill(os.getpid(), signal.SIGTERM)
 
     # --- what a console asks of its server
 
@@ -103,8 +132,9 @@ class Beside:
         }
 
     def stop_soon(self, reason: str) -> None:  # noqa: ARG002 - the program is told by a signal, which carries none
-        """End the program as a supervisor would."""
-        os.kill(os.getpid(), signal.SIGTERM)
+        """End the program as a supervisor would, by SIGTERM, when the console has said goodbye."""
+        self._ends_program = True
+        self.loop.call_soon_threadsafe(self._ended.set)
 
     async def snapshot(self) -> int:
         """There is nothing to save.

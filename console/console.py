@@ -42,6 +42,8 @@ log = logging.getLogger("midair.console")
 
 LOCAL = frozenset({"127.0.0.1", "::1", "localhost"})
 NETWORK = frozenset({"telnet", "ssh"})
+OF_A_SPACE = frozenset({"handover", "services", "snapshot", "snapshots", "space", "timers"})
+"""Commands that mean nothing beside a program that has no space."""
 STOP_WAIT = 2.0
 """Seconds that sessions get to say goodbye when the server stops."""
 
@@ -116,6 +118,8 @@ class Console:
         self.connections: set[Connection] = set()
         self.strangers = 0
         """Telnet clients that have not logged in yet."""
+        self.names: Callable[[], Mapping[str, Any]] | None = None
+        """The names of a program that is not in a space, seen at each prompt; set before the start."""
         self.interrupter = Interrupter()
         self.runner = Runner(self, self.interrupter)
         self.server: ServerLike
@@ -167,7 +171,8 @@ class Console:
         self.door = Doorkeeper(self.users)
         self._put_back.callback(self.door.close)
         self.commands = table()
-        self.shared = Shared(self.commands, self._world)
+        usable = {name: one for name, one in self.commands.items() if self.names is None or name not in OF_A_SPACE}
+        self.shared = Shared(usable, self._world)
         self.interrupter.install()
         self._put_back.callback(self.interrupter.uninstall)
         router.install()
@@ -423,6 +428,8 @@ class Console:
             log.error("not in the audit: %s %s: %s", event, fields, error)  # noqa: TRY400 - the sentence says it all
 
     def _world(self) -> Mapping[str, Any]:
+        if self.names is not None:
+            return {"server": self.server, "console": self, **self.names()}
         space = self.server.space
         return {"server": self.server, "console": self, **{str(name): space[name] for name in space}, "space": space}
 

@@ -9,6 +9,7 @@ from getpass import getpass
 
 from ..runtime.errors import ServiceError
 from ..runtime.service import Service
+from ..runtime.sockets import port
 from .console import Console
 from .users import make_verifier, new_password
 
@@ -35,7 +36,7 @@ class TelnetConsole(Service):
     @classmethod
     def add_arguments(cls, parser: argparse.ArgumentParser) -> None:
         """What `midair make telnet` takes."""
-        parser.add_argument("port", metavar="PORT", type=int, help="where it listens, on loopback")
+        parser.add_argument("port", metavar="PORT", type=port, help="where it listens, on loopback")
         parser.add_argument("user", metavar="USER", help="who may log in; 'midair user' adds others")
         parser.add_argument(
             "password",

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from . import sockets
 from .connection import Connection
-from .errors import ServiceError
 from .logs import owner
 from .streams import Handler, StreamConnection
 
@@ -68,7 +67,7 @@ class Book:
         if isinstance(where, str) and not where.isdigit():
             bound = [sockets.bind_unix(where)]
         else:
-            bound = sockets.bind_tcp(host, _port(where))
+            bound = sockets.bind_tcp(host, where)
         await listener.open(bound, ssl)
         self.listeners.append(listener)
         return listener
@@ -87,7 +86,7 @@ class Book:
     async def datagram(self, port: int, received: Received, *, host: str) -> Datagrams:
         try:
             _, endpoint = await asyncio.get_running_loop().create_datagram_endpoint(
-                lambda: Datagrams(self, received), local_addr=(host, _port(port))
+                lambda: Datagrams(self, received), local_addr=(host, sockets.port(port))
             )
         except OSError as error:
             raise sockets.cannot_listen(f"{host}:{port} (UDP)", error) from error
@@ -369,10 +368,3 @@ async def _end(process: asyncio.subprocess.Process) -> None:
         logging.getLogger("midair.service").warning("process %d ignored SIGTERM and was killed", process.pid)
         process.kill()
         await process.wait()
-
-
-def _port(value: int | str) -> int:
-    port = int(value)
-    if not 0 <= port <= 65535:
-        raise ServiceError(f"{value} is not a port; ports go from 0 to 65535")
-    return port

@@ -293,13 +293,18 @@ def make_file(files: Files, make: Callable[[], Service]) -> None:
     Raises:
         ServerError: the file is there already, or a server of that name runs.
     """
+    _refuse_existing(files)
     hold = Hold(files)
     hold.take()
     try:
-        if files.spl.exists():
-            raise ServerError(f"{files.spl} exists already and was left alone; choose another with -o")
+        _refuse_existing(files)
         space = Space()
         space[files.name] = make()
         snapshot.save(space, files.spl)
     finally:
         hold.release()
+
+
+def _refuse_existing(files: Files) -> None:
+    if files.spl.exists():
+        raise ServerError(f"{files.spl} exists already and was left alone; choose another with -o")

@@ -10,6 +10,7 @@
     │ ├ NotTrusted        the file is somebody else's and carries no good signature
     │ └ UpgradeRefused    the classes of today do not take the state of then
     ├ ServiceError        a service cannot do that now
+    │ ├ NotAPort          (ArgumentTypeError) not the number of a port
     │ └ AddressInUse      (OSError) somebody listens there already
     ├ ServerError         the server cannot start or stop as asked
     │ └ AlreadyRunning    another process holds this space
@@ -23,6 +24,7 @@
 
 from __future__ import annotations
 
+import argparse
 import errno
 
 
@@ -94,6 +96,17 @@ class UpgradeRefused(SnapshotError):
 
 class ServiceError(MidairError):
     """A service cannot do that now."""
+
+
+class NotAPort(ServiceError, argparse.ArgumentTypeError):
+    """It is not the number of a port. Where an option says it, its parser tells the same sentence."""
+
+    def __init__(self, value: object) -> None:
+        super().__init__(value)
+        self.value = value
+
+    def __str__(self) -> str:
+        return f"{self.value} is not a port; ports go from 0 to 65535"
 
 
 class AddressInUse(ServiceError, OSError):

@@ -1,7 +1,8 @@
 """Where a running space keeps what it needs beside its `.spl`, and how others find it.
 
     NAME.spl        always the newest snapshot; older generations are NAME.<n>.spl
-    NAME.spl.lock   held by the process that runs the space; never renamed, never removed
+    NAME.spl.lock   held by the process that runs the space; never renamed, removed only by who holds it,
+                    and only when there is no NAME.spl
     NAME.pid        its process number          NAME.sock   where its console answers
     NAME.log        its log, with --daemon      NAME.tty    a terminal link, with --pty
 
@@ -95,6 +96,14 @@ class Hold:
         """
         if self._lock is not None:
             return
+        lock = self._locked()
+        while not self._is_there(lock):  # who held it removed it between our opening and locking
+            os.close(lock)
+            lock = self._locked()
+        self._lock = lock
+        write_private(self.files.pid, f"{os.getpid()}\n")
+
+    def _locked(self) -> int:
         try:
             lock = os.open(self.files.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
@@ -104,8 +113,13 @@ class Hold:
         except BlockingIOError:
             os.close(lock)
             raise AlreadyRunning(self.files.name, read_pid(self.files.pid)) from None
-        self._lock = lock
-        write_private(self.files.pid, f"{os.getpid()}\n")
+        return lock
+
+    def _is_there(self, lock: int) -> bool:
+        try:
+            return os.path.samestat(os.fstat(lock), self.files.lock.stat())
+        except FileNotFoundError:
+            return False
 
     def _wait_for(self, lock: int) -> None:
         """Lock it. A server that was killed while a child of it was being forked holds the lock until that child is gone."""
@@ -128,12 +142,14 @@ class Hold:
 
     def release(self) -> None:
         """Give up the space and remove what announced it."""
-        if self._lock is None:
+        lock, self._lock = self._lock, None
+        if lock is None:
             return
         self._entry.unlink(missing_ok=True)
         self.files.pid.unlink(missing_ok=True)
-        os.close(self._lock)
-        self._lock = None
+        if not self.files.spl.exists():  # nothing was kept here, so nothing is left here
+            self.files.lock.unlink(missing_ok=True)
+        os.close(lock)
 
 
 @dataclass(frozen=True)

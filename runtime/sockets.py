@@ -8,24 +8,37 @@ import socket
 import stat
 from pathlib import Path
 
-from .errors import AddressInUse, ServiceError
+from .errors import AddressInUse, NotAPort, ServiceError
 
 BACKLOG = 1024
 _FIRST_INHERITED = 3
 
 
-def bind_tcp(host: str, port: int) -> list[socket.socket]:
+def port(value: int | str) -> int:
+    """The number of a port, 0 for any that is free; also the `type` of a command line's argument.
+
+    Raises:
+        NotAPort: it is none.
+    """
+    if not str(value).isdecimal() or int(value) > 65535:
+        raise NotAPort(value)
+    return int(value)
+
+
+def bind_tcp(host: str, number: int | str) -> list[socket.socket]:
     """Sockets that listen on each address of the host, one that was inherited where it fits.
 
     Raises:
+        NotAPort: the port is none.
         AddressInUse: somebody listens there already.
         OSError: the host is not one of this machine's, or the port needs more rights than we have.
     """
-    infos = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    wanted = port(number)
+    infos = socket.getaddrinfo(host or None, wanted, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     bound: list[socket.socket] = []
     try:
         for family, kind, proto, _, address in dict.fromkeys(infos):
-            if port == 0 and bound:
+            if wanted == 0 and bound:
                 address = (address[0], bound[0].getsockname()[1], *address[2:])  # noqa: PLW2901 - one port for all
             bound.append(_inherited(family, address) or _bind(family, kind, proto, address))
     except BaseException:

@@ -73,5 +73,7 @@ def _show_cause(error: BaseException) -> None:
             ast.__file__,
         )
         kept = [frame for frame in shown.stack if not frame.filename.startswith(ours)]
+        if not kept and isinstance(error.__cause__, SyntaxError):
+            return  # in the program itself: the sentence has its file, line and reason
         shown.stack = traceback.StackSummary.from_list(kept)
         sys.stderr.write("".join(shown.format()))

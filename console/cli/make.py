@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import inspect
 import sys
 from typing import TYPE_CHECKING
 
@@ -56,7 +57,9 @@ def write(name: str, words: list[str], *, prog: str) -> int:
 
 def kind_parser(kind: Kind, prog: str) -> Parser:
     """A parser for the options of a kind."""
-    parser = Parser(prog=prog, description=(kind.__doc__ or "").strip())
+    # The first paragraph: the rest is for who writes Python.
+    first, _, _ = inspect.cleandoc(kind.__doc__ or "").partition("\n\n")
+    parser = Parser(prog=prog, description=first)
     kind.add_arguments(parser)
     return parser
 

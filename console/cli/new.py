@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import keyword
+import sys
 from pathlib import Path
 from string import Template
 
@@ -39,6 +40,8 @@ def new(options: argparse.Namespace) -> int:
     name = folder.name
     if not name.isidentifier() or keyword.iskeyword(name):
         raise UsageError(f"{name!r} is not a Python name, and the program is imported by it; choose another")
+    if name == "midair" or name in sys.stdlib_module_names:
+        raise UsageError(f"{name!r} is a module already, and the program would never be imported by it; choose another")
     if folder.exists():
         raise UsageError(f"{folder} exists already and was left alone; choose another name")
     for file, text in render(name).items():

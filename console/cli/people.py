@@ -104,7 +104,7 @@ def remove_user(options: argparse.Namespace) -> int:
 
 def _users(server: str | None) -> Users:
     """The users of a server that runs, or of a space at rest."""
-    from ...runtime.files import Files, NoSuchServer, find
+    from ...runtime.files import Files, NoSuchServer, SeveralServers, find
     from ..users import Users
 
     if server and server.endswith(".spl"):
@@ -114,6 +114,8 @@ def _users(server: str | None) -> Users:
             spl = Path(find(server).spl)
         except NoSuchServer:
             spl = _at_rest(server)
+        except SeveralServers as error:
+            raise UsageError(f"{error}; 'midair user ... -s NAME' says it") from error
     files = Files.of(spl)
     if not files.spl.exists() and not files.pid.exists():
         raise UsageError(f"there is no {files.spl}, and no server runs there")

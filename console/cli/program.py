@@ -75,7 +75,7 @@ def execute(options: argparse.Namespace) -> int:
         traceback.print_exception(type(error), error, frames)
         return FAILED
     finally:
-        beside.stop()
+        beside.close()
     return FINE
 
 

@@ -16,6 +16,7 @@ from midair.version import __version__
 
 from ...runtime import files
 from ...runtime.errors import ServerError
+from ...runtime.sockets import port
 from .parser import Commands, server_argument
 
 _POLL = 0.05
@@ -47,7 +48,7 @@ def _add_looking(commands: Commands) -> None:
 
     parser = commands.add("telnet", telnet, "a telnet client", example="midair telnet localhost 8023")
     parser.add_argument("host", metavar="HOST")
-    parser.add_argument("port", metavar="PORT", type=int)
+    parser.add_argument("port", metavar="PORT", type=port)
 
 
 def _add_code(commands: Commands) -> None:
@@ -94,10 +95,16 @@ def _add_life(commands: Commands) -> None:
     parser.add_argument("--discard", action="store_true", help="stop without a last snapshot; what is unsaved is lost")
 
 
-def ask(server: str | None, command: str, *words: str) -> int:
+def _print(data: bytes, is_error: bool) -> None:
+    stream = sys.stderr if is_error else sys.stdout
+    stream.write(data.decode(errors="replace"))
+    stream.flush()
+
+
+def ask(server: str | None, command: str, *words: str, output: Callable[[bytes, bool], None] = _print) -> int:
     """Have a running server carry out one of its console's commands; the exit status.
 
-    What it answers is printed as it comes.
+    What it answers is printed as it comes, unless `output` takes it, as (bytes, is it standard error).
 
     Raises:
         NoSuchServer, SeveralServers: which server?
@@ -106,16 +113,10 @@ def ask(server: str | None, command: str, *words: str) -> int:
     from .. import client
 
     entry = files.find(server)
-    result = client.call(entry.socket, command, words, output=_print)
+    result = client.call(entry.socket, command, words, output=output)
     if result.status == client.NO_SUCH_SERVER:
         raise _NoConsole(entry)
     return result.status
-
-
-def _print(data: bytes, is_error: bool) -> None:
-    stream = sys.stderr if is_error else sys.stdout
-    stream.write(data.decode(errors="replace"))
-    stream.flush()
 
 
 class _NoConsole(ServerError):
@@ -226,14 +227,32 @@ def telnet(options: argparse.Namespace) -> int:
 
 
 def stop(options: argparse.Namespace) -> int:
-    """Stop a server and wait until it has ended."""
+    """Stop a server, wait until it has ended, and say how it did."""
     entry = files.find(options.server)
+    before, said = _kept(entry), list[tuple[bytes, bool]]()
     try:
-        status = ask(options.server, "stop", *(["--discard"] if options.discard else []))
+        words = ["--discard"] if options.discard else []
+        status = ask(options.server, "stop", *words, output=lambda *piece: said.append(piece))
     except _NoConsole:
         # As a supervisor does it. There is no refusing then: what cannot be saved is named in the log, the rest rescued.
         os.kill(entry.pid, signal.SIGTERM)
         status = 0
-    while not status and entry.pid and files.is_alive(entry.pid):
+    if status or not entry.pid:  # refused; or known by its socket only, so its end cannot be seen
+        for piece in said:
+            _print(*piece)
+        return status
+    while files.is_alive(entry.pid):
         time.sleep(_POLL)
-    return status
+    after, file = _kept(entry), os.path.basename(entry.spl)
+    how = "" if after is None else f"; {file} stays as it was" if after == before else f"; saved in {file}"
+    print(f"{entry.name} has stopped{how}")
+    return 0
+
+
+def _kept(entry: files.Entry) -> tuple[int, int] | None:
+    """What changes when a server's space is saved; None where nothing is kept."""
+    try:
+        found = os.stat(entry.spl)
+    except FileNotFoundError:
+        return None
+    return found.st_ino, found.st_mtime_ns

@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ...runtime.sockets import port
 from .faults import UsageError, complain
 from .parser import Commands, Parser
 
@@ -81,9 +82,7 @@ def serving_arguments(parser: Parser) -> None:
 def address(text: str) -> tuple[str, int]:
     """`[HOST:]PORT` as host and port: loopback unless said otherwise; port 0 is any that is free."""
     host, _, number = text.rpartition(":")
-    if not number.isdecimal() or int(number) > 65535:
-        raise argparse.ArgumentTypeError(f"a port is a number from 0 to 65535, after HOST: or alone; got {text!r}")
-    return host.strip("[]") or "127.0.0.1", int(number)
+    return host.strip("[]") or "127.0.0.1", port(number)
 
 
 def seconds(text: str) -> float:
@@ -121,6 +120,8 @@ def find_target(options: argparse.Namespace) -> Target:
 
     what, rest = options.target, options.rest
     if what is None and options.file is None:
+        if options.rest:
+            raise UsageError(f"not understood: {' '.join(options.rest)}; see 'midair run --help'")
         raise UsageError("run what? A FILE.spl, an APP.py, a package.module or a KIND; see 'midair run --help'")
     if what and not what.endswith((".spl", ".py")) and what in kinds.names():
         from .make import kind_parser, made

@@ -29,17 +29,18 @@ def help(what: object = None) -> Text | None:  # noqa: A001 - it extends Python'
         return what.usage()
     if what is not None:
         return Text(pydoc.plain(pydoc.render_doc(what)))
-    allowed = [c for c in commands.values() if session.person.role >= c.role]
+    allowed = [c for c in session.console.shared.commands.values() if session.person.role >= c.role]
     wide = max(len(c.name) for c in allowed)
     lines = [f"{c.name:<{wide}}  {c.summary}" for c in allowed]
     if session.rich:  # on a terminal words stay whole; elsewhere a command is a line
         indent = " " * (wide + 2)
         lines = [textwrap.fill(line, max(session.columns, 2 * wide), subsequent_indent=indent) for line in lines]
     if session.person.role >= Role.ADMIN:
-        lines += [
-            "",
-            "Anything else is Python, with await; space and the services are there by name. help(obj) is Python's help.",
-        ]
+        if session.console.names is None:
+            there = "space and the services are there by name"
+        else:
+            there = "the program's names are there; where a command has the same one: __main__.NAME"
+        lines += ["", f"Anything else is Python, with await; {there}. help(obj) is Python's help."]
     return Text("\n".join(lines))
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...runtime import kinds
 from ...runtime.service import Service
+from ...runtime.sockets import port
 from . import accounts, bots, tls
 from .bots import Bot
 from .chanserv import ChanServ
@@ -267,7 +268,7 @@ class Irc(Service):
 
     @classmethod
     def add_arguments(cls, parser: argparse.ArgumentParser) -> None:
-        parser.add_argument("--port", type=int, default=6667, help="port for clients (default: 6667)")
+        parser.add_argument("--port", type=port, default=6667, help="port for clients (default: 6667)")
         parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
         parser.add_argument("--name", default="", help="of the network; with a dot in it, of the server too")
         parser.add_argument("--server-name", default="", help=f"of the server (or {NAME_VARIABLE})")
@@ -281,12 +282,14 @@ class Irc(Service):
             metavar="F",
             help="with --oper the operator's password, else the one that clients must give",
         )
-        parser.add_argument("--tls", nargs="+", default=[], metavar=("CERT", "KEY [PORT]"), help="TLS (port: 6697)")
+        parser.add_argument(
+            "--tls", nargs="+", default=[], metavar="FILE", help="TLS: CERT KEY [PORT] (default port: 6697)"
+        )
         parser.add_argument("--client-ca", default="", metavar="FILE", help="authorities of client certificates")
         parser.add_argument("--sts", type=int, default=0, metavar="SECONDS", help="have clients insist on TLS from now")
         parser.add_argument("--ws", default="", metavar="HOST:PORT", help="websocket clients")
         parser.add_argument(
-            "--telnet", type=int, metavar="PORT", help="a console over telnet; prints its password once"
+            "--telnet", type=port, metavar="PORT", help="a console over telnet; prints its password once"
         )
 
     @classmethod
@@ -344,16 +347,16 @@ def _tls_options(words: list[str]) -> tuple[str, str, int]:
     if len(words) not in {2, 3} or (len(words) == 3 and not words[2].isdigit()):
         raise ValueError("--tls takes a certificate, a key and perhaps a port")
     cert, key = (_file("--tls", word) for word in words[:2])
-    return cert, key, int(words[2]) if len(words) == 3 else 6697
+    return cert, key, port(words[2]) if len(words) == 3 else 6697
 
 
 def _host_and_port(text: str) -> tuple[str, int | None]:
     if not text:
         return "127.0.0.1", None
-    host, _, port = text.rpartition(":")
-    if not port.isdigit():
+    host, _, number = text.rpartition(":")
+    if not number.isdigit():
         raise ValueError(f"--ws takes HOST:PORT, such as 127.0.0.1:8097; got {text!r}")
-    return host.strip("[]") or "127.0.0.1", int(port)
+    return host.strip("[]") or "127.0.0.1", port(number)
 
 
 def _set_passwords(service: Irc, oper: str, file: str) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...runtime.errors import ServiceError
 from ...runtime.service import Service
+from ...runtime.sockets import port as port_number
 from .address import Address
 from .flavors import Referenceable, remote
 from .limits import FRIEND, Limits
@@ -138,7 +139,7 @@ class Spread(Service):
 
     @classmethod
     def add_arguments(cls, parser: argparse.ArgumentParser) -> None:
-        parser.add_argument("--port", type=int, default=PORT, help=f"TCP port, on loopback (default: {PORT})")
+        parser.add_argument("--port", type=port_number, default=PORT, help=f"TCP port, on loopback (default: {PORT})")
         parser.add_argument("--host", default="127.0.0.1", help="listen on this address of the machine instead")
         parser.add_argument("--path", help="listen on this Unix socket instead of a port")
         parser.add_argument("--certificate", help="PEM file with certificate and key: speak TLS")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ...runtime import kinds
 from ...runtime.errors import ServiceError
+from ...runtime.sockets import port as port_number
 from .apps import AppMount
 from .cgi import CGI
 from .far import DEFAULT_PORT
@@ -57,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     mine.add_argument("--central", action="append", default=[], metavar="USER", help="who may ask, beside you and root")
     mine.add_argument(
         "--offer",
-        type=int,
+        type=port_number,
         nargs="?",
         const=DEFAULT_PORT,
         metavar="PORT",
@@ -96,7 +97,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     operate = parser.add_argument_group("operating it")
     operate.add_argument(
-        "-t", "--telnet", type=int, metavar="PORT", help="a console over telnet; prints its password once"
+        "-t", "--telnet", type=port_number, metavar="PORT", help="a console over telnet; prints its password once"
     )
     operate.add_argument("--access-log", metavar="FILE", help="Combined log; '-' is standard output")
     operate.add_argument("--rate", type=float, metavar="N", help="requests a second that one client may make")

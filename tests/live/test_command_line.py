@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from live_server import PATIENCE, LiveServer
 
+from midair.console.__main__ import main
 from midair.runtime.files import is_alive
 from midair.runtime.testing import edit
 
@@ -233,6 +234,36 @@ def test_a_kind_s_own_options_are_checked(shell, more):
 
 
 @pytest.mark.parametrize(
+    "words",
+    [
+        ["make", "telnet", "99999", "anna"],
+        ["make", "irc", "--port", "99999"],
+        ["make", "irc", "--tls", "cert", "key", "99999"],
+        ["make", "irc", "--ws", ":99999"],
+        ["make", "web", "-p", "99999"],
+        ["make", "spread", "--port", "99999"],
+        ["run", "app.py", "--telnet", "99999"],
+        ["telnet", "127.0.0.1", "99999"],
+        ["make", "telnet", "-1", "anna"],
+        ["make", "telnet", "abc", "anna"],
+        ["telnet", "127.0.0.1", "abc"],
+        ["run", "app.py", "--telnet", "abc"],
+    ],
+)
+def test_what_is_not_a_port_is_said_and_nothing_written(tmp_path, monkeypatch, capsys, words):
+    monkeypatch.chdir(tmp_path)
+    try:
+        status = main(words)
+    except SystemExit as end:
+        status = end.code
+    written = capsys.readouterr()
+    wrong = next(word.strip(":") for word in words if word in {"99999", ":99999", "-1", "abc"})
+    assert f"{wrong} is not a port; ports go from 0 to 65535" in written.err
+    assert (status in {1, 2}, written.out, written.err.count("\n")) == (True, "", 1)
+    assert not list(tmp_path.glob("*.spl"))
+
+
+@pytest.mark.parametrize(
     ("words", "said"),
     [
         (["app.py"], "there is no file app.py"),
@@ -267,6 +298,7 @@ def test_a_program_that_fails_is_named_with_its_line(shell, program, said):
     assert done.returncode == 1
     *traceback, last = done.stderr.splitlines()
     assert re.fullmatch(f"midair: {said}", last)
+    assert not (traceback and "SyntaxError" in said)
     files = {line.split('"')[1] for line in traceback if line.startswith("  File")}
     assert files <= {str(shell.folder / "app.py")}
     assert not list(shell.folder.glob("*.spl"))
@@ -357,7 +389,8 @@ def test_a_daemon_is_found_looked_at_and_stopped(shell):
         for name in ("parrot", str(facts["pid"]), "parrot.sock", "parrot.spl"):
             assert shell.midair("status", name).returncode == 0
     finally:
-        assert shell.midair("stop").returncode == 0
+        done = shell.midair("stop")
+        assert (done.returncode, done.stdout, done.stderr) == (0, "parrot has stopped; saved in parrot.spl\n", "")
     assert not is_alive(facts["pid"])
     assert (shell.folder / "parrot.spl").exists()
     assert not (shell.folder / "parrot.sock").exists()
@@ -401,7 +434,8 @@ def test_discard_stops_without_a_last_snapshot(folder):
     with LiveServer(folder, "parrot.py", "--no-watch") as server:
         assert server.midair("snapshot").returncode == 0
         assert server.midair("attach", text="parrot.secret = open('/dev/null')\n").returncode == 0
-        assert server.midair("stop", "--discard").returncode == 0
+        done = server.midair("stop", "--discard")
+        assert (done.returncode, done.stdout) == (0, "parrot has stopped; parrot.spl stays as it was\n")
         assert server.process.wait() == 0
     assert not (folder / "parrot.2.spl").exists()
 
@@ -427,6 +461,8 @@ def test_without_a_server_and_among_several_the_statuses_are_3_and_2(folder, tmp
                 assert refused.returncode == 2
                 assert "parrot (process" in one_line(refused)
                 assert "other (process" in refused.stderr
+            refused = server.midair("user", "list")
+            assert (refused.returncode, "-s NAME" in one_line(refused)) == (2, True)
             assert server.midair("status", "other").returncode == 0
             assert other.end() == 0
         refused = server.midair("status", "nobody")
@@ -534,6 +570,15 @@ def test_make_writes_a_file_that_runs_and_refuses_to_write_it_again(shell):
         assert re.search(rb"\b1\r\n", heard)
         assert server.midair("user", "list").stdout.split() == ["anna", "admin"]
         assert server.end() == 0
+
+
+@pytest.mark.parametrize("kind", ["irc", "spread", "telnet", "web"])
+def test_the_help_of_a_kind_is_for_who_types_it(capsys, kind):
+    with pytest.raises(SystemExit):
+        main(["make", kind, "--help"])
+    shown = capsys.readouterr().out
+    assert not re.search(r"Args:|Attributes:|rebuild:|\[KEY", shown)
+    assert "--output" in shown
 
 
 def process_list() -> bytes:

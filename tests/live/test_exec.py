@@ -1,6 +1,7 @@
 """`midair exec`: any Python program, unchanged, with live rebuild and a console."""
 
 import re
+import signal
 import sys
 from pathlib import Path
 
@@ -154,3 +155,39 @@ def test_what_is_no_python_program_is_one_line(folder, words, status, said):
     assert (done.returncode, done.stdout) == (status, "")
     assert said in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "text", "said"),
+    [
+        (("stop",), None, "script has stopped\n"),
+        (("stop", "script", "--discard"), None, "script has stopped\n"),
+        (("attach",), "stop()\n", "stopping\n"),
+    ],
+)
+def test_it_is_stopped_by_command_and_from_its_console(folder, words, text, said):
+    with Run(folder, "script.py") as program:
+        program.wait_for("^one$", among="out")
+        done = program.midair(*words, text=text)
+        assert (done.returncode, done.stdout) == (0, said), done.stderr
+        assert program.process.wait() == -signal.SIGTERM
+        assert not list(folder.glob("*.pid")) + list(folder.glob("*.sock"))
+
+
+def test_the_names_of_the_program_are_at_its_prompt_and_help_promises_no_space(folder):
+    with Run(folder, "script.py") as program:
+        program.wait_for("^one$", among="out")
+        assert program.midair("attach", text="word()\n__main__.word is word\n").stdout == "'one'\nTrue\n"
+        shown = program.midair("attach", text="help\n").stdout
+        assert "the program's names are there" in shown
+        assert "rebuild" in shown
+        assert not re.search(r"^(snapshots?|space|services|timers|handover) ", shown, re.MULTILINE)
+        assert "by 'midair exec'" in program.midair("snapshot").stderr
+
+
+def test_a_signal_ends_it_and_leaves_nothing_but_the_program(folder):
+    with Run(folder, "script.py") as program:
+        program.wait_for("^one$", among="out")
+        assert (folder / "script.sock").exists()
+        assert program.end(signal.SIGTERM) == -signal.SIGTERM
+    assert [path.name for path in folder.glob("script.*")] == ["script.py"]

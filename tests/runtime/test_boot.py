@@ -75,6 +75,7 @@ def test_an_open_that_fails_gives_the_space_up_again(here):
 
     with pytest.raises(ServerError, match="does not want"):
         open_space(Target("bell", Files.of("bell.spl"), make=fail))
+    assert not list(here.glob("bell*"))
     opened(kind())
 
 
@@ -117,6 +118,10 @@ def test_make_file_refuses_what_is_there(here):
     assert list(Space.load("bell.spl")) == ["bell"]
     with pytest.raises(ServerError, match=r"bell\.spl exists already and was left alone"):
         make_file(Files.of("bell.spl"), Bell)
+    (here / "other.spl").touch()
+    with pytest.raises(ServerError, match=r"other\.spl exists already"):
+        make_file(Files.of("other.spl"), Bell)
+    assert not (here / "other.spl.lock").exists()
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,29 @@ def test_one_space_is_run_once(tmp_path, held):
         Hold(Files.of(tmp_path / "chat.spl")).take()
 
 
+def test_the_lock_goes_with_its_holder_when_there_is_no_file_and_a_removed_one_locks_nobody_out_or_in(
+    tmp_path, monkeypatch
+):
+    here = Files.of(tmp_path / "chat.spl")
+    first, wait_for = Hold(here), Hold._wait_for
+    first.take()
+
+    def removed_meanwhile(hold, lock):
+        monkeypatch.undo()
+        first.release()
+        assert not here.lock.exists()
+        wait_for(hold, lock)
+
+    monkeypatch.setattr(Hold, "_wait_for", removed_meanwhile)
+    second = Hold(here)
+    second.take()
+    with pytest.raises(AlreadyRunning):
+        Hold(here).take()
+    here.spl.touch()
+    second.release()
+    assert here.lock.exists()
+
+
 def test_a_pid_file_left_by_a_process_that_died_is_replaced(tmp_path):
     (tmp_path / "chat.pid").write_text(f"{DEAD}\n")
     hold = Hold(Files.of(tmp_path / "chat.spl"))

@@ -41,6 +41,8 @@ def refusal(capsys, *words):
         ["user", "role", "anna", "king"],
         ["new", "not-a-name"],
         ["new", "class"],
+        ["new", "json"],
+        ["new", "midair"],
     ],
 )
 def test_what_makes_no_sense_is_one_line_and_status_2(capsys, words):
@@ -57,6 +59,18 @@ def test_an_unknown_option_of_run_is_named(tmp_path, monkeypatch, capsys):
     (tmp_path / "app.py").touch()
     monkeypatch.chdir(tmp_path)
     assert refusal(capsys, "run", "app.py", "--frech")[1].startswith("midair: not understood: --frech")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["run", "--bogus"], "not understood: --bogus; see 'midair run --help'"),
+        (["user", "list", "telnet"], "not understood: telnet; see 'midair user list --help'"),
+        (["stop", "--now"], "not understood: --now; see 'midair stop --help'"),
+    ],
+)
+def test_what_is_not_understood_is_named_with_the_help_to_see(capsys, words, said):
+    assert refusal(capsys, *words) == (2, f"midair: {said}\n")
 
 
 def test_every_command_has_an_example_and_its_help_ends_with_it():
