@@ -7,7 +7,7 @@ engine.py       one rebuild from beginning to end
 transaction.py  staged writes, their inverses, one commit
 scopes.py       where statements take effect: a module, a class body;  branches.py  those under `if`
 functions.py    finding and changing functions;  unify.py  a new definition meets the old object
-classes.py      classes in place;  enums.py;  layout.py  another memory layout;  heap.py  one pass over all references
+classes.py      classes in place;  bases.py;  enums.py;  layout.py  another memory layout;  heap.py  one pass over all references
 tuples.py, derived.py      named tuples and dataclasses whose fields, or those of a base, changed
 values.py, dependents.py   merging displays, computing again
 instances.py, rehash.py    live instances, and the dicts they are keys of

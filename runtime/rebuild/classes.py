@@ -16,7 +16,7 @@ import types
 import typing
 from typing import TYPE_CHECKING, Any, cast
 
-from . import derived, enums, functions, instances, native, outline, plan, tuples, unify
+from . import bases, derived, enums, functions, instances, native, outline, plan, tuples, unify
 from .errors import RebuildError
 from .kinds import isa
 from .plan import Step
@@ -404,12 +404,8 @@ def _take_bases(scope: Scope, cls: type, made: type) -> None:
         native.set_type(cls, type(made))
         tx.did(native.set_type, cls, old)
     if cls.__bases__ != made.__bases__:
-        tx.flush()
-        bases, base = cls.__bases__, cls.__base__
-        assert base is not None
         assert made.__base__ is not None
-        native.set_bases(cls, made.__bases__, made.__base__)
-        tx.did(native.set_bases, cls, bases, base)
+        bases.change(scope.edit, cls, made.__bases__, made.__base__)
         for name in ("__dict__", "__weakref__"):  # where the new bases have them, a plain import would not repeat them
             if name in vars(cls) and name not in vars(made):
                 tx.del_attr(cls, name)

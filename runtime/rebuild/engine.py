@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from . import (
+    bases,
     classes,
     derived,
     edits,
@@ -530,6 +531,7 @@ def _finish_objects(
     moved_count = 0
     left: list[Straggler] = []
     moved: list[tuple[Any, Any]] = []
+    bases.come_back(edit)
     if edit.moved_classes:
         moved_count, left, moved = layout.finish(edit)
         for old, new in edit.moved_classes:

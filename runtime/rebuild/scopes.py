@@ -63,6 +63,8 @@ class Edit:
     changed: dict[tuple[str, str], tuple[Any, Any]] = field(default_factory=dict)  # (module, name) -> old, new value
     swaps: list[tuple[Any, Any]] = field(default_factory=list)  # references to the first become the second
     moved_classes: list[tuple[type, type]] = field(default_factory=list)  # a layout changed: old class, new class
+    # Classes that wait for their own turn to get bases: the one they have meanwhile, and what they had.
+    aside: list[tuple[type, type, tuple[type, ...], type]] = field(default_factory=list)
     touched: list[type] = field(default_factory=list)  # classes whose body or bases changed
     moves: dict[tuple[str, str], Any] = field(default_factory=dict)  # (module, name) -> object that moves there
     returned: dict[int, list[functions.Pair]] = field(

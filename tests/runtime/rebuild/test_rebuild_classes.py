@@ -7,6 +7,8 @@ import weakref
 
 import pytest
 
+from midair.runtime.rebuild import RebuildError
+
 
 def test_methods_added_removed_and_changed_reach_instances(project):
     project.write(m="class C:\n    def a(self): return 1\n    def b(self): return 1\n")
@@ -412,3 +414,41 @@ def test_builtin_bases_go_on(project):
     assert i == 5
     assert isinstance(e, ValueError)
     assert e.args == ("x",)
+
+
+BASES = "class A:\n    def f(self): return 'a'\nclass B{}:\n    def f(self): return 'b'\nclass D({}):\n    pass\n"
+
+
+def test_two_bases_change_their_order_while_one_becomes_the_base_of_the_other(project):
+    project.write(m=BASES.format("", "A, B"))
+    m = project.load()
+    d, cls = m.D(), m.D
+    project.edit(m=BASES.format("(A)", "B, A"))
+    assert d.f() == "b"
+    assert type(d) is m.D is cls
+    assert m.D.__mro__ == (m.D, m.B, m.A, object)
+    project.edit(m=BASES.format("", "A, B"))
+    assert d.f() == "a"
+    assert m.D.__mro__ == (m.D, m.A, m.B, object)
+
+
+def test_bases_in_an_order_that_cannot_be_are_refused_and_nothing_changes(project):
+    project.write(m=BASES.format("", "A, B"), user="from m import A, B\nclass E(A, B):\n    pass\n")
+    m, user = project.load(), project.load("user")
+    with pytest.raises(RebuildError, match="consistent"):
+        project.edit(m=BASES.format("(A)", "B, A"))
+    assert m.D.__mro__ == (m.D, m.A, m.B, object)
+    assert user.E.__mro__ == (user.E, m.A, m.B, object)
+    assert m.B.__bases__ == (object,)
+    project.edit(m=BASES.format("(A)", "B, A"), user="from m import A, B\nclass E(B, A):\n    pass\n")
+    assert user.E().f() == "b"
+
+
+def test_a_class_that_was_removed_stands_in_nobodys_way(project):
+    project.write(m=BASES.format("", "A, B"))
+    m = project.load()
+    d = m.D()
+    project.edit(m=BASES.format("", "A, B").partition("class D")[0])
+    project.edit(m=BASES.format("(A)", "B, A").partition("class D")[0])
+    assert m.B.__mro__ == (m.B, m.A, object)
+    assert d.f() == "b"
