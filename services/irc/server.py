@@ -346,8 +346,9 @@ def _tls_options(words: list[str]) -> tuple[str, str, int]:
         return "", "", 6697
     if len(words) not in {2, 3} or (len(words) == 3 and not words[2].isdigit()):
         raise ValueError("--tls takes a certificate, a key and perhaps a port")
+    number = port(words[2]) if len(words) == 3 else 6697
     cert, key = (_file("--tls", word) for word in words[:2])
-    return cert, key, port(words[2]) if len(words) == 3 else 6697
+    return cert, key, number
 
 
 def _host_and_port(text: str) -> tuple[str, int | None]:

@@ -8,7 +8,7 @@ import os
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ...runtime import kinds
-from ...runtime.errors import ServiceError
+from ...runtime.errors import NotAPort, ServiceError
 from ...runtime.sockets import port as port_number
 from .apps import AppMount
 from .cgi import CGI
@@ -154,13 +154,14 @@ def make(cls: type[W], options: argparse.Namespace) -> W:
 
 
 def _place(text: str) -> int | str:
-    if text.isdecimal() and int(text) < 1 << 16:
-        return int(text)
     if "/" in text:
         return os.path.abspath(text)
-    raise ServiceError(
-        f"--port {text} is neither a port from 0 to 65535 nor the path of a Unix socket, such as ./web.sock; nothing was made"
-    )
+    try:
+        return port_number(text)
+    except NotAPort as error:
+        raise ServiceError(
+            f"--port: {error}, and the path of a Unix socket has a '/', as ./web.sock has; nothing was made"
+        ) from None
 
 
 def _offering(options: argparse.Namespace) -> Offering:

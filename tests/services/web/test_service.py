@@ -56,7 +56,7 @@ async def test_without_options_there_is_a_page_that_counts_and_goes_on_counting_
 
 @pytest.mark.parametrize("port", ["abc", "65536", "-1", "web.sock"])
 def test_what_is_neither_a_port_nor_a_path_is_refused(port):
-    with pytest.raises(ServiceError, match=rf"^--port {port} is neither .*; nothing was made$"):
+    with pytest.raises(ServiceError, match=rf"^--port: {port} is not a port; .*; nothing was made$"):
         made(f"--port={port}")
 
 
