@@ -95,7 +95,13 @@ def _check_instance(name: str, old: Any, cls: type) -> None:
         raise Difference(f"{name}, held from before, is no instance of the class")
     if type(cls) is not type or dataclasses.is_dataclass(cls) or "__slots__" in vars(cls):
         return  # its state is its own
-    if lines := list(differences(describe(old)[3], describe(cls())[3], f"held {name}")):
+    fresh = cls()
+    if hasattr(
+        old, "__dict__"
+    ):  # a method may return the instance: so both have the one state, and the code is compared
+        vars(fresh).clear()
+        vars(fresh).update(vars(old))
+    if lines := list(differences(describe(old)[3], describe(fresh)[3], f"held {name}")):
         raise Difference("\n".join(lines[:5]))
 
 
