@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from . import frames, functions, native
-from .kinds import exactly, isa
+from .kinds import exactly, isa, not_of_types
 from .transaction import Transaction
 
 _CHUNK = 512
@@ -131,11 +131,10 @@ class Swap:
         began = time.perf_counter()
         if things is None:
             own |= set(map(id, self.mapping.values()))
-            kinds = set(map(id, passed_over))
             few = not self.strict and len(self.mapping) <= 4
             found = self.scan.referrers(why, self._olds()) if few else self.scan.heap(why)
             # without them, so that a chunk with a hit is worth a look
-            things = [t for t in found if id(type(t)) not in kinds and id(t) not in own]
+            things = [thing for thing in not_of_types(found, passed_over) if id(thing) not in own]
             del found
         own.add(id(things))
         self._look(things, own, books)

@@ -30,8 +30,22 @@ def exactly(value: object, *kinds: type) -> bool:
 
 def of_types(things: Iterable[Any], classes: Iterable[type]) -> list[Any]:
     """Those whose type is one of the classes."""
+    classes = list(classes)
+    if len(classes) == 1:  # the usual case, in a quarter of the time
+        (only,) = classes
+        return [thing for thing in things if type(thing) is only]
     wanted = set(map(id, classes))
     return [thing for thing in things if id(type(thing)) in wanted]
 
 
-__all__ = ["attribute", "exactly", "isa", "of_types"]
+def not_of_types(things: Iterable[Any], classes: Iterable[type]) -> list[Any]:
+    """Those whose type is none of the classes."""
+    classes = list(classes)
+    if len(classes) == 1:
+        (only,) = classes
+        return [thing for thing in things if type(thing) is not only]
+    unwanted = set(map(id, classes))
+    return [thing for thing in things if id(type(thing)) not in unwanted]
+
+
+__all__ = ["attribute", "exactly", "isa", "not_of_types", "of_types"]
