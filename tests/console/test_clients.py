@@ -128,6 +128,8 @@ def test_a_person_with_their_own_client(tmp_path: Path, way: Callable[..., Termi
         one.type("\r\r")
         one.until(r"^pasted 0\npasted 1\n(.*\n)*\[5\] >>>")
         one.resize(50, 20)
+        while at.console.sessions[0].columns != 50:  # the size has its own way to the server
+            time.sleep(0.001)
         one.line("console.sessions[0].columns")
         one.until("^50$")
         one.type("\x04")
