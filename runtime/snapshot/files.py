@@ -8,7 +8,7 @@ import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from .. import journal
 from ..disk import DISK, Disk
@@ -256,17 +256,7 @@ def manifest(path: str | Path, generation: int | None = None) -> Mapping[str, An
     Raises:
         FileNotFoundError, SnapshotCorrupt, SnapshotTooNew: see there.
     """
-    store = Store(_newest_name(Path(path)))
-    first: SnapshotCorrupt | None = None
-    for file in _candidates(store, Path(path), generation):
-        try:
-            with open(file, "rb") as opened:
-                return Container(opened, file.name).manifest
-        except FileNotFoundError:
-            continue
-        except SnapshotCorrupt as error:
-            first = first or error
-    raise first or FileNotFoundError(f"there is no {path}")
+    return _of_the_first(path, generation, lambda container, _: container.manifest)
 
 
 def vouched(path: str | Path, generation: int | None = None, *, trust: bool = False) -> Mapping[str, Any]:
@@ -275,16 +265,26 @@ def vouched(path: str | Path, generation: int | None = None, *, trust: bool = Fa
     Raises:
         FileNotFoundError, SnapshotCorrupt, SnapshotTooNew, NotTrusted: see there.
     """
+
+    def checked(container: Container, file: BinaryIO) -> Mapping[str, Any]:
+        container.verify()
+        if not trust:
+            insist(container, file.fileno(), Path(file.name))
+        return container.manifest
+
+    return _of_the_first(path, generation, checked)
+
+
+def _of_the_first(
+    path: str | Path, generation: int | None, of: Callable[[Container, BinaryIO], Mapping[str, Any]]
+) -> Mapping[str, Any]:
+    """What `of` says of the first candidate that it does not find damaged."""
     store = Store(_newest_name(Path(path)))
     first: SnapshotCorrupt | None = None
     for name in _candidates(store, Path(path), generation):
         try:
             with open(name, "rb") as file:
-                container = Container(file, name.name)
-                container.verify()
-                if not trust:
-                    insist(container, file.fileno(), name)
-                return container.manifest
+                return of(Container(file, name.name), file)
         except FileNotFoundError:
             continue
         except SnapshotCorrupt as error:
