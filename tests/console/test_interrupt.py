@@ -276,13 +276,15 @@ def test_a_debugger_goes_on_working_after_a_statement(tmp_path: Path, code: str)
         while "ms" not in json.next():
             pass
 
+    def traced() -> None: ...
+
     of_another_thread(lambda: converse(tmp_path, scenario))
     child = os.fork()
     if not child:  # the standstill is one of the whole process, which only an alarm that Python does not see ends
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.alarm(20)
         sys.settrace(lambda *_: None)
-        (lambda: None)()
+        traced()
         os._exit(0)
     assert os.waitpid(child, 0)[1] == 0
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import sys
 import threading
 
 import pytest
@@ -75,6 +76,29 @@ async def test_a_hook_that_raises_in_the_rehearsal_refuses_the_edit(project):
     assert m.calls == []
     assert [c.n for c in everyone] == list(range(MANY))
     assert m.C.__schema__ == 1
+
+
+async def test_a_rehearsal_is_nothing_that_a_debugger_sees(project, tmp_path):
+    """It would wait there at a breakpoint, or talk to its person through a connection that is the server's."""
+    project.write(m=text(1, "pass"))
+    m = project.load()
+    everyone = [m.C(i) for i in range(MANY)]
+    seen = tmp_path / "seen"
+
+    def tracer(frame, _event, _arg):
+        if frame.f_code.co_name == "__upgrade__":
+            with seen.open("a") as file:
+                file.write(f"{os.getpid()}\n")
+
+    project.write(m=text(2, "self.n = -1"))
+    before = sys.gettrace()
+    sys.settrace(tracer)
+    try:
+        await rebuild.apply()
+    finally:
+        sys.settrace(before)
+    assert {c.n for c in everyone} == {-1}
+    assert seen.read_text().split() == [str(os.getpid())] * MANY
 
 
 async def test_an_instance_that_fails_after_all_is_quarantined_until_the_next_edit(project):
