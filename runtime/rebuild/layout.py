@@ -27,7 +27,8 @@ from .report import Straggler
 from .transaction import MISSING
 
 if TYPE_CHECKING:
-    from .scopes import Edit, Scope
+    from .scopes import Scope
+    from .shared import Edit
 
 Members = dict[str, types.MemberDescriptorType]
 

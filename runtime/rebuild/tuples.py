@@ -14,7 +14,7 @@ from .transaction import MISSING
 
 if TYPE_CHECKING:
     from .report import Straggler
-    from .scopes import Edit
+    from .shared import Edit
 
 
 def note(edit: Edit, cls: type, made: type) -> None:
