@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from . import functions
+from . import functions, sources
 from .functions import FunctionType
 from .kinds import isa
 from .plan import ModulePlan
@@ -64,11 +65,34 @@ class Edit:
     noted: list[type] = field(default_factory=list)  # classes whose attributes were set
     scopes: list[Scope] = field(default_factory=list)
     globals_before: dict[str, dict[str, Any]] = field(default_factory=dict)
+    places: dict[type, tuple[str, int]] = field(default_factory=dict)  # file and line, of classes that were asked for
 
     def remember(self, cls: type) -> None:
         """Keep what an upgrade needs to know of a class before it changes."""
         if cls not in self.before:
             self.before[cls] = Before.of(cls)
+
+    def place(self, cls: type) -> tuple[str, int]:
+        """File and line of a class by the text that becomes live; its module and 0 where that is not recorded."""
+        if cls not in self.places:
+            self.places[cls] = self._place(cls)
+        return self.places[cls]
+
+    def _place(self, cls: type) -> tuple[str, int]:
+        record = sources.records.get(cls.__module__)
+        if record is None:
+            return cls.__module__, 0
+        made = next((each for each in self.plans if each.record is record), None)
+        text, path = (record.text, record.path) if made is None else (made.text, made.path)
+        names = [name for name in cls.__qualname__.split(".") if name != "<locals>"]
+        line = 0
+        for statement in text.body:
+            if names[0] in statement.binds:  # the last one has the name
+                node: ast.AST = sources.node_of(statement, text)
+                for name in names:
+                    node = next((each for each in ast.walk(node) if getattr(each, "name", None) == name), node)
+                line = getattr(node, "lineno", 0)
+        return path, line
 
     def dispose(self) -> None:
         """Let go of all code objects at once: the next edit counts who refers to them."""
@@ -78,7 +102,7 @@ class Edit:
             each.shifts = [], []
             each.base = None
         self.holders = functions.Holders()
-        for table in (self.before, self.changed, self.globals_before, self.moves):
+        for table in (self.before, self.changed, self.globals_before, self.moves, self.places):
             table.clear()
         for scope in self.scopes:
             scope.canonical.clear()
