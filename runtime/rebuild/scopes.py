@@ -23,6 +23,7 @@ from .functions import Change, FunctionType
 from .kinds import isa
 from .plan import ModulePlan, Step
 from .report import Note
+from .shared import Edit
 from .transaction import MISSING, Transaction
 
 _COMPOUND = (ast.If, ast.Try, ast.For, ast.While, ast.With, ast.Match, ast.AsyncFor, ast.AsyncWith, ast.Delete)
@@ -32,83 +33,6 @@ _IMPLIED: dict[str, Callable[[Any], Any]] = {  # what a class statement makes of
     "__init_subclass__": classmethod,
     "__class_getitem__": classmethod,
 }
-
-
-@dataclass(eq=False)
-class Before:
-    """A class before the edit: its own schema, the way back from it, its MRO."""
-
-    schema: int
-    back: FunctionType | None
-    mro: tuple[type, ...]
-
-    @classmethod
-    def of(cls, live: type) -> Before:
-        number, back = vars(live).get("__schema__", 0), vars(live).get("__downgrade__")
-        if isa(back, FunctionType):  # as it is now, whatever its name will mean
-            back = FunctionType(back.__code__, back.__globals__, back.__name__, back.__defaults__, back.__closure__)
-        return cls(number if type(number) is int else 0, back if isa(back, FunctionType) else None, live.__mro__)
-
-
-@dataclass(eq=False)
-class Edit:
-    """What all modules of one edit share."""
-
-    tx: Transaction
-    scan: functions.Scan
-    plans: list[ModulePlan] = field(default_factory=list)
-    holders: functions.Holders = field(default_factory=functions.Holders)
-    changes: list[Note] = field(default_factory=list)
-    kept: list[Note] = field(default_factory=list)
-    changed: dict[tuple[str, str], tuple[Any, Any]] = field(default_factory=dict)  # (module, name) -> old, new value
-    swaps: list[tuple[Any, Any]] = field(default_factory=list)  # references to the first become the second
-    moved_classes: list[tuple[type, type]] = field(default_factory=list)  # a layout changed: old class, new class
-    # Classes that wait for their own turn to get bases: the one they have meanwhile, and what they had.
-    aside: list[tuple[type, type, tuple[type, ...], type]] = field(default_factory=list)
-    touched: list[type] = field(default_factory=list)  # classes whose body or bases changed
-    moves: dict[tuple[str, str], Any] = field(default_factory=dict)  # (module, name) -> object that moves there
-    returned: dict[int, list[functions.Pair]] = field(
-        default_factory=dict
-    )  # by step: what a definition that was away made
-    tuples: list[tuple[type, tuple[str, ...]]] = field(default_factory=list)  # named tuples, and their fields before
-    fields: list[type] = field(default_factory=list)  # classes whose fields changed, which those below them repeat
-    whole: list[type] = field(default_factory=list)  # classes whose statement ran as a whole
-    made: list[type] = field(default_factory=list)  # classes built aside, of no use any more
-    before: dict[type, Before] = field(default_factory=dict)  # classes that were edited, as they were
-    field_makers: list[tuple[type, dict[str, Callable[[], Any]]]] = field(
-        default_factory=list
-    )  # new fields with defaults
-    unfilled: list[tuple[type, set[str]]] = field(default_factory=list)  # new fields without
-    notes: list[str] = field(default_factory=list)  # what the edit leaves to do
-    rehash: list[type] = field(default_factory=list)
-    noted: list[type] = field(default_factory=list)  # classes whose attributes were set
-    scopes: list[Scope] = field(default_factory=list)
-    globals_before: dict[str, dict[str, Any]] = field(default_factory=dict)
-
-    def remember(self, cls: type) -> None:
-        """Keep what an upgrade needs to know of a class before it changes."""
-        if cls not in self.before:
-            self.before[cls] = Before.of(cls)
-
-    def dispose(self) -> None:
-        """Let go of all code objects at once: the next edit counts who refers to them."""
-        for each in self.plans:
-            each.steps.clear()
-            each.moved.clear()
-            each.shifts = [], []
-            each.base = None
-        self.holders = functions.Holders()
-        for table in (self.before, self.changed, self.globals_before, self.moves):
-            table.clear()
-        for scope in self.scopes:
-            scope.canonical.clear()
-        self.scopes.clear()
-
-    def change(self, kind: str, scope: Scope, name: str, line: int) -> None:
-        self.changes.append(Note(kind, scope.qualify(name), scope.plan.path, line))
-
-    def keep(self, scope: Scope, name: str, line: int, why: str) -> None:
-        self.kept.append(Note("kept", scope.qualify(name), scope.plan.path, line, why))
 
 
 @dataclass(eq=False)
