@@ -197,11 +197,11 @@ def settle(tx: Any, classes: list[type]) -> None:
                 abc.update_abstractmethods(cast("type[Any]", each))
                 if each.__abstractmethods__ != before:
                     tx.did(_set_abstract, each, before)
-                _reset_caches(each)
     for model in _models(classes):
         _complete_model(tx, model)
-    if seen:
-        _Answers.register(type("_Answer", (), {}))  # any registration makes all negative answers be asked again
+    if classes:
+        _forget_answers()
+        tx.did(_forget_answers)
 
 
 def _models(classes: list[type]) -> list[type]:
@@ -236,8 +236,17 @@ def _complete_model(tx: Any, cls: Any) -> None:
 _reset_caches: Any = importlib.import_module("_abc")._reset_caches  # what abc itself uses; it has no public name
 
 
-class _Answers(abc.ABC):  # noqa: B024 -- only registered with
-    """Nobody asks it anything."""
+def _forget_answers() -> None:
+    """What abstract classes and protocols remember of who is below them: a class may have gained or lost what they ask."""
+    seen: set[type] = {object}
+    todo: list[type] = [object]
+    while todo:
+        below = [each for each in native.subclasses(todo.pop()) if each not in seen]
+        seen.update(below)
+        todo += below
+    for each in seen:
+        if isa(each, abc.ABCMeta):
+            _reset_caches(each)
 
 
 def _set_abstract(cls: Any, names: frozenset[str]) -> None:

@@ -14,7 +14,7 @@ import functools
 import inspect
 import itertools
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -411,8 +411,9 @@ class Scope:
                     self.edit.kept.append(Note("kept", self._named(new), self.plan.path, new.co_firstlineno, why))
                 elif differs:
                     self._document_wrappers(step, function, documented, functions.documentation(new))
-                    if new.co_name in {"__hash__", "__eq__"} and (owner := self._class_of(function)) is not None:
-                        self.edit.rehash.append(owner)
+                    asked = {"__hash__": self.edit.rehash, "__eq__": self.edit.rehash, "__subclasshook__": self.edit.touched}
+                    if new.co_name in asked and (owner := self._class_of(function)) is not None:
+                        asked[new.co_name].append(owner)
             if differs and not new.co_name.startswith("<"):
                 named.setdefault(self._named(new), new.co_firstlineno)
             elif differs:
@@ -438,11 +439,8 @@ class Scope:
         """Is the expression a bare name, and the value what it stood for before this edit?"""
         if not isa(expr, ast.Name):
             return False
-        inside = f"{self.qualname}." if self.path else ""
-        for name in (inside + expr.id, expr.id):
-            if (known := self.edit.changed.get((self.plan.name, name))) is not None:
-                return known[0] is value and known[1] is not MISSING
-        return False
+        before, now = self._change_of(expr.id)
+        return before is value and now is not MISSING
 
     def _strings(self) -> tuple[bool, bool]:
         """Are annotations kept as strings, and is that new?"""
@@ -554,7 +552,7 @@ class Scope:
 
     def _merged(self, old: ast.expr, new: ast.expr, value: Any, live: Any) -> bool:
         try:
-            calls = values.merge(old, new, value, live, lambda e: values.safe_eval(e, self.space, self.plan.path))
+            calls = values.merge(old, new, value, live, self._as_before)
             made = list(calls) if calls is not None else None
         except (ValueError, TypeError, NameError):
             return False
@@ -571,6 +569,22 @@ class Scope:
                 self.tx.stage(call, (kind.update, holder, copy))
                 self.tx.stage((len, holder), (kind.clear, holder))
         return True
+
+    def _as_before(self, expr: ast.expr) -> Any:
+        """What a part of the old text meant before this edit; raises where evaluating it again might not tell."""
+        reads = outline.read_now(expr)
+        changed = self.changed_names() & reads | self._changed_in_modules(reads)
+        inside = dict(vars(self.cls)) if self.cls is not None else {}
+        known = {name: old for name in changed if (old := self._change_of(name)[0]) is not MISSING}
+        return values.safe_eval(outline.flat(expr, known), {**self.space, **inside, **known}, self.plan.path)
+
+    def _change_of(self, name: str) -> tuple[Any, Any]:
+        """The value that a changed name had, in the body of the class or the module, and the one it has."""
+        inside = f"{self.qualname}." if self.path else ""
+        base, _, last = name.partition(".")
+        owner = getattr(self.space.get(base), "__name__", "")
+        keys = (self.plan.name, inside + name), (self.plan.name, name), (owner, last)
+        return next((self.edit.changed[key] for key in keys if key in self.edit.changed), (MISSING, MISSING))
 
     def _merge_annotation(self, bound: dict[str, Any]) -> None:
         made = bound.pop("__annotations__", None)
@@ -617,7 +631,7 @@ class Scope:
         assert statement is not None
         if not self.edit.changed:
             return
-        names = self.changed_names() & statement.reads | self._changed_in_modules(statement)
+        names = self.changed_names() & statement.reads | self._changed_in_modules(statement.reads)
         if not names:
             return
         from . import dependents
@@ -625,10 +639,10 @@ class Scope:
         node = step.node if statement.node is not None else sources.node_of(statement, self.plan.text)
         dependents.recompute(self, node, names)
 
-    def _changed_in_modules(self, statement: outline.Statement) -> set[str]:
-        """`module.name` that it reads, where that changed."""
+    def _changed_in_modules(self, reads: Iterable[str]) -> set[str]:
+        """`module.name` among what is read, where that changed."""
         found = set()
-        for dotted in statement.reads:
+        for dotted in reads:
             base, dot, name = dotted.partition(".")
             owner = self.space.get(base) if dot else None
             if isa(owner, types.ModuleType) and (owner.__name__, name) in self.edit.changed:
