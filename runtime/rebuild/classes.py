@@ -107,7 +107,7 @@ def _needs_whole(cls: type, node: ast.ClassDef, steps: list[Step]) -> bool:
     changed = [s for s in steps if s.kind in {"run", "gone"}]
     if not changed:
         return False
-    bound = {n for s in changed for n in outline.bound(s.node)}
+    bound = {n for s in changed for n in outline.bound(s.node) | {s.was}}
     if bound & {"__slots__", "__classcell__", "__class_getitem__"} or _is_made(cls):
         return True
     if not (node.decorator_list or has_machinery(cls)):
@@ -117,7 +117,7 @@ def _needs_whole(cls: type, node: ast.ClassDef, steps: list[Step]) -> bool:
     )
     if definitions and "__dataclass_fields__" in vars(cls) and not has_machinery(cls):
         return bool(bound & _OF_DATACLASS)
-    in_place = all(s.old is not None and s.new is not None for s in changed)
+    in_place = all(s.old is not None and s.new is not None and not s.was for s in changed)
     return not (definitions and in_place) and not all(outline.is_docstring(s.node) for s in changed)
 
 
@@ -318,7 +318,7 @@ def absorb(scope: Scope, cls: type, made: type, before: ast.ClassDef | None, nod
     kept = _unchanged(before, node)
     edit.field_makers.append((cls, instances.makers(cls, made)))
     edit.unfilled.append((cls, instances.unfilled(cls, made)))
-    _take_members(scope, cls, made, kept)
+    _take_members(scope, cls, made, kept, _given_elsewhere(cls, before, node))
     _take_bases(scope, cls, made)
     edit.touched.append(cls)
     if {"__hash__", "__eq__"} & (vars(cls).keys() | vars(made).keys()):
@@ -357,7 +357,15 @@ def _unchanged(before: ast.ClassDef | None, node: ast.AST) -> set[str]:
     return same - changed
 
 
-def _take_members(scope: Scope, cls: type, made: type, kept: set[str]) -> None:
+def _given_elsewhere(cls: type, before: ast.ClassDef | None, node: ast.AST) -> set[str]:
+    """Public names that neither the body nor what works on it had made: another statement of the module gave them."""
+    if before is None or has_machinery(cls) or _may_be_registered(cls, node) or _may_be_registered(cls, before):
+        return set()
+    own = {name for statement in before.body for name in outline.bound(statement)}
+    return {name for name in vars(cls) if name not in own and not name.startswith("_")}
+
+
+def _take_members(scope: Scope, cls: type, made: type, kept: set[str], given: set[str]) -> None:
     tx = scope.tx
     old, new = dict(vars(cls)), dict(vars(made))
     if old.get("__module__") != new.get("__module__"):
@@ -385,7 +393,7 @@ def _take_members(scope: Scope, cls: type, made: type, kept: set[str]) -> None:
                 continue
         else:
             tx.set_attr(cls, name, value)
-    for name in old.keys() - new.keys() - _NOT_TAKEN:
+    for name in old.keys() - new.keys() - _NOT_TAKEN - given:
         member = isa(cls, enum.EnumMeta) and isa(old[name], cls)
         if name in known and not member and not isa(old[name], types.GetSetDescriptorType):
             tx.del_attr(cls, name)

@@ -234,13 +234,24 @@ class Scope:
             for name in before.keys() - self.space.keys():
                 self.edit.changed.setdefault((self.plan.name, name), (before[name], MISSING))
             return bound
-        scratch: dict[str, Any] = {}
+        hidden = self._still_builtin(nodes)
+        scratch: dict[str, Any] = dict(hidden)
         self.tx.run(code, self.space, scratch)
+        for name in [n for n, value in hidden.items() if scratch.get(n) is value]:
+            del scratch[name]
         if (made := scratch.pop("__annotations__", None)) is not None:
             known = self.space.setdefault("__annotations__", {})
             self.tx.did(dict.update, known, dict(known))
             known.update(made)
         return scratch
+
+    def _still_builtin(self, nodes: list[ast.stmt]) -> dict[str, Any]:
+        """Builtins that statements read by a name which the module binds, but only further down."""
+        reads = {n for node in nodes for n in outline.read_now(node) if n in self.space and hasattr(builtins, n)}
+        above = [s for s in self.plan.text.body if s.start < outline.first_line(nodes[0])] if reads else []
+        if any(s.links and not s.binds for s in above):
+            return {}  # a star import
+        return {name: getattr(builtins, name) for name in reads if not any(name in s.binds for s in above)}
 
     def _execute_in_class(self, nodes: list[ast.stmt]) -> dict[str, Any]:
         cls = self.cls
