@@ -52,17 +52,7 @@ def enter(scope: Scope, cls: type, node: ast.ClassDef) -> Scope:
 
 def update(scope: Scope, cls: type, before: ast.ClassDef, node: ast.ClassDef, step: Step) -> None:
     """Carry the difference of two class statements into the live class."""
-    old, new = outline.statements(before.body), outline.statements(node.body)
-    assert step.old is not None
-    assert step.new is not None
-    for name, codes, among in ((before.name, step.old.codes, old), (node.name, step.new.codes, new)):
-        body = next((c for c in codes if c.co_name == name), None)
-        if body is not None:
-            outline.spread(outline.children(body), among)
-    steps = plan.pair(old, new)
-    for each in steps:
-        if each.kind == "same" and each.old is not None and each.new is not None:
-            each.kind = "body"  # its code is that of the new text, at the new lines
+    steps = plan.inside(step)
     edit = scope.edit
     edit.remember(cls)
     marks = len(edit.changes)
@@ -238,15 +228,15 @@ _reset_caches: Any = importlib.import_module("_abc")._reset_caches  # what abc i
 
 def _forget_answers() -> None:
     """What abstract classes and protocols remember of who is below them: a class may have gained or lost what they ask."""
-    seen: set[type] = {object}
+    seen: set[int] = set()
     todo: list[type] = [object]
     while todo:
-        below = [each for each in native.subclasses(todo.pop()) if each not in seen]
-        seen.update(below)
-        todo += below
-    for each in seen:
-        if isa(each, abc.ABCMeta):
-            _reset_caches(each)
+        each = todo.pop()
+        if id(each) not in seen:
+            seen.add(id(each))
+            todo += native.subclasses(each)
+            if isa(each, abc.ABCMeta):
+                _reset_caches(each)
 
 
 def _set_abstract(cls: Any, names: frozenset[str]) -> None:
