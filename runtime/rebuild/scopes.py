@@ -131,7 +131,13 @@ class Scope:
 
     @property
     def space(self) -> dict[str, Any]:
-        return vars(self.module)
+        body = self.plan.record.body
+        return vars(self.module) if body is None else body
+
+    def _shown(self, name: str, old: Any) -> bool:
+        """Does the module that took the place of the body's own show what that had?"""
+        shown = self.plan.record.body is not None and isa(self.module, types.ModuleType)
+        return shown and self.tx.get(vars(self.module), name) is old
 
     @property
     def tx(self) -> Transaction:
@@ -158,6 +164,8 @@ class Scope:
             self.tx.set_attr(self.cls, self.stored(name), value)
             self.edit.noted.append(self.cls)
         else:
+            if self._shown(name, old):
+                self.tx.set_item(vars(self.module), name, value)
             self.tx.set_item(self.space, name, value)
         if old is not value:
             self._differs(name, old, value)
@@ -172,6 +180,8 @@ class Scope:
             self.tx.del_attr(self.cls, self.stored(name))
         else:
             old = self.get(name)
+            if self._shown(name, old):
+                self.tx.del_item(vars(self.module), name)
             self.tx.del_item(self.space, name)
             if old is not MISSING:
                 self._differs(name, old, MISSING)
@@ -247,7 +257,8 @@ class Scope:
 
     def _still_builtin(self, nodes: list[ast.stmt]) -> dict[str, Any]:
         """Builtins that statements read by a name which the module binds, but only further down."""
-        reads = {n for node in nodes for n in outline.read_now(node) if n in self.space and hasattr(builtins, n)}
+        known = vars(builtins).keys() & self.space.keys()
+        reads = {n for node in nodes for n in outline.read_now(node) & known if not n.startswith("__")}
         above = [s for s in self.plan.text.body if s.start < outline.first_line(nodes[0])] if reads else []
         if any(s.links and not s.binds for s in above):
             return {}  # a star import
