@@ -144,6 +144,7 @@ def _finish(inner: Scope, before: ast.ClassDef, node: ast.ClassDef, steps: list[
     if ast.get_docstring(before, clean=False) != doc and isa(vars(cls).get("__doc__"), (str, types.NoneType)):
         tx.set_attr(cls, "__doc__", doc)
     _drop_annotations(inner, before, node)
+    _respell_annotations(inner, node)
     _imply_hash(inner, node)
     if any(s.kind in {"run", "gone"} for s in steps):
         inner.edit.touched.append(cls)
@@ -172,6 +173,19 @@ def _drop_annotations(inner: Scope, before: ast.ClassDef, node: ast.ClassDef) ->
         for name in names(before.body) - names(node.body):
             if (stored := inner.stored(name)) in known:
                 inner.tx.stage((dict.pop, known, stored, None), (dict.__setitem__, known, stored, known[stored]))
+
+
+def _respell_annotations(inner: Scope, node: ast.ClassDef) -> None:
+    """`from __future__ import annotations` came or went: they are strings now, or what these stand for."""
+    strings, changed = inner.strings()
+    known = vars(inner.cls).get("__annotations__")
+    if changed and isa(known, dict):
+        made = {
+            inner.stored(s.target.id): ast.unparse(s.annotation) if strings else inner.evaluate(s.annotation)
+            for s in node.body
+            if isa(s, ast.AnnAssign) and isa(s.target, ast.Name)
+        }
+        inner.tx.stage((dict.update, known, made), (dict.update, known, dict(known)))
 
 
 def settle(tx: Any, classes: list[type]) -> None:

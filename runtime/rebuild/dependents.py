@@ -1,7 +1,6 @@
 """Values computed from values that an edit changed: computed again where that is safe, else kept and reported."""
 
 from __future__ import annotations
-import __future__
 
 import ast
 import types
@@ -107,15 +106,10 @@ def _definition(scope: Scope, node: outline.Function, names: set[str]) -> None:
         fresh = {
             n: _again(scope, e, names, known[n])
             for n, e in annotations.items()
-            if n in known and not isa(known[n], str) and not _as_strings(scope)
+            if n in known and not isa(known[n], str) and not scope.strings()[0]
         }
         if any(known[n] is not v for n, v in fresh.items()):
             functions.set_annotations(scope.tx, function, {**known, **fresh})
-
-
-def _as_strings(scope: Scope) -> bool:
-    """Does the new text keep annotations as strings?"""
-    return bool(scope.plan.text.flags & __future__.annotations.compiler_flag)
 
 
 def _is_made_by(code: types.CodeType, node: outline.Function) -> bool:
@@ -152,7 +146,7 @@ def _class(scope: Scope, node: ast.ClassDef, names: set[str]) -> None:
     for statement in outline.statements(node.body):
         inner.depend(Step("same", statement, statement))
     known = vars(cls).get("__annotations__")
-    if isa(known, dict) and not _as_strings(scope):
+    if isa(known, dict) and not scope.strings()[0]:
         fresh = {
             each.target.id: _again(inner, each.annotation, names, known[each.target.id])
             for each in node.body

@@ -113,7 +113,7 @@ def compare(record: sources.Record, data: bytes, path: str, rest: Callable[[], o
     if flags != old.flags:
         for step in steps:
             if step.kind == "same" and not outline.is_docstring(step.node):
-                step.kind = "body" if not isinstance(step.node, outline.FUNCTIONS) else "run"
+                step.kind = "run" if isinstance(step.node, _DEFINITIONS) else "body"
     moved = [(s, shift) for s in tail] if shift else []
     plan = ModulePlan(record, text, path, steps, moved, base=old)
     plan.silent = all(step.kind == "same" for step in steps)

@@ -410,7 +410,7 @@ class Scope:
         for old, new in self.edit.returned.get(id(step), ()):
             for function in self.edit.holders.of(old):
                 if functions.runs(function, old):
-                    change = Change(old, new, None, _node_of(after, new), *self._strings())
+                    change = Change(old, new, None, _node_of(after, new), *self.strings())
                     functions.apply(self.tx, function, change, self._evaluator(step, new), self._supplier(function))
 
     def exchange(self, step: Step) -> None:
@@ -427,13 +427,17 @@ class Scope:
                     continue
                 documented = function.__doc__
                 nodes = _node_of(before, old), _node_of(after, new)
-                change = Change(old, new, *nodes, *self._strings(), self._differs_now if self.edit.changed else None)
+                change = Change(old, new, *nodes, *self.strings(), self._differs_now if self.edit.changed else None)
                 why = functions.apply(self.tx, function, change, self._evaluator(step, new), self._supplier(function))
                 if why:
                     self.edit.kept.append(Note("kept", self._named(new), self.plan.path, new.co_firstlineno, why))
                 elif differs:
                     self._document_wrappers(step, function, documented, functions.documentation(new))
-                    asked = {"__hash__": self.edit.rehash, "__eq__": self.edit.rehash, "__subclasshook__": self.edit.touched}
+                    asked = {
+                        "__hash__": self.edit.rehash,
+                        "__eq__": self.edit.rehash,
+                        "__subclasshook__": self.edit.touched,
+                    }
                     if new.co_name in asked and (owner := self._class_of(function)) is not None:
                         asked[new.co_name].append(owner)
             if differs and not new.co_name.startswith("<"):
@@ -464,7 +468,7 @@ class Scope:
         before, now = self._change_of(expr.id)
         return before is value and now is not MISSING
 
-    def _strings(self) -> tuple[bool, bool]:
+    def strings(self) -> tuple[bool, bool]:
         """Are annotations kept as strings, and is that new?"""
         bit = __future__.annotations.compiler_flag
         now, before = self.plan.text.flags & bit, self.plan.record.text.flags & bit
