@@ -1,5 +1,7 @@
 """Classes: bases, metaclasses, hooks of class creation, nesting, and subclasses elsewhere."""
 
+import pytest
+
 
 def test_class_and_instances_keep_identity_and_state(live):
     live.start("class C:\n    def __init__(self):\n        self.n = 1\n    def f(self):\n        return 'v1'\n")

@@ -62,10 +62,10 @@ def test_what_a_display_lists_follows_and_what_the_program_put_there_stays(live,
     live.start(before)
     import m
 
-    held = eval(name, vars(m))  # noqa: S307 -- a name of the case
-    exec(run, vars(m))  # noqa: S102 -- a line of the case
+    held = eval(name, vars(m))
+    exec(run, vars(m))
     live.become(after)
-    assert eval(name, vars(m)) is held  # noqa: S307
+    assert eval(name, vars(m)) is held
     assert held == expected
 
 
