@@ -509,7 +509,7 @@ class Scope:
     def _supplier(self, function: FunctionType) -> Callable[[str], types.CellType | None]:
         def supply(name: str) -> types.CellType | None:
             if name == "__class__":
-                owner = self.cls if self.cls is not None else self._class_of(function)
+                owner = self._class_of(function) or self.cls
                 return types.CellType(owner) if owner is not None else None
             if name == function.__name__:
                 return types.CellType(function)
