@@ -52,17 +52,7 @@ def enter(scope: Scope, cls: type, node: ast.ClassDef) -> Scope:
 
 def update(scope: Scope, cls: type, before: ast.ClassDef, node: ast.ClassDef, step: Step) -> None:
     """Carry the difference of two class statements into the live class."""
-    old, new = outline.statements(before.body), outline.statements(node.body)
-    assert step.old is not None
-    assert step.new is not None
-    for name, codes, among in ((before.name, step.old.codes, old), (node.name, step.new.codes, new)):
-        body = next((c for c in codes if c.co_name == name), None)
-        if body is not None:
-            outline.spread(outline.children(body), among)
-    steps = plan.pair(old, new)
-    for each in steps:
-        if each.kind == "same" and each.old is not None and each.new is not None:
-            each.kind = "body"  # its code is that of the new text, at the new lines
+    steps = plan.inside(step)
     edit = scope.edit
     edit.remember(cls)
     marks = len(edit.changes)
@@ -107,7 +97,7 @@ def _needs_whole(cls: type, node: ast.ClassDef, steps: list[Step]) -> bool:
     changed = [s for s in steps if s.kind in {"run", "gone"}]
     if not changed:
         return False
-    bound = {n for s in changed for n in outline.bound(s.node)}
+    bound = {n for s in changed for n in outline.bound(s.node) | {s.was}}
     if bound & {"__slots__", "__classcell__", "__class_getitem__"} or _is_made(cls):
         return True
     if not (node.decorator_list or has_machinery(cls)):
@@ -117,7 +107,7 @@ def _needs_whole(cls: type, node: ast.ClassDef, steps: list[Step]) -> bool:
     )
     if definitions and "__dataclass_fields__" in vars(cls) and not has_machinery(cls):
         return bool(bound & _OF_DATACLASS)
-    in_place = all(s.old is not None and s.new is not None for s in changed)
+    in_place = all(s.old is not None and s.new is not None and not s.was for s in changed)
     return not (definitions and in_place) and not all(outline.is_docstring(s.node) for s in changed)
 
 
@@ -154,6 +144,7 @@ def _finish(inner: Scope, before: ast.ClassDef, node: ast.ClassDef, steps: list[
     if ast.get_docstring(before, clean=False) != doc and isa(vars(cls).get("__doc__"), (str, types.NoneType)):
         tx.set_attr(cls, "__doc__", doc)
     _drop_annotations(inner, before, node)
+    _respell_annotations(inner, node)
     _imply_hash(inner, node)
     if any(s.kind in {"run", "gone"} for s in steps):
         inner.edit.touched.append(cls)
@@ -184,6 +175,19 @@ def _drop_annotations(inner: Scope, before: ast.ClassDef, node: ast.ClassDef) ->
                 inner.tx.stage((dict.pop, known, stored, None), (dict.__setitem__, known, stored, known[stored]))
 
 
+def _respell_annotations(inner: Scope, node: ast.ClassDef) -> None:
+    """`from __future__ import annotations` came or went: they are strings now, or what these stand for."""
+    strings, changed = inner.strings()
+    known = vars(inner.cls).get("__annotations__")
+    if changed and isa(known, dict):
+        made = {
+            inner.stored(s.target.id): ast.unparse(s.annotation) if strings else inner.evaluate(s.annotation)
+            for s in node.body
+            if isa(s, ast.AnnAssign) and isa(s.target, ast.Name)
+        }
+        inner.tx.stage((dict.update, known, made), (dict.update, known, dict(known)))
+
+
 def settle(tx: Any, classes: list[type]) -> None:
     """After all writes: what a class keeps about the methods that it has."""
     for cls in classes:
@@ -197,11 +201,11 @@ def settle(tx: Any, classes: list[type]) -> None:
                 abc.update_abstractmethods(cast("type[Any]", each))
                 if each.__abstractmethods__ != before:
                     tx.did(_set_abstract, each, before)
-                _reset_caches(each)
     for model in _models(classes):
         _complete_model(tx, model)
-    if seen:
-        _Answers.register(type("_Answer", (), {}))  # any registration makes all negative answers be asked again
+    if classes:
+        _forget_answers()
+        tx.did(_forget_answers)
 
 
 def _models(classes: list[type]) -> list[type]:
@@ -236,8 +240,17 @@ def _complete_model(tx: Any, cls: Any) -> None:
 _reset_caches: Any = importlib.import_module("_abc")._reset_caches  # what abc itself uses; it has no public name
 
 
-class _Answers(abc.ABC):  # noqa: B024 -- only registered with
-    """Nobody asks it anything."""
+def _forget_answers() -> None:
+    """What abstract classes and protocols remember of who is below them: a class may have gained or lost what they ask."""
+    seen: set[int] = set()
+    todo: list[type] = [object]
+    while todo:
+        each = todo.pop()
+        if id(each) not in seen:
+            seen.add(id(each))
+            todo += native.subclasses(each)
+            if isa(each, abc.ABCMeta):
+                _reset_caches(each)
 
 
 def _set_abstract(cls: Any, names: frozenset[str]) -> None:
@@ -309,7 +322,7 @@ def absorb(scope: Scope, cls: type, made: type, before: ast.ClassDef | None, nod
     kept = _unchanged(before, node)
     edit.field_makers.append((cls, instances.makers(cls, made)))
     edit.unfilled.append((cls, instances.unfilled(cls, made)))
-    _take_members(scope, cls, made, kept)
+    _take_members(scope, cls, made, kept, _given_elsewhere(cls, before, node))
     _take_bases(scope, cls, made)
     edit.touched.append(cls)
     if {"__hash__", "__eq__"} & (vars(cls).keys() | vars(made).keys()):
@@ -348,7 +361,15 @@ def _unchanged(before: ast.ClassDef | None, node: ast.AST) -> set[str]:
     return same - changed
 
 
-def _take_members(scope: Scope, cls: type, made: type, kept: set[str]) -> None:
+def _given_elsewhere(cls: type, before: ast.ClassDef | None, node: ast.AST) -> set[str]:
+    """Public names that neither the body nor what works on it had made: another statement of the module gave them."""
+    if before is None or has_machinery(cls) or _may_be_registered(cls, node) or _may_be_registered(cls, before):
+        return set()
+    own = {name for statement in before.body for name in outline.bound(statement)}
+    return {name for name in vars(cls) if name not in own and not name.startswith("_")}
+
+
+def _take_members(scope: Scope, cls: type, made: type, kept: set[str], given: set[str]) -> None:
     tx = scope.tx
     old, new = dict(vars(cls)), dict(vars(made))
     if old.get("__module__") != new.get("__module__"):
@@ -376,7 +397,7 @@ def _take_members(scope: Scope, cls: type, made: type, kept: set[str]) -> None:
                 continue
         else:
             tx.set_attr(cls, name, value)
-    for name in old.keys() - new.keys() - _NOT_TAKEN:
+    for name in old.keys() - new.keys() - _NOT_TAKEN - given:
         member = isa(cls, enum.EnumMeta) and isa(old[name], cls)
         if name in known and not member and not isa(old[name], types.GetSetDescriptorType):
             tx.del_attr(cls, name)

@@ -106,7 +106,7 @@ def _definition(scope: Scope, node: outline.Function, names: set[str]) -> None:
         fresh = {
             n: _again(scope, e, names, known[n])
             for n, e in annotations.items()
-            if n in known and not isa(known[n], str)
+            if n in known and not isa(known[n], str) and not scope.strings()[0]
         }
         if any(known[n] is not v for n, v in fresh.items()):
             functions.set_annotations(scope.tx, function, {**known, **fresh})
@@ -146,7 +146,7 @@ def _class(scope: Scope, node: ast.ClassDef, names: set[str]) -> None:
     for statement in outline.statements(node.body):
         inner.depend(Step("same", statement, statement))
     known = vars(cls).get("__annotations__")
-    if isa(known, dict):
+    if isa(known, dict) and not scope.strings()[0]:
         fresh = {
             each.target.id: _again(inner, each.annotation, names, known[each.target.id])
             for each in node.body

@@ -429,7 +429,9 @@ def adopt(tx: Transaction, function: FunctionType, other: FunctionType, *, name:
         (native.SET_ANNOTATIONS, function, function.__annotations__),
     )
     tx.hold(function.__annotations__, function.__doc__)
-    tx.stage((native.SET_DOC, function, other.__doc__), (native.SET_DOC, function, function.__doc__))
+    given = "__wrapped__" not in function.__dict__ and function.__doc__ != documentation(function.__code__)
+    if other.__doc__ is not None or not given:  # `f.__doc__ = …` is a statement of its own
+        tx.stage((native.SET_DOC, function, other.__doc__), (native.SET_DOC, function, function.__doc__))
     if name:
         tx.stage((native.SET_NAME, function, other.__name__), (native.SET_NAME, function, function.__name__))
         tx.stage(

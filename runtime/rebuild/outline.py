@@ -7,8 +7,9 @@ statements with their lines, and an edit parses the lines between the first and 
 from __future__ import annotations
 
 import ast
+import copy
 import types
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -233,6 +234,19 @@ def is_main_block(node: ast.AST) -> bool:
 
 def is_docstring(node: ast.AST) -> bool:
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+
+
+def flat(expr: ast.expr, names: Container[str]) -> ast.expr:
+    """The expression with `a.b` as one name, where that is among the names."""
+
+    class Flat(ast.NodeTransformer):
+        def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
+            if isinstance(node.value, ast.Name) and (dotted := f"{node.value.id}.{node.attr}") in names:
+                return ast.copy_location(ast.Name(dotted, ast.Load()), node)
+            return self.generic_visit(node)
+
+    made: ast.expr = Flat().visit(copy.deepcopy(expr))
+    return made
 
 
 _DISPLAYS = (ast.Tuple, ast.List, ast.Set, ast.Dict)

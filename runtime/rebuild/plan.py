@@ -32,6 +32,7 @@ class Step:
     code: types.CodeType | None = None  # what running it would run
     again: bool = False  # unchanged, but an earlier statement for the same name is not
     was: str = ""  # the definition had this name
+    inner: list[Step] | None = None  # of a class statement: those in it, once somebody asked
 
     @property
     def node(self) -> ast.stmt:
@@ -112,7 +113,7 @@ def compare(record: sources.Record, data: bytes, path: str, rest: Callable[[], o
     if flags != old.flags:
         for step in steps:
             if step.kind == "same" and not outline.is_docstring(step.node):
-                step.kind = "body" if not isinstance(step.node, outline.FUNCTIONS) else "run"
+                step.kind = "run" if isinstance(step.node, _DEFINITIONS) else "body"
     moved = [(s, shift) for s in tail] if shift else []
     plan = ModulePlan(record, text, path, steps, moved, base=old)
     plan.silent = all(step.kind == "same" for step in steps)
@@ -403,7 +404,10 @@ def names_kept(text: Text) -> set[str]:
 
 def step_codes(step: Step) -> Iterator[tuple[types.CodeType, types.CodeType]]:
     """Old and new code objects of a statement, by name and place among those of that name."""
-    if step.old is not None and step.new is not None:
+    if step.kind == "run" and isinstance(step.before, ast.ClassDef) and isinstance(step.node, ast.ClassDef):
+        for each in inside(step):
+            yield from step_codes(each)
+    elif step.old is not None and step.new is not None:
         renamed = {step.was: step.node.name} if step.was and isinstance(step.node, _DEFINITIONS) else {}
         old, new = step.old.codes, step.new.codes
         if isinstance(value := getattr(step.node, "value", None), ast.Dict) and isinstance(
@@ -412,6 +416,25 @@ def step_codes(step: Step) -> Iterator[tuple[types.CodeType, types.CodeType]]:
             yield from _pair_by_key(old, _keys_of_lambdas(before), new, _keys_of_lambdas(value))
         else:
             yield from pair_codes(old, new, renamed)
+
+
+def inside(step: Step) -> list[Step]:
+    """The steps from the body of a class statement to that of another one."""
+    if step.inner is None:
+        bodies = []
+        for statement in (step.old, step.new):
+            assert statement is not None
+            node = statement.node
+            assert isinstance(node, ast.ClassDef)
+            body = outline.statements(node.body)
+            if (code := next((c for c in statement.codes if c.co_name == node.name), None)) is not None:
+                outline.spread(outline.children(code), body)
+            bodies.append(body)
+        step.inner = pair(*bodies)
+        for each in step.inner:
+            if each.kind == "same":
+                each.kind = "body"  # its code is that of the new text, at the new lines
+    return step.inner
 
 
 def _keys_of_lambdas(display: ast.Dict) -> list[str]:

@@ -14,7 +14,7 @@ import functools
 import inspect
 import itertools
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -55,7 +55,13 @@ class Scope:
 
     @property
     def space(self) -> dict[str, Any]:
-        return vars(self.module)
+        body = self.plan.record.body
+        return vars(self.module) if body is None else body
+
+    def _shown(self, name: str, old: Any) -> bool:
+        """Does the module that took the place of the body's own show what that had?"""
+        shown = self.plan.record.body is not None and isa(self.module, types.ModuleType)
+        return shown and self.tx.get(vars(self.module), name) is old
 
     @property
     def tx(self) -> Transaction:
@@ -82,6 +88,8 @@ class Scope:
             self.tx.set_attr(self.cls, self.stored(name), value)
             self.edit.noted.append(self.cls)
         else:
+            if self._shown(name, old):
+                self.tx.set_item(vars(self.module), name, value)
             self.tx.set_item(self.space, name, value)
         if old is not value:
             self._differs(name, old, value)
@@ -96,6 +104,8 @@ class Scope:
             self.tx.del_attr(self.cls, self.stored(name))
         else:
             old = self.get(name)
+            if self._shown(name, old):
+                self.tx.del_item(vars(self.module), name)
             self.tx.del_item(self.space, name)
             if old is not MISSING:
                 self._differs(name, old, MISSING)
@@ -158,13 +168,25 @@ class Scope:
             for name in before.keys() - self.space.keys():
                 self.edit.changed.setdefault((self.plan.name, name), (before[name], MISSING))
             return bound
-        scratch: dict[str, Any] = {}
+        hidden = self._still_builtin(nodes)
+        scratch: dict[str, Any] = dict(hidden)
         self.tx.run(code, self.space, scratch)
+        for name in [n for n, value in hidden.items() if scratch.get(n) is value]:
+            del scratch[name]
         if (made := scratch.pop("__annotations__", None)) is not None:
             known = self.space.setdefault("__annotations__", {})
             self.tx.did(dict.update, known, dict(known))
             known.update(made)
         return scratch
+
+    def _still_builtin(self, nodes: list[ast.stmt]) -> dict[str, Any]:
+        """Builtins that statements read by a name which the module binds, but only further down."""
+        known = vars(builtins).keys() & self.space.keys()
+        reads = {n for node in nodes for n in outline.read_now(node) & known if not n.startswith("__")}
+        above = [s for s in self.plan.text.body if s.start < outline.first_line(nodes[0])] if reads else []
+        if any(s.links and not s.binds for s in above):
+            return {}  # a star import
+        return {name: getattr(builtins, name) for name in reads if not any(name in s.binds for s in above)}
 
     def _execute_in_class(self, nodes: list[ast.stmt]) -> dict[str, Any]:
         cls = self.cls
@@ -312,7 +334,7 @@ class Scope:
         for old, new in self.edit.returned.get(id(step), ()):
             for function in self.edit.holders.of(old):
                 if functions.runs(function, old):
-                    change = Change(old, new, None, _node_of(after, new), *self._strings())
+                    change = Change(old, new, None, _node_of(after, new), *self.strings())
                     functions.apply(self.tx, function, change, self._evaluator(step, new), self._supplier(function))
 
     def exchange(self, step: Step) -> None:
@@ -329,14 +351,19 @@ class Scope:
                     continue
                 documented = function.__doc__
                 nodes = _node_of(before, old), _node_of(after, new)
-                change = Change(old, new, *nodes, *self._strings(), self._differs_now if self.edit.changed else None)
+                change = Change(old, new, *nodes, *self.strings(), self._differs_now if self.edit.changed else None)
                 why = functions.apply(self.tx, function, change, self._evaluator(step, new), self._supplier(function))
                 if why:
                     self.edit.kept.append(Note("kept", self._named(new), self.plan.path, new.co_firstlineno, why))
                 elif differs:
                     self._document_wrappers(step, function, documented, functions.documentation(new))
-                    if new.co_name in {"__hash__", "__eq__"} and (owner := self._class_of(function)) is not None:
-                        self.edit.rehash.append(owner)
+                    asked = {
+                        "__hash__": self.edit.rehash,
+                        "__eq__": self.edit.rehash,
+                        "__subclasshook__": self.edit.touched,
+                    }
+                    if new.co_name in asked and (owner := self._class_of(function)) is not None:
+                        asked[new.co_name].append(owner)
             if differs and not new.co_name.startswith("<"):
                 named.setdefault(self._named(new), new.co_firstlineno)
             elif differs:
@@ -362,13 +389,10 @@ class Scope:
         """Is the expression a bare name, and the value what it stood for before this edit?"""
         if not isa(expr, ast.Name):
             return False
-        inside = f"{self.qualname}." if self.path else ""
-        for name in (inside + expr.id, expr.id):
-            if (known := self.edit.changed.get((self.plan.name, name))) is not None:
-                return known[0] is value and known[1] is not MISSING
-        return False
+        before, now = self._change_of(expr.id)
+        return before is value and now is not MISSING
 
-    def _strings(self) -> tuple[bool, bool]:
+    def strings(self) -> tuple[bool, bool]:
         """Are annotations kept as strings, and is that new?"""
         bit = __future__.annotations.compiler_flag
         now, before = self.plan.text.flags & bit, self.plan.record.text.flags & bit
@@ -409,7 +433,7 @@ class Scope:
     def _supplier(self, function: FunctionType) -> Callable[[str], types.CellType | None]:
         def supply(name: str) -> types.CellType | None:
             if name == "__class__":
-                owner = self.cls if self.cls is not None else self._class_of(function)
+                owner = self._class_of(function) or self.cls
                 return types.CellType(owner) if owner is not None else None
             if name == function.__name__:
                 return types.CellType(function)
@@ -478,7 +502,7 @@ class Scope:
 
     def _merged(self, old: ast.expr, new: ast.expr, value: Any, live: Any) -> bool:
         try:
-            calls = values.merge(old, new, value, live, lambda e: values.safe_eval(e, self.space, self.plan.path))
+            calls = values.merge(old, new, value, live, self._as_before)
             made = list(calls) if calls is not None else None
         except (ValueError, TypeError, NameError):
             return False
@@ -495,6 +519,22 @@ class Scope:
                 self.tx.stage(call, (kind.update, holder, copy))
                 self.tx.stage((len, holder), (kind.clear, holder))
         return True
+
+    def _as_before(self, expr: ast.expr) -> Any:
+        """What a part of the old text meant before this edit; raises where evaluating it again might not tell."""
+        reads = outline.read_now(expr)
+        changed = self.changed_names() & reads | self._changed_in_modules(reads)
+        inside = dict(vars(self.cls)) if self.cls is not None else {}
+        known = {name: old for name in changed if (old := self._change_of(name)[0]) is not MISSING}
+        return values.safe_eval(outline.flat(expr, known), {**self.space, **inside, **known}, self.plan.path)
+
+    def _change_of(self, name: str) -> tuple[Any, Any]:
+        """The value that a changed name had, in the body of the class or the module, and the one it has."""
+        inside = f"{self.qualname}." if self.path else ""
+        base, _, last = name.partition(".")
+        owner = getattr(self.space.get(base), "__name__", "")
+        keys = (self.plan.name, inside + name), (self.plan.name, name), (owner, last)
+        return next((self.edit.changed[key] for key in keys if key in self.edit.changed), (MISSING, MISSING))
 
     def _merge_annotation(self, bound: dict[str, Any]) -> None:
         made = bound.pop("__annotations__", None)
@@ -541,7 +581,7 @@ class Scope:
         assert statement is not None
         if not self.edit.changed:
             return
-        names = self.changed_names() & statement.reads | self._changed_in_modules(statement)
+        names = self.changed_names() & statement.reads | self._changed_in_modules(statement.reads)
         if not names:
             return
         from . import dependents
@@ -549,10 +589,10 @@ class Scope:
         node = step.node if statement.node is not None else sources.node_of(statement, self.plan.text)
         dependents.recompute(self, node, names)
 
-    def _changed_in_modules(self, statement: outline.Statement) -> set[str]:
-        """`module.name` that it reads, where that changed."""
+    def _changed_in_modules(self, reads: Iterable[str]) -> set[str]:
+        """`module.name` among what is read, where that changed."""
         found = set()
-        for dotted in statement.reads:
+        for dotted in reads:
             base, dot, name = dotted.partition(".")
             owner = self.space.get(base) if dot else None
             if isa(owner, types.ModuleType) and (owner.__name__, name) in self.edit.changed:

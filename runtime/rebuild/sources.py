@@ -69,6 +69,7 @@ class Record:
     whole: list[str] = field(default_factory=list)  # modules it imports as such
     put: dict[str, int] = field(default_factory=dict)  # identity of what its body bound
     members: dict[str, dict[str, int]] = field(default_factory=dict)  # the same for the classes in it, by path
+    body: dict[str, Any] | None = None  # its globals, where it put another object into sys.modules in its place
     absent: bool = False  # its file is gone, and it stays because somebody imports it
     gone: dict[tuple[str, str], Any] = field(default_factory=dict)  # weak references to definitions removed
     gone_codes: dict[tuple[str, str], list[types.CodeType]] = field(default_factory=dict)  # and what they ran
@@ -182,6 +183,7 @@ class Loader(importlib.machinery.SourceFileLoader):
             raise
         if record := records.get(name):
             record.note(module)
+            record.body = vars(module) if sys.modules.get(name) is not module else None
 
 
 class Finder(MetaPathFinder):

@@ -40,6 +40,10 @@ def unify(scope: Scope, name: str, live: Any, value: Any, step: Step) -> Any:
             return classes.absorb(scope, live, value, before, step.node)
         scope.edit.moved_classes.append((live, value))
         return value
+    if not isa(live, FunctionType) and not _wraps_its_own(scope, live, step):
+        if callable(live) and not isa(live, (staticmethod, classmethod)):
+            scope.edit.swaps.append((live, value))
+        return value
     final = join(scope, live, value) if fresh else _follow(scope, live, value)
     became = final is not value and isa(value, FunctionType) and isa(final, FunctionType)
     if became and getattr(step.node, "decorator_list", None) and sys.getrefcount(value) > _OWN_REFERENCES:
@@ -120,6 +124,17 @@ def _is_fresh(scope: Scope, name: str, value: Any, step: Step) -> bool:
         return False
     space = vars(scope.cls) if scope.cls is not None else scope.space
     return not any(other is value for key, other in list(space.items()) if key != name)
+
+
+def _wraps_its_own(scope: Scope, live: Any, step: Step) -> bool:
+    """Was the function in a wrapper or descriptor made for it, and is it not a definition of its own (`partial(f)`)?"""
+    inner = _function_of(live)
+    if inner is None or isinstance(step.node, (*outline.FUNCTIONS, ast.ClassDef)):
+        return True
+    spaces = [scope.space, vars(scope.cls)] if scope.cls is not None else [scope.space]
+    if any(value is inner for space in spaces for value in list(space.values())):
+        return False
+    return inner.__name__ == "<lambda>" or "<locals>" in inner.__qualname__
 
 
 def _follow(scope: Scope, live: Any, value: Any) -> Any:

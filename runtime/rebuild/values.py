@@ -142,29 +142,41 @@ def _merge_dict(
         return _merge_values(was(old), fresh, live)
     before = {ast.dump(k): (k, v) for k, v in zip(old.keys, old.values, strict=True) if k is not None}
     after = {ast.dump(k): v for k, v in zip(new.keys, new.values, strict=True) if k is not None}
+    gone = [was(k) for mark, (k, _) in before.items() if mark not in after]
     calls: list[tuple[Any, ...]] = []
     for mark, (key, value) in zip(after, fresh.items(), strict=True):
-        if mark not in before:
-            calls.append((dict.__setitem__, live, key, value))
+        earlier = _value(before[mark][0], was) if mark in before else _UNKNOWN
+        if earlier is not _UNKNOWN and not _alike(earlier, key):  # the same name for another key
+            gone.append(earlier)
+        elif mark in before and key in live:
+            calls += _merge_entry(before[mark][1], after[mark], value, live, key, was)
             continue
-        o, n = before[mark][1], after[mark]
-        if ast.dump(o) == ast.dump(n) or (outline.shape(o) == outline.shape(n) and key in live):
-            continue
-        inner = merge(o, n, value, live.get(key), was) if key in live else None
-        calls += inner if inner is not None else [(dict.__setitem__, live, key, value)]
-    calls += [(dict.pop, live, was(k), None) for mark, (k, _) in before.items() if mark not in after]
-    return iter(calls)
+        elif mark in before and ast.dump(before[mark][1]) == ast.dump(after[mark]):
+            continue  # the program took it out
+        calls.append((dict.__setitem__, live, key, value))
+    return iter([*((dict.pop, live, key, None) for key in gone if key not in fresh), *calls])
+
+
+def _merge_entry(
+    old: ast.expr, new: ast.expr, value: Any, live: dict[Any, Any], key: Any, was: Callable[[ast.expr], Any]
+) -> Merge:
+    """The same for the value of a key that is in both displays."""
+    same = outline.shape(old) == outline.shape(new)
+    if same and not any(isa(each, ast.Name) for each in ast.walk(new)):
+        return iter(())
+    if (inner := merge(old, new, value, live[key], was)) is not None:
+        return inner
+    if same and not _replaced(live[key], _value(old, was), value):
+        return iter(())
+    return iter([(dict.__setitem__, live, key, value)])
 
 
 def _merge_values(before: dict[Any, Any], fresh: dict[Any, Any], live: dict[Any, Any]) -> Merge:
     """The same for displays that do not list all their keys (`{**base, 'b': 2}`)."""
-
-    def same(key: Any) -> bool:
-        one, other = before[key], fresh[key]
-        return one is other or (type(one) is type(other) and is_immutable(one) and bool(one == other))
-
     calls: list[tuple[Any, ...]] = [
-        (dict.__setitem__, live, key, value) for key, value in fresh.items() if key not in before or not same(key)
+        (dict.__setitem__, live, key, value)
+        for key, value in fresh.items()
+        if key not in before or not _alike(before[key], value)
     ]
     calls += [(dict.pop, live, key, None) for key in before if key not in fresh]
     return iter(calls)
@@ -176,25 +188,28 @@ def _merge_list(
     if len(fresh) != len(new.elts) or any(isa(e, ast.Starred) for e in old.elts):
         return None
     before, after = [outline.shape(e) for e in old.elts], [outline.shape(e) for e in new.elts]
+    earlier = [_UNKNOWN if isa(e, tuple(_DISPLAYS)) else _value(e, was) for e in old.elts]
     rest = list(live)
-    kept: dict[str, list[Any]] = {}
-    head = [i for i, e in enumerate(old.elts) if i < len(rest) and _same(rest[i], e, was)]
-    if head == list(range(len(old.elts))):  # what the source listed is where it was; run-time entries follow
-        for mark, value in zip(before, rest, strict=False):
-            kept.setdefault(mark, []).append(value)
-        extra = rest[len(before) :]
+    kept: dict[str, list[tuple[Any, Any]]] = {}  # by shape: what is there, and what the source had put there
+    if len(rest) >= len(before) and all(map(_may_be, rest, earlier, old.elts)):
+        for mark, value, known in zip(before, rest, earlier, strict=False):  # run-time entries follow
+            kept.setdefault(mark, []).append((value, known))
+        del rest[: len(before)]
     else:
-        extra = rest
-        for mark, element in zip(before, old.elts, strict=True):
-            found = next((i for i, v in enumerate(extra) if _same(v, element, was)), None)
+        order = sorted(range(len(before)), key=lambda i: earlier[i] is _UNKNOWN)  # those that we can tell take first
+        for i in order:
+            found = next((j for j, v in enumerate(rest) if _may_be(v, earlier[i], old.elts[i])), None)
             if found is not None:
-                kept.setdefault(mark, []).append(extra.pop(found))
-        gone = set(before) - set(kept)
-        if gone:  # the program took some out: they stay out
-            made = [kept[m].pop(0) if kept.get(m) else v for m, v in zip(after, fresh, strict=True) if m not in gone]
-            return iter([(list.__setitem__, live, slice(None), made + extra)])
-    made = [kept[mark].pop(0) if kept.get(mark) else value for mark, value in zip(after, fresh, strict=True)]
-    return iter([(list.__setitem__, live, slice(None), made + extra)])
+                kept.setdefault(before[i], []).append((rest.pop(found), earlier[i]))
+    gone = set(before) - set(kept)  # the program took them out: they stay out
+    made = []
+    for mark, value in zip(after, fresh, strict=True):
+        if kept.get(mark):
+            there, known = kept[mark].pop(0)
+            made.append(value if _replaced(there, known, value) else there)
+        elif mark not in gone:
+            made.append(value)
+    return iter([(list.__setitem__, live, slice(None), made + rest)])
 
 
 def _merge_set(
@@ -206,12 +221,32 @@ def _merge_set(
     return iter([(set.difference_update, live, earlier - fresh), (set.update, live, fresh - earlier)])
 
 
-def _same(value: Any, element: ast.expr, was: Callable[[ast.expr], Any]) -> bool:
+_UNKNOWN = object()
+_DISPLAYS = {ast.Dict: dict, ast.List: list, ast.Set: set}
+
+
+def _value(expr: ast.expr, was: Callable[[ast.expr], Any]) -> Any:
+    """What a part of the old display had put there; _UNKNOWN where evaluating it again might not tell."""
     try:
-        expected = was(element)
-    except Exception:  # noqa: BLE001 -- a part that cannot be evaluated again: we cannot say that it is the same
-        return isa(element, (ast.Lambda, ast.Call, ast.Dict, ast.List, ast.Set))
-    return value is expected or (type(value) is type(expected) and is_immutable(value) and value == expected)
+        return was(expr)
+    except Exception:  # noqa: BLE001 -- whatever it raises, we cannot say
+        return _UNKNOWN
+
+
+def _alike(one: Any, other: Any) -> bool:
+    return one is other or (type(one) is type(other) and is_immutable(one) and bool(one == other))
+
+
+def _may_be(value: Any, known: Any, expr: ast.expr) -> bool:
+    """Is an entry what the expression of the old display had put there?"""
+    if known is _UNKNOWN:
+        return not isa(expr, tuple(_DISPLAYS)) or type(value) is _DISPLAYS[type(expr)]
+    return _alike(value, known)
+
+
+def _replaced(there: Any, known: Any, value: Any) -> bool:
+    """Does an entry that is as the old source had it mean something else by now?"""
+    return known is not _UNKNOWN and _alike(there, known) and not _alike(known, value)
 
 
 def pairs_of(node: ast.stmt) -> dict[str, ast.expr]:

@@ -552,3 +552,76 @@ def test_abstract_properties_and_registered_implementations(live):
         Square()
     with pytest.raises(TypeError):
         Shape()
+
+
+# -- what abstract classes and protocols remember -------------------------------------------------------------------------
+
+SIZED = "from collections.abc import Hashable, Sized\n"
+PROTOCOL = "import typing\n@typing.runtime_checkable\nclass P(typing.Protocol):\n    def f(self): ...\n"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "asked", "then"),
+    [
+        (SIZED + "class A: pass\n", SIZED + "class A:\n    def __len__(self): return 0\n", "Sized", True),
+        (SIZED + "class A:\n    def __len__(self): return 0\n", SIZED + "class A: pass\n", "Sized", False),
+        (SIZED + "class A: pass\n", SIZED + "class A:\n    def __eq__(self, other): return True\n", "Hashable", False),
+        (PROTOCOL + "class A:\n    def g(self): ...\n", PROTOCOL + "class A:\n    def f(self): ...\n", "P", True),
+        (PROTOCOL + "class A:\n    def f(self): ...\n", PROTOCOL + "class A:\n    def g(self): ...\n", "P", False),
+    ],
+)
+def test_an_answer_that_was_remembered_is_given_anew(live, before, after, asked, then):
+    live.start(before + "class B(A): pass\n")
+    import m
+
+    held, kind = [m.A(), m.B()], getattr(m, asked)
+    assert [isinstance(each, kind) for each in held] == [not then] * 2
+    live.become(after + "class B(A): pass\n")
+    assert [isinstance(each, kind) for each in held] == [then] * 2
+    assert issubclass(m.B, kind) is then
+
+
+def test_a_class_below_one_that_left_its_abstract_base_is_no_longer_one(live):
+    live.start("import abc\nclass A(abc.ABC): pass\nclass B(A): pass\nclass C(B): pass\n")
+    import m
+
+    held = m.C()
+    assert isinstance(held, m.A)
+    live.edit("class B(A)", "class B")
+    assert not isinstance(held, m.A)
+
+
+def test_a_registered_class_stays_registered_whatever_it_loses(live):
+    live.start("import abc\nclass A(abc.ABC): pass\nclass X:\n    def f(self): ...\nA.register(X)\n")
+    import m
+
+    held = m.X()
+    live.edit("def f", "def g")
+    assert isinstance(held, m.A)
+
+
+def test_another_subclass_hook_answers_anew(live):
+    live.start(
+        "import abc\nclass A(abc.ABC):\n    @classmethod\n"
+        "    def __subclasshook__(cls, other): return hasattr(other, 'f')\nclass X:\n    def f(self): ...\n"
+    )
+    import m
+
+    held = m.X()
+    assert isinstance(held, m.A)
+    live.edit("hasattr(other, 'f')", "hasattr(other, 'g')")
+    assert not isinstance(held, m.A)
+
+
+def test_answers_are_as_they_were_after_a_refused_edit(live):
+    live.start(m=SIZED + "class A: pass\n", z="import m\n")
+    import m
+    import z  # noqa: F401 -- imported, so that it is edited too
+
+    held = m.A()
+    assert not isinstance(held, m.Sized)
+    live.refused(
+        m=SIZED + "class A:\n    def __len__(self): return 0\n",
+        z="import m\ndef __rebuilt__(old): assert not isinstance(m.A(), m.Sized)\n",
+    )
+    assert not isinstance(held, m.Sized)

@@ -1,5 +1,7 @@
 """Classes: bases, metaclasses, hooks of class creation, nesting, and subclasses elsewhere."""
 
+import pytest
+
 
 def test_class_and_instances_keep_identity_and_state(live):
     live.start("class C:\n    def __init__(self):\n        self.n = 1\n    def f(self):\n        return 'v1'\n")
@@ -519,3 +521,16 @@ def test_a_nested_class_is_added_and_removed(live):
     live.become("class Outer:\n    x = 1\n")
     assert not hasattr(outer, "Inner")
     assert inner.f() == "inner"
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [("", "from __future__ import annotations\n"), ("from __future__ import annotations\n", "")]
+)
+def test_annotations_of_a_class_become_strings_and_back(live, before, after):
+    text = "class A: pass\nclass B:\n    x: A\n    def f(self, a: A) -> 'int': return 1\n"
+    live.start(before + text)
+    import m
+
+    live.become(after + text)
+    assert m.B.__annotations__ == {"x": "A" if after else m.A}
+    assert m.B.f.__annotations__ == {"a": "A" if after else m.A, "return": "'int'" if after else "int"}

@@ -319,3 +319,12 @@ def test_constants_and_nested_helpers_in_an_enum(live):
     live.edit("B = tmp + 1", "B = tmp + 1\n    C = tmp + 2")
     assert m.Mode.C.value == 3
     assert m.Mode.A is a
+
+
+def test_a_name_that_another_statement_gave_an_enum_stays_when_members_change(live):
+    live.start("import enum\nclass C(enum.IntEnum):\n    A = 1\nfor c in C: setattr(C, c.name.lower(), int(c))\n")
+    import m
+
+    live.edit("    A = 1\n", "    A = 1\n    B = 2\n")
+    assert m.C.a == 1
+    assert m.C.B == 2

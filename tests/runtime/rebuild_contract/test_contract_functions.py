@@ -682,3 +682,38 @@ def test_a_default_keeps_its_value_when_nothing_it_reads_changed(live):
     m.count = 99
     live.edit("v1", "v2")
     assert page() == (0, "v2")
+
+
+def test_a_statement_above_the_definition_that_hides_a_builtin_reads_the_builtin(live):
+    live.start("import builtins\ndef map(f, *s): return list(builtins.map(f, *s))\n")
+    import m
+
+    live.become("_map = map\ndef map(f, *s): return list(_map(f, *s))\n")
+    assert m.map(str, [1]) == ["1"]
+
+
+def test_a_name_that_hides_a_builtin_wraps_that_again_not_itself(live):
+    live.start("len = (lambda inner: lambda x: ('one', inner(x)))(len)\n")
+    import m
+
+    live.become("len = (lambda inner: lambda x: ('two', inner(x)))(len)\n")
+    assert m.len([1]) == ("two", 1)
+
+
+def test_documentation_given_by_a_statement_of_its_own_stays_when_the_definition_moves(live):
+    live.start("if True:\n    def f(): return 1\nf.__doc__ = 'given'\n")
+    import m
+
+    live.become("def f():\n    return 2\nf.__doc__ = 'given'\n")
+    assert (m.f(), m.f.__doc__) == (2, "given")
+
+
+def test_annotations_that_become_strings_need_their_names_no_longer(live):
+    live.start("from types import FrameType\nclass A: pass\ndef f(x: FrameType, a: A): return 1\n")
+    import m
+
+    live.become(
+        "from __future__ import annotations\nclass A:\n    __slots__ = ()\ndef f(x: FrameType, a: A): return 2\n"
+    )
+    assert m.f.__annotations__ == {"x": "FrameType", "a": "A"}
+    assert m.f(1, 2) == 2

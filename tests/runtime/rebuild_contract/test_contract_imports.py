@@ -624,3 +624,32 @@ def test_a_main_guard_and_a_dunder_main_module_are_left_alone(live):
     live.write({"pkg/__main__.py": "raise SystemExit('still must not run')\n", "pkg/a.py": "X = 2\n"})
     live.become()
     assert pkg.a.X == 2
+
+
+def test_a_module_that_put_another_one_in_its_place_lives_on_in_both(live):
+    live.start(
+        m="import sys, types\ndef f(): return h()\ndef h(): return 1\nclass Lazy(types.ModuleType):\n"
+        "    def __getattr__(self, name): return 'lazy 1'\nold = sys.modules[__name__]\nnew = Lazy(__name__)\n"
+        "new.__dict__.update(old.__dict__)\nsys.modules[__name__] = new\ndel new.new, new.old\n",
+        u="from m import f\n",
+    )
+    import m
+    import u
+
+    held = m.f
+    live.replace("return h()", "return h(), k()")
+    live.edit("'lazy 1'", "'lazy 2'\ndef k(): return 'k'\nX = 5")
+    assert held() == u.f() == m.f() == (1, "k")
+    assert (m.k(), m.X, m.other) == ("k", 5, "lazy 2")
+
+
+def test_a_module_that_put_an_object_in_its_place_keeps_that_free_of_its_names(live):
+    live.start(
+        "import sys\nclass Settings:\n    def get(self): return helper()\ndef helper(): return 1\n"
+        "sys.modules[__name__] = Settings()\n"
+    )
+    import m
+
+    live.edit("return helper()\n", "return helper(), more()\ndef more(): return 2\n")
+    assert m.get() == (1, 2)
+    assert vars(m) == {}

@@ -559,3 +559,30 @@ def test_a_class_method_is_replaced_by_a_method_of_another_name_and_the_same_bod
     live.become("class A:\n    def say(self):\n        return [i * 2 for i in range(3) if i]\n")
     assert a.say() == [2, 4]
     assert not hasattr(a, "run")
+
+
+def test_a_method_of_several_definitions_that_loses_all_but_the_last_is_the_same_function(live):
+    live.start(
+        "import typing\nclass A:\n    @typing.overload\n    def f(self, x: int) -> int: ...\n    @typing.overload\n"
+        "    def f(self, x: str) -> str: ...\n    def f(self, x): return x\n"
+    )
+    import m
+
+    held, bound = m.A.f, m.A().f
+    live.become("class A:\n    def f(self, x): return x, 2\n")
+    assert m.A.f is held
+    assert bound(1) == (1, 2)
+
+
+def test_another_comparison_is_completed_by_total_ordering(live):
+    live.start(
+        "import functools\n@functools.total_ordering\nclass V:\n    def __init__(self, n): self.n = n\n"
+        "    def __eq__(self, other): return self.n == other.n\n    def __lt__(self, other): return self.n < other.n\n"
+    )
+    from m import V
+
+    one, two = V(1), V(2)
+    live.edit("__lt__(self, other): return self.n <", "__gt__(self, other): return self.n >")
+    assert two > one
+    assert one < two
+    assert one <= two
