@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, TextIO, cast
 from prompt_toolkit.application import create_app_session
 from prompt_toolkit.data_structures import Size
 from prompt_toolkit.document import Document
-from prompt_toolkit.formatted_text import AnyFormattedText
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 from prompt_toolkit.input import Input
 from prompt_toolkit.input.vt100_parser import Vt100Parser
@@ -24,8 +23,6 @@ from prompt_toolkit.key_binding import KeyPress
 from prompt_toolkit.output import ColorDepth, DummyOutput
 from prompt_toolkit.output.vt100 import Vt100_Output
 from prompt_toolkit.validation import ValidationError, Validator
-from ptpython.prompt_style import PromptStyle
-from ptpython.utils import unindent_code
 
 from .complete import StaticCompleter
 from .display import safe
@@ -142,22 +139,6 @@ class Screen:
         return True
 
 
-class Prompt(PromptStyle):
-    """`[3] >>> `: the number under which the value will be found, as `_3`."""
-
-    def __init__(self, number: Callable[[], int]) -> None:
-        self.number = number
-
-    def in_prompt(self) -> AnyFormattedText:
-        return [("class:prompt.dots", f"[{self.number()}] "), ("class:prompt", ">>> ")]
-
-    def in2_prompt(self, width: int) -> AnyFormattedText:
-        return [("class:prompt.dots", "... ".rjust(width))]
-
-    def out_prompt(self) -> AnyFormattedText:
-        return []
-
-
 class Anything(Validator):
     """For those who type words: any line is complete."""
 
@@ -261,7 +242,7 @@ class Editor:
             return ""
         except EOFError:
             return None
-        return unindent_code(text)
+        return self.line.text(text)
 
     def _deliver_soon(self) -> None:
         asyncio.get_running_loop().call_soon(self.keys.deliver)
@@ -290,7 +271,7 @@ def open_line(session: "Session", keys: Keys, output: Vt100_Output, history: His
         names,
         keys,
         output,
-        prompt=Prompt(lambda: names.statements + 1),
+        number=lambda: names.statements + 1,
         history=history,
         completer=StaticCompleter(names, shared.visible, shared.builtins.__getitem__),
         validator=None if session.person.role >= Role.ADMIN else Anything(),
@@ -311,4 +292,4 @@ def warm_up() -> None:
     """Import and build once what the first prompt needs, so that the first person does not wait for it."""
     keys, output = Keys(), DummyOutput()
     with create_app_session(input=keys, output=output):
-        LineEditor({}, keys, output, prompt=Prompt(lambda: 1))
+        LineEditor({}, keys, output, number=lambda: 1)

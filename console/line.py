@@ -7,6 +7,7 @@ line they work for as prompt_toolkit's own do: by `get_app()`.
 
 import ast
 import functools
+from collections.abc import Callable
 from typing import Any
 
 from prompt_toolkit.application import Application, application, get_app
@@ -20,12 +21,16 @@ from prompt_toolkit.filters import (
     Filter,
     emacs_insert_mode,
     emacs_mode,
+    has_arg,
+    has_completions,
     has_focus,
     has_selection,
+    has_validation_error,
     is_done,
     is_searching,
     vi_insert_mode,
 )
+from prompt_toolkit.formatted_text import AnyFormattedText
 from prompt_toolkit.history import History
 from prompt_toolkit.input import Input
 from prompt_toolkit.key_binding import KeyBindings, KeyBindingsBase, merge_key_bindings
@@ -35,6 +40,7 @@ from prompt_toolkit.key_binding.bindings.page_navigation import load_page_naviga
 from prompt_toolkit.key_binding.defaults import load_key_bindings
 from prompt_toolkit.key_binding.key_processor import KeyPressEvent
 from prompt_toolkit.layout import (
+    AnyContainer,
     BufferControl,
     CompletionsMenu,
     ConditionalContainer,
@@ -50,6 +56,7 @@ from prompt_toolkit.layout import (
     ScrollOffsets,
     VSplit,
     Window,
+    to_container,
 )
 from prompt_toolkit.layout.processors import (
     AppendAutoSuggestion,
@@ -61,22 +68,27 @@ from prompt_toolkit.layout.processors import (
     Processor,
     TabsProcessor,
 )
-from prompt_toolkit.lexers import DynamicLexer, SimpleLexer
+from prompt_toolkit.lexers import DynamicLexer, Lexer, PygmentsLexer, SimpleLexer
 from prompt_toolkit.output import ColorDepth, Output
 from prompt_toolkit.styles import BaseStyle, DummyStyle, DynamicStyle, Style, default_ui_style, merge_styles
 from prompt_toolkit.styles.pygments import style_from_pygments_cls
 from prompt_toolkit.validation import Validator
 from prompt_toolkit.widgets.toolbars import ArgToolbar, CompletionsToolbar, SearchToolbar, ValidationToolbar
-from ptpython import layout as ptpython_layout
-from ptpython import python_input
-from ptpython.key_bindings import auto_newline, load_sidebar_bindings, tab_should_insert_whitespace
-from ptpython.layout import CompletionVisualisation, PtPythonLayout, PythonPromptMargin
-from ptpython.lexer import PtpythonLexer
-from ptpython.prompt_style import PromptStyle
-from ptpython.python_input import OptionCategory, PythonInput
-from ptpython.style import default_ansi_code_style, generate_style, get_all_ui_styles, win32_code_style
-from ptpython.utils import document_is_multiline_python
-from pygments.styles import STYLE_MAP, get_style_by_name  # type: ignore[import-untyped]  # it ships no types
+from pygments.lexers.python import PythonLexer  # type: ignore[import-untyped]  # it ships no types
+from pygments.styles import STYLE_MAP, get_style_by_name  # type: ignore[import-untyped]
+
+from .lexers import postponed
+
+with postponed("BashLexer", "RstLexer"):
+    from ptpython import layout as ptpython_layout
+    from ptpython import python_input
+    from ptpython.key_bindings import auto_newline, load_sidebar_bindings, tab_should_insert_whitespace
+    from ptpython.layout import CompletionVisualisation, PtPythonLayout, PythonPromptMargin
+    from ptpython.lexer import PtpythonLexer
+    from ptpython.prompt_style import PromptStyle
+    from ptpython.python_input import OptionCategory, PythonInput
+    from ptpython.style import default_ansi_code_style, generate_style, get_all_ui_styles, win32_code_style
+    from ptpython.utils import document_is_multiline_python, unindent_code
 
 MAX_TYPED = 64 * 1024
 """Characters in one input."""
@@ -122,9 +134,11 @@ class CodeStyles(dict[str, BaseStyle]):
 
 code_styles = functools.cache(CodeStyles)
 ui_styles = functools.cache(get_all_ui_styles)
-lexer = functools.cache(PtpythonLexer)
+python_lexer = functools.cache(functools.partial(PygmentsLexer, PythonLexer))
 plain_lexer = functools.cache(SimpleLexer)
 no_keys = functools.cache(KeyBindings)
+no_docstring = functools.cache(functools.partial(Buffer, read_only=True))
+nothing = functools.cache(functools.partial(ConditionalContainer, Window(), filter=False))
 editing_height = Dimension(min=6)
 
 
@@ -189,8 +203,8 @@ def keys() -> KeyBindingsBase:
     on("c-w")(get_by_name("backward-kill-word"))
     on("c-l")(get_by_name("clear-screen"))
     on("c-z")(_nothing)
-    on("f2")(lambda event: line().toggle_menu())
-    on("f3")(lambda event: line().enter_history())
+    on("f2")(_toggle_menu)
+    on("f3")(_browse)
     on("f4")(_toggle_vi)
     on("f6")(_toggle_paste)
     on("tab", filter=~in_menu & ~has_selection & tab_should_insert_whitespace)(_indent)
@@ -204,6 +218,14 @@ def keys() -> KeyBindingsBase:
 
 def _nothing(event: KeyPressEvent) -> None:
     """Ctrl-Z would suspend the server."""
+
+
+def _toggle_menu(event: KeyPressEvent) -> None:  # noqa: ARG001 - the interface
+    line().toggle_menu()
+
+
+def _browse(event: KeyPressEvent) -> None:  # noqa: ARG001 - the interface
+    line().enter_history()
 
 
 def _toggle_vi(event: KeyPressEvent) -> None:  # noqa: ARG001 - the interface
@@ -269,6 +291,41 @@ def processors() -> list[Processor]:
 # -- what a session has for itself
 
 
+class Later(DynamicContainer):
+    """A part of the screen that is made when it is first to be seen."""
+
+    def __init__(self, make: Callable[[], AnyContainer], wanted: Filter) -> None:
+        super().__init__(self._content)
+        self._make, self._wanted = make, wanted
+        self._made: Container | None = None
+
+    def _content(self) -> Container:
+        if self._made is None and self._wanted():
+            self._made = to_container(self._make())
+        return self._made or nothing()
+
+
+def _hint() -> Container:
+    text = FormattedTextControl([("class:accept-message", " [Meta+Enter] Execute ")])
+    return ConditionalContainer(Window(text), hinted)
+
+
+class Prompt(PromptStyle):
+    """`[3] >>> `: the number under which the value will be found, as `_3`."""
+
+    def __init__(self, number: Callable[[], int]) -> None:
+        self.number = number
+
+    def in_prompt(self) -> AnyFormattedText:
+        return [("class:prompt.dots", f"[{self.number()}] "), ("class:prompt", ">>> ")]
+
+    def in2_prompt(self, width: int) -> AnyFormattedText:
+        return [("class:prompt.dots", "... ".rjust(width))]
+
+    def out_prompt(self) -> AnyFormattedText:
+        return []
+
+
 class LineLayout(PtPythonLayout):
     """The windows of a line: the text, the completions, the search. ptpython's own also has the bars that a console never shows."""
 
@@ -280,7 +337,7 @@ class LineLayout(PtPythonLayout):
             BufferControl(
                 editor.default_buffer,
                 search_buffer_control=search.control,
-                lexer=DynamicLexer(lambda: lexer() if editor.enable_syntax_highlighting else plain_lexer()),
+                lexer=DynamicLexer(lambda: python_lexer() if editor.enable_syntax_highlighting else plain_lexer()),
                 include_default_input_processors=False,
                 input_processors=processors(),
                 preview_search=True,
@@ -290,20 +347,22 @@ class LineLayout(PtPythonLayout):
             height=room,
             wrap_lines=Condition(lambda: editor.wrap_lines),
         )
-        hint = FormattedTextControl([("class:accept-message", " [Meta+Enter] Execute ")])
         self._floating = FloatContainer(
             text,
             [
                 Float(DynamicContainer(self._completions), xcursor=True, ycursor=True),
-                Float(ConditionalContainer(Window(hint), hinted), bottom=0, right=0, height=1),
+                Float(Later(_hint, hinted), bottom=0, right=0, height=1),
             ],
         )
-        self._columns = VSplit([HSplit([self._floating, ArgToolbar(), search, ValidationToolbar()])])
+        bars: list[AnyContainer] = [Later(ArgToolbar, has_arg), search, Later(ValidationToolbar, has_validation_error)]
+        self._columns = VSplit([HSplit([self._floating, *bars])])
         self.layout = Layout(self._columns)
 
     def _completions(self) -> Container:
         """The completions in the form that the person likes."""
         form = self.editor.completion_visualisation
+        if not self._menus and not has_completions():
+            return nothing()
         if form not in self._menus:
             self._menus[form] = self._menu(form)
         return self._menus[form]
@@ -362,7 +421,7 @@ class LineEditor(PythonInput):
 
     Args:
         names: the person's own, by which it is decided whether completion waits for Tab.
-        prompt: what stands before the text.
+        number: of the statement that will be typed; it stands in the prompt.
     """
 
     def __init__(
@@ -371,7 +430,7 @@ class LineEditor(PythonInput):
         keys: Input,
         output: Output,
         *,
-        prompt: PromptStyle,
+        number: Callable[[], int],
         history: History | None = None,
         completer: Completer | None = None,
         validator: Validator | None = None,
@@ -385,13 +444,15 @@ class LineEditor(PythonInput):
             color_depth=color_depth,
             _completer=completer,
             _validator=validator,
+            _lexer=python_lexer(),
         )
+        self.docstring_buffer = no_docstring()
         if history is not None:
             self.history = self.default_buffer.history = history
         self.confirm_exit = self.show_status_bar = False
         self.enable_open_in_editor = self.enable_system_bindings = False
         self.complete_while_typing = len(names) < MANY_NAMES
-        self.all_prompt_styles["midair"] = prompt
+        self.all_prompt_styles["midair"] = Prompt(number)
         self.prompt_style = "midair"
 
     @property
@@ -432,9 +493,13 @@ class LineEditor(PythonInput):
         self.accepted = True
         return super()._accept_handler(buff)
 
-    def _on_input_timeout(self, buff: Buffer) -> None:
+    def _on_input_timeout(self, buff: Buffer) -> None:  # noqa: ARG002 - the interface
         # ptpython would ask jedi for signatures at each key: costly, and jedi looks into live objects.
         return
+
+    def text(self, accepted: str) -> str:
+        """What was typed, without an indentation that all of its lines have."""
+        return unindent_code(accepted)
 
     def get_compiler_flags(self) -> int:
         return ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
@@ -444,9 +509,14 @@ def _layout_of(editor: PythonInput, **options: Any) -> PtPythonLayout:
     return LineLayout(editor) if isinstance(editor, LineEditor) else PtPythonLayout(editor, **options)
 
 
+def _lexer_of(lexer: Lexer | None = None) -> Lexer:
+    return lexer if lexer is python_lexer() else PtpythonLexer(lexer)
+
+
 # Where ptpython and prompt_toolkit look for what they would make anew each time. An application that uses them itself is served as ever.
 for module, name, shared in (
     (python_input, "PtPythonLayout", _layout_of),
+    (python_input, "PtpythonLexer", _lexer_of),
     (python_input, "get_all_code_styles", code_styles),
     (python_input, "get_all_ui_styles", ui_styles),
     (application, "load_key_bindings", functools.cache(load_key_bindings)),
