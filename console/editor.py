@@ -40,9 +40,6 @@ MAX_TYPED_AHEAD = 64 * 1024
 MONOCHROME = frozenset({"vt100", "vt220", "ansi-mono"})
 """Terminals that are not sent colours."""
 
-LET_GO = 1.0
-"""Seconds after its end that a session's editor is taken apart."""
-
 
 class Keys(Input):
     """The terminal's keys, parsed. No file descriptor: the transport hands over the bytes."""
@@ -215,21 +212,6 @@ class Editor:
                         return
         finally:
             self._over = True
-            # Later: a drawing that was already asked for may still look at it.
-            asyncio.get_running_loop().call_later(LET_GO, self._let_go)
-
-    def _let_go(self) -> None:
-        """Empty what prompt_toolkit's caches of filters go on holding for ever: 3 MiB a session otherwise."""
-        line = self.line
-        for part in (
-            line.default_buffer,
-            line.search_buffer,
-            line.docstring_buffer,
-            line.ptpython_layout,
-            line.app,
-            line,
-        ):
-            vars(part).clear()
 
     async def _read(self) -> str | None:
         """The next statement; None when the person leaves."""
