@@ -30,6 +30,8 @@ from midair.runtime.space import Space
 
 PASSWORD = "for the benchmark"
 RESET = "space['probe'].reset()"
+TRACKED = "import gc; gc.collect(); len(gc.get_objects())"
+COLLECT = "import gc, time; began = time.perf_counter(); gc.collect(); (time.perf_counter() - began) * 1000"
 
 
 class Probe:
@@ -192,16 +194,23 @@ def measure(path: Path, address: list[object], pid: int, count: int) -> list[tup
     first = Session(path)
     rows.append(("first connect stops the loop", f"{float(ask(path, RESET)):.0f} ms", "80 ms"))
     stops = []
-    before = memory(pid)
+    before, tracked = memory(pid), int(ask(path, TRACKED))
     sessions = [first]
     for _ in range(count - 1):
         ask(path, RESET)
         sessions.append(Session(path))
         stops.append(float(ask(path, RESET)))
     rows.append(("later connects, median / worst", f"{statistics.median(stops):.0f} / {max(stops):.0f} ms", "50 ms"))
+    grown = memory(pid) - before
     collecting = float(ask(path, "space['probe'].collecting"))
-    rows.append(("the longest garbage collection among that", f"{collecting:.0f} ms", ""))
-    rows.append(("memory a session", f"{(memory(pid) - before) / (count - 1):.1f} MiB", "4 MiB"))
+    rows.append(("the longest garbage collection up to then", f"{collecting:.0f} ms", "50 ms"))
+    added = int(ask(path, TRACKED)) - tracked
+    rows.append(
+        ("objects that the collector visits: one session / each more", f"{tracked:,} / {added / (count - 1):,.0f}", "")
+    )
+    full = max(float(ask(path, COLLECT)) for _ in range(5))
+    rows.append((f"a full collection with {count} sessions open, worst of 5", f"{full:.0f} ms", "50 ms"))
+    rows.append(("memory a session", f"{grown / (count - 1):.2f} MiB", "4 MiB"))
     rows.append(
         (f"echo of a key, {count} sessions open, median", f"{statistics.median(echoes(sessions, 100)):.1f} ms", "30 ms")
     )

@@ -1,13 +1,11 @@
 """The console on a terminal: ptpython's editing, colour, completion and history.
 
 ptpython's own ways to run (`run_async`, `embed`) need a thread for each idle prompt and take over SIGINT; here only its input line is
-used, as an application on the console's loop, and what was typed goes to the session's runner.
+used (`line.py`), as an application on the console's loop, and what was typed goes to the session's runner.
 """
 
-import ast
 import asyncio
 import codecs
-import functools
 import logging
 import os
 from collections.abc import Callable, Generator
@@ -15,30 +13,20 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO, cast
 
-from prompt_toolkit.application import application, create_app_session
-from prompt_toolkit.buffer import Buffer
+from prompt_toolkit.application import create_app_session
 from prompt_toolkit.data_structures import Size
 from prompt_toolkit.document import Document
-from prompt_toolkit.formatted_text import AnyFormattedText
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 from prompt_toolkit.input import Input
 from prompt_toolkit.input.vt100_parser import Vt100Parser
 from prompt_toolkit.key_binding import KeyPress
-from prompt_toolkit.key_binding.defaults import load_key_bindings
-from prompt_toolkit.output import ColorDepth
+from prompt_toolkit.output import ColorDepth, DummyOutput
 from prompt_toolkit.output.vt100 import Vt100_Output
-from prompt_toolkit.styles import BaseStyle, DummyStyle, Style
-from prompt_toolkit.styles.pygments import style_from_pygments_cls
 from prompt_toolkit.validation import ValidationError, Validator
-from ptpython import python_input
-from ptpython.prompt_style import PromptStyle
-from ptpython.python_input import PythonInput
-from ptpython.style import default_ansi_code_style, get_all_ui_styles, win32_code_style
-from ptpython.utils import unindent_code
-from pygments.styles import STYLE_MAP, get_style_by_name  # type: ignore[import-untyped]  # it ships no types
 
 from .complete import StaticCompleter
 from .display import safe
+from .line import LineEditor
 from .users import Role
 
 if TYPE_CHECKING:
@@ -49,38 +37,8 @@ log = logging.getLogger("midair.console")
 MAX_TYPED_AHEAD = 64 * 1024
 """Keys kept while a statement runs; more are dropped."""
 
-LET_GO = 1.0
-"""Seconds after its end that a session's editor is taken apart."""
-
-MANY_NAMES = 2000
-"""With more names than this in scope, completion waits for Tab."""
-
-
-class CodeStyles(dict[str, BaseStyle]):
-    """The colour schemes of Pygments by name, each made when somebody asks for it."""
-
-    def __init__(self) -> None:
-        super().__init__(dict.fromkeys(STYLE_MAP, DummyStyle()))
-        self._made: dict[str, BaseStyle] = {
-            "win32": Style.from_dict(win32_code_style),
-            "default-ansi": Style.from_dict(default_ansi_code_style),
-        }
-        self.update(self._made)
-
-    def __getitem__(self, name: str) -> BaseStyle:
-        if name not in self._made:
-            self._made[name] = style_from_pygments_cls(get_style_by_name(name))
-        return self._made[name]
-
-
-# ptpython makes all schemes, and prompt_toolkit all key bindings, anew for each prompt: 2.5 MiB, 12,000 objects for the garbage
-# collector and 25 ms a session. None of them belongs to a session, so all have them in common.
-for module, name, made in (
-    (python_input, "get_all_code_styles", CodeStyles),
-    (python_input, "get_all_ui_styles", get_all_ui_styles),
-    (application, "load_key_bindings", load_key_bindings),
-):
-    setattr(module, name, functools.cache(made))
+MONOCHROME = frozenset({"vt100", "vt220", "ansi-mono"})
+"""Terminals that are not sent colours."""
 
 
 class Keys(Input):
@@ -178,69 +136,12 @@ class Screen:
         return True
 
 
-class Prompt(PromptStyle):
-    """`[3] >>> `: the number under which the value will be found, as `_3`."""
-
-    def __init__(self, number: Callable[[], int]) -> None:
-        self.number = number
-
-    def in_prompt(self) -> AnyFormattedText:
-        return [("class:prompt.dots", f"[{self.number()}] "), ("class:prompt", ">>> ")]
-
-    def in2_prompt(self, width: int) -> AnyFormattedText:
-        return [("class:prompt.dots", "... ".rjust(width))]
-
-    def out_prompt(self) -> AnyFormattedText:
-        return []
-
-
 class Anything(Validator):
     """For those who type words: any line is complete."""
 
     def validate(self, document: Document) -> None:
         if len(document.text) > MAX_TYPED_AHEAD:
             raise ValidationError(message=f"longer than {MAX_TYPED_AHEAD:,} characters")
-
-
-class LineEditor(PythonInput):
-    """ptpython's input line, kept from doing anything on the server by itself."""
-
-    def __init__(self, session: "Session", keys: Keys, output: Vt100_Output, history: History) -> None:
-        self.accepted = False
-        shared = session.namespace.shared
-        super().__init__(
-            get_globals=lambda: session.namespace,
-            input=keys,
-            output=output,
-            color_depth=ColorDepth.DEPTH_1_BIT
-            if session.term in {"vt100", "vt220", "ansi-mono"}
-            else ColorDepth.DEPTH_8_BIT,
-            _completer=StaticCompleter(session.namespace, shared.visible, shared.builtins.__getitem__),
-            _validator=None if session.person.role >= Role.ADMIN else Anything(),
-        )
-        self.history = self.default_buffer.history = history
-        self.enable_open_in_editor = self.enable_system_bindings = False
-        self.enable_dictionary_completion = False
-        self.confirm_exit = self.show_status_bar = False
-        self.insert_blank_line_after_output = False
-        self.show_signature = self.show_docstring = False
-        self.complete_while_typing = len(session.namespace) < MANY_NAMES
-        self.all_prompt_styles["midair"] = Prompt(lambda: session.namespace.statements + 1)
-        self.prompt_style = "midair"
-        # We are told of a new size; asking for it twice a second would wake the process for nothing.
-        self.app.terminal_size_polling_interval = None
-        self.app.ttimeoutlen = 0.1
-
-    def _accept_handler(self, buff: Buffer) -> bool:
-        self.accepted = True
-        return super()._accept_handler(buff)
-
-    def _on_input_timeout(self, buff: Buffer) -> None:  # noqa: ARG002 - the interface
-        # ptpython would ask jedi for signatures at each key: costly, and jedi looks into live objects.
-        return
-
-    def get_compiler_flags(self) -> int:
-        return ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
 
 
 class Editor:
@@ -261,7 +162,7 @@ class Editor:
         self._screen = self._output.stdout
         self._over = False
         with create_app_session(input=self.keys, output=self._output):
-            self.line = LineEditor(session, self.keys, self._output, open_history(history))
+            self.line = open_line(session, self.keys, self._output, open_history(history))
 
     # -- the session's side
 
@@ -311,21 +212,6 @@ class Editor:
                         return
         finally:
             self._over = True
-            # Later: a drawing that was already asked for may still look at it.
-            asyncio.get_running_loop().call_later(LET_GO, self._let_go)
-
-    def _let_go(self) -> None:
-        """Empty what prompt_toolkit's caches of filters go on holding for ever: 3 MiB a session otherwise."""
-        line = self.line
-        for part in (
-            line.default_buffer,
-            line.search_buffer,
-            line.docstring_buffer,
-            line.ptpython_layout,
-            line.app,
-            line,
-        ):
-            vars(part).clear()
 
     async def _read(self) -> str | None:
         """The next statement; None when the person leaves."""
@@ -338,7 +224,7 @@ class Editor:
             return ""
         except EOFError:
             return None
-        return unindent_code(text)
+        return self.line.text(text)
 
     def _deliver_soon(self) -> None:
         asyncio.get_running_loop().call_soon(self.keys.deliver)
@@ -360,6 +246,21 @@ class Editor:
         self._screen.write(text.replace("\r\n", "\n").replace("\n", "\r\n"))
 
 
+def open_line(session: "Session", keys: Keys, output: Vt100_Output, history: History) -> LineEditor:
+    """The input line for what this person may type."""
+    names, shared = session.namespace, session.namespace.shared
+    return LineEditor(
+        names,
+        keys,
+        output,
+        number=lambda: names.statements + 1,
+        history=history,
+        completer=StaticCompleter(names, shared.visible, shared.builtins.__getitem__),
+        validator=None if session.person.role >= Role.ADMIN else Anything(),
+        color_depth=ColorDepth.DEPTH_1_BIT if session.term in MONOCHROME else ColorDepth.DEPTH_8_BIT,
+    )
+
+
 def open_history(path: Path | None) -> History:
     """The person's history, kept across logins in a file that only the server's user can read."""
     if path is None:
@@ -371,8 +272,6 @@ def open_history(path: Path | None) -> History:
 
 def warm_up() -> None:
     """Import and build once what the first prompt needs, so that the first person does not wait for it."""
-    from prompt_toolkit.output import DummyOutput
-
-    keys = Keys()
-    with create_app_session(input=keys, output=DummyOutput()):
-        PythonInput(get_globals=dict, input=keys, output=DummyOutput())
+    keys, output = Keys(), DummyOutput()
+    with create_app_session(input=keys, output=output):
+        LineEditor({}, keys, output, number=lambda: 1)
