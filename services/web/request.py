@@ -304,7 +304,7 @@ class Request:
 
     def finish_now(self, body: bytes) -> bool:
         """Send a whole answer without waiting for anything; False when that cannot be done, and nothing was."""
-        whole = self.scope.get("midair.whole")
+        whole = getattr(self.send, "whole", None)
         if whole is None or self.started or self._written:
             return False
         out = self._out if self._type_given or not body else [*self._out, HTML]

@@ -178,7 +178,7 @@ class Static(Resource):
             or (entry.varies and b"accept-encoding" in headers)
         ):
             return self._send(request, entry)
-        whole = request.scope.get("midair.whole")
+        whole = getattr(request.send, "whole", None)
         if (
             whole is not None
             and not request._out
