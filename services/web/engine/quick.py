@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 _METHODS = {name.encode(): name for name in ("GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH")}
 _ASGI = {"version": "3.0", "spec_version": "2.3"}
-_CLOSE = b"connection: close\r\n"
 
 
 class Cycle(RequestResponseCycle):
@@ -94,7 +93,7 @@ class Cycle(RequestResponseCycle):
         """Send an answer that is complete, in one write and without uvicorn looking at each header again.
 
         Args:
-            lines: header lines, checked by who made them, each with its line end. Content-Length is added here.
+            lines: header lines, checked by who made them, each with its line end. Content-Length and Connection are added here.
 
         Returns:
             Whether it was sent. If not (it has begun, or the client is slow), it goes by messages.
@@ -102,10 +101,8 @@ class Cycle(RequestResponseCycle):
         if self.response_started or self.flow.write_paused or self.disconnected:
             return False
         guard = self.guard
-        if _CLOSE in lines:
-            self.keep_alive = False
-        elif not self.keep_alive:
-            lines += _CLOSE
+        if not self.keep_alive:
+            lines += b"connection: close\r\n"
         parts: tuple[bytes, ...]
         if status in BODILESS:
             parts = FIRST_LINES[status], guard.engine.fixed, lines, b"\r\n"
@@ -129,8 +126,9 @@ class QuickGuard(Guard, HttpToolsProtocol):
     """The parser in C. It takes a header of any length, so that is counted here."""
 
     fresh: Cycle | None = None
-    in_head = receiving = upgrading = False
+    in_head = receiving = upgrading = connects = False
     parser: httptools.HttpRequestParser  # made before anything arrives, and let go of at the end
+    scope: Any
 
     def __init__(self, engine: Engine) -> None:
         HttpToolsProtocol.__init__(self, engine.config, engine.state, {})
@@ -183,19 +181,28 @@ class QuickGuard(Guard, HttpToolsProtocol):
     def on_message_begin(self) -> None:
         self.url = b""
         self.headers = []
-        self.in_head, self.expect_100_continue = True, False
+        self.in_head, self.expect_100_continue, self.connects = True, False, False
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        name = name.lower()
+        if name == b"connection":
+            self.connects = True
+        elif name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
+        self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         parser = self.parser
         self.in_head = False
         scope = self.common.copy()
         scope["headers"] = self.headers
-        method, version = parser.get_method(), parser.get_http_version()
+        method, keep_alive = parser.get_method(), parser.should_keep_alive()
         if method != b"GET":
             scope["method"] = _METHODS.get(method) or method.decode("ascii")
-        if version != "1.1":
-            scope["http_version"] = version
-        self.scope = cast("Any", scope)
+        if self.connects or not keep_alive:  # who keeps a connection without a word speaks 1.1, and to ask is dear
+            scope["http_version"] = version = parser.get_http_version()
+            keep_alive = keep_alive and version != "1.0"
+        self.scope = scope
         # What follows a request looks like headers to the parser, and must not become some.
         self.headers = []
         self.upgrading = parser.should_upgrade() and self._should_upgrade()
@@ -203,7 +210,7 @@ class QuickGuard(Guard, HttpToolsProtocol):
             return
         _address(scope, self.url)
         before = self.cycle
-        self.cycle = cycle = Cycle(self, scope, keep_alive=version != "1.0" and parser.should_keep_alive())
+        self.cycle = cycle = Cycle(self, scope, keep_alive=keep_alive)
         if self.expect_100_continue:
             cycle.waiting_for_100_continue = True
         if before is not None and not before.response_complete:
@@ -266,7 +273,6 @@ class QuickGuard(Guard, HttpToolsProtocol):
     # --- between requests
 
     def on_response_complete(self) -> None:
-        self.server_state.total_requests += 1
         if self.refused or self.transport.is_closing():
             return
         if self.flow.read_paused:
@@ -276,18 +282,18 @@ class QuickGuard(Guard, HttpToolsProtocol):
             self._start_asgi_task(cycle, app)
             return
         # A body that nobody read is dropped for a while, so that the connection can go on.
-        limits, cycle = self.engine.limits, self.cycle
-        self.resting = not cycle.more_body
-        self.deadline = self.engine.now() + (limits.head if cycle.more_body else limits.idle)
+        engine, unread = self.engine, self.cycle.more_body
+        self.resting = not unread
+        self.deadline = engine.now() + (engine.limits.head if unread else engine.limits.idle)
 
 
 def _address(scope: dict[str, Any], url: bytes) -> None:
     """Put the parts of a request target into its scope."""
-    if url[:1] == b"/" and b"#" not in url:
-        raw_path, _, query = url.partition(b"?")
-    else:
+    raw_path, _, query = url.partition(b"?")
+    path = raw_path.decode("ascii")
+    if path[:1] != "/" or "#" in path or (query and b"#" in query):
         parsed = httptools.parse_url(url)
         raw_path, query = parsed.path, parsed.query or b""
-    path = raw_path.decode("ascii")
+        path = raw_path.decode("ascii")
     scope["path"] = urllib.parse.unquote(path) if "%" in path else path
     scope["raw_path"], scope["query_string"] = raw_path, query
