@@ -47,6 +47,7 @@ class Cycle(RequestResponseCycle):
     logger = logging.getLogger("uvicorn.error")
     status = 0
     sent = 0
+    scope: Any
     transport: Any
     _event: asyncio.Event | None = None
 
@@ -76,7 +77,7 @@ class Cycle(RequestResponseCycle):
         if self._event is not None:
             self._event.set()
 
-    def on_response(self) -> None:  # type: ignore[override]  # an attribute there
+    def on_response(self) -> None:
         self.guard.on_response_complete()
 
     def answer(self) -> Answer:
@@ -103,15 +104,10 @@ class Cycle(RequestResponseCycle):
         guard = self.guard
         if not self.keep_alive:
             lines += b"connection: close\r\n"
-        parts: tuple[bytes, ...]
-        if status in BODILESS:
-            parts = FIRST_LINES[status], guard.engine.fixed, lines, b"\r\n"
-        else:
-            length = b"content-length: %d\r\n\r\n" % len(body)
-            parts = FIRST_LINES[status], guard.engine.fixed, lines, length, body
-            if self.scope["method"] == "HEAD":
-                parts = parts[:-1]
-        guard.transport.write(b"".join(parts))
+        length = b"\r\n" if status in BODILESS else b"content-length: %d\r\n\r\n" % len(body)
+        if status in BODILESS or self.scope["method"] == "HEAD":
+            body = b""
+        guard.transport.write(b"".join((FIRST_LINES[status], guard.engine.fixed, lines, length, body)))
         books = self.transport if isinstance(self.transport, Answer) else self
         books.status, books.sent = status, len(body)
         self.response_started = self.response_complete = True
@@ -246,7 +242,7 @@ class QuickGuard(Guard, HttpToolsProtocol):
         self.headers = kept
         return found
 
-    def _start_now(self, cycle: Cycle) -> None:
+    def _start_now(self, cycle: Any) -> None:
         """Begin to answer without a task; it gets one when something has to be awaited."""
         engine, began = self.engine, self.engine.now()
         # What an application sets in its context must not be seen by the next request.

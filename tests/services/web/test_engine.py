@@ -443,8 +443,11 @@ async def test_the_access_log_is_combined_and_follows_rotation(parser, tmp_path)
         first, _, rest = line.partition(" - - [")
         assert first == "127.0.0.1"
         assert rest.partition("] ")[2] == r'"GET /hello?a=1 HTTP/1.1" 200 5 "http://x/\"" "m\xe9"'
+        await client.get("/hello", "HEAD")
+        log.flush()
+        assert '"HEAD /hello HTTP/1.1" 200 - ' in (tmp_path / "access.log").read_text()
         (tmp_path / "access.log").rename(tmp_path / "access.log.1")
         await client.get("/none")
         log.flush()
         assert '"GET /none HTTP/1.1" 404' in (tmp_path / "access.log").read_text()
-        assert len((tmp_path / "access.log.1").read_text().splitlines()) == 1
+        assert len((tmp_path / "access.log.1").read_text().splitlines()) == 2
