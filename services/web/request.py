@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from .site import Site
 
 MAX_FIELDS = 1000
+_LENGTHS = frozenset((b"content-length", b"transfer-encoding"))
+#: Headers that say where an answer ends, or a connection: the engine has to look at an answer with one of these.
+_FRAMING = _LENGTHS | {b"connection"}
 HTML = (b"content-type", b"text/html; charset=utf-8")
 
 
@@ -43,6 +46,7 @@ class Request:
     started = False
     finished = False
     _type_given = False
+    _framed = False
     _incoming: dict[bytes, bytes] | None = None
     _args: dict[str, list[str]] | None = None
     _cookies: dict[str, str] | None = None
@@ -232,8 +236,11 @@ class Request:
     def _add(self, item: tuple[bytes, bytes]) -> None:
         if self.started:
             raise RuntimeError(f"the header {item[0].decode()} came after the answer had begun; it was not sent")
-        if item[0] == b"content-type":
+        name = item[0]
+        if name == b"content-type":
             self._type_given = True
+        elif name in _FRAMING:
+            self._framed = True
         self._out.append(item)
 
     def addCookie(self, name: str, value: str, *, max_age: int | None = None, path: str = "/") -> None:
@@ -268,7 +275,8 @@ class Request:
         headers = self._out
         if not self._type_given and length != 0:
             headers.append(HTML)
-        if length is not None and self.code not in {204, 304}:
+        framed = self._framed and not _LENGTHS.isdisjoint(name for name, _ in headers)
+        if length is not None and self.code not in {204, 304} and not framed:
             headers.append((b"content-length", b"%d" % length))
         await self.send(
             {"type": "http.response.start", "status": self.code, "headers": headers + self.site.headers_of(self)}
@@ -304,14 +312,22 @@ class Request:
 
     def finish_now(self, body: bytes) -> bool:
         """Send a whole answer without waiting for anything; False when that cannot be done, and nothing was."""
-        whole = self.scope.get("midair.whole")
-        if whole is None or self.started or self._written:
+        if self.started or self._written or self._framed:
             return False
         out = self._out if self._type_given or not body else [*self._out, HTML]
-        if not whole(self.code, rules.lines(out) + self.site.lines_of(self), body):
+        return self.send_now(rules.lines(out), body)
+
+    def send_now(self, lines: bytes, body: bytes) -> bool:
+        """The same with header lines that were made before; what was set and written does not count."""
+        whole = getattr(self.send, "whole", None)
+        if whole is None or not whole(self.code, lines + self.site.lines_of(self), body):
             return False
         self.started = self.finished = True
         return True
+
+    def start_over(self) -> None:
+        """Forget what was set and written: another answer is given than the one that was begun."""
+        self._out, self._written, self._type_given, self._framed = [], [], False, False
 
     def release(self) -> None:
         """Give back what the request holds on disk. The site calls it when the answer is out."""

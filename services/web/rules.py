@@ -30,12 +30,12 @@ def segments(raw_path: bytes) -> list[str]:
     Raises:
         BadPath: a part is `.` or `..`, has NUL in it, or is not UTF-8, however it was written.
     """
-    if raw_path == b"/":
-        return [""]
-    if raw_path[:1] != b"/":
+    if not raw_path.startswith(b"/"):
         raise BadPath(f"the path {raw_path[:80]!r} does not begin with a slash")
-    if b"%" not in raw_path and b"/." not in raw_path and raw_path.isascii() and b"\0" not in raw_path:
-        return raw_path[1:].decode("ascii").split("/")
+    if raw_path.isascii():
+        text = raw_path.decode("ascii")  # in which is looked much faster
+        if "%" not in text and "/." not in text and "\0" not in text:
+            return text[1:].split("/")
     parts = []
     for part in raw_path[1:].split(b"/"):
         try:
@@ -228,7 +228,10 @@ def header(name: str, value: str | int) -> tuple[bytes, bytes]:
 
 def lines(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
     """Headers as they stand in an answer."""
-    return b"".join([b"%b: %b\r\n" % item for item in headers])
+    parts: list[bytes] = []
+    for name, value in headers:
+        parts += (name, b": ", value, b"\r\n")
+    return b"".join(parts)
 
 
 def phrase(code: int) -> str:

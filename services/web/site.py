@@ -12,7 +12,7 @@ import logging
 import secrets
 import traceback
 from collections.abc import Awaitable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 from . import rules
@@ -75,6 +75,8 @@ class Site:
 
     __transient__ = ("_fixed", "service")
 
+    #: What was made of `headers`.
+    _fixed: tuple[dict[str, str], RawHeaders, bytes] = {}, [], b""
     #: The web server that runs it, while one does.
     service: Web | None = None
 
@@ -88,18 +90,16 @@ class Site:
 
     def headers_of(self, request: Request) -> RawHeaders:  # noqa: ARG002 - a site of yours may look at it
         """The headers that each answer gets, as bytes."""
-        return self._prepared()[1]
+        return (self._fixed if self._fixed[0] == self.headers else self._fix())[1]
 
     def lines_of(self, request: Request) -> bytes:  # noqa: ARG002 - likewise
         """The same as header lines."""
-        return self._prepared()[2]
+        return (self._fixed if self._fixed[0] == self.headers else self._fix())[2]
 
-    def _prepared(self) -> tuple[dict[str, str], RawHeaders, bytes]:
-        fixed: tuple[dict[str, str], RawHeaders, bytes] | None = self.__dict__.get("_fixed")
-        if fixed is None or fixed[0] != self.headers:
-            raw = [rules.header(*item) for item in self.headers.items()]
-            self._fixed = fixed = dict(self.headers), raw, rules.lines(raw)
-        return fixed
+    def _fix(self) -> tuple[dict[str, str], RawHeaders, bytes]:
+        raw = [rules.header(*item) for item in self.headers.items()]
+        self._fixed = dict(self.headers), raw, rules.lines(raw)
+        return self._fixed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         rest = self.begin(scope, receive, send)
@@ -108,24 +108,22 @@ class Site:
 
     def begin(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None] | None:
         """Begin to answer: what has still to be awaited, or None when the answer is out."""
-        if scope["type"] == "websocket":
+        kind = scope["type"]
+        if kind == "websocket":
             return self._websocket(scope, receive, send)
-        if scope["type"] != "http":
-            raise ValueError(f"a site answers http and websocket, not {scope['type']}")
+        if kind != "http":
+            raise ValueError(f"a site answers http and websocket, not {kind}")
         request = Request(scope, receive, send, self, [])
         try:
             self._admit(scope)
             target: bytes = scope["raw_path"]
-            request.postpath = rules.segments(target if target[:1] == b"/" else rules.path_of_target(target))
-            node: Any = self.root
+            request.postpath = rules.segments(target if target.startswith(b"/") else rules.path_of_target(target))
+            root: Resource = self.root
             if self.operator is not None and request.postpath[0] == "-":
                 request.prepath.append(request.postpath.pop(0))
-                node = self.operator
-            while request.postpath and not node.isLeaf:
-                node = self._step(node, request)
-                if hasattr(node, "__await__"):
-                    return self._complete(request, self._walk_on(node, request))
-            rest = node.respond_now(request)
+                root = self.operator
+            node = self._walk(root, request)
+            rest = self._walk_on(node, request) if hasattr(node, "__await__") else node.respond_now(request)
         except Exception as error:  # noqa: BLE001 - answered as any other, when it can be awaited
             return self._complete(request, _raising(error))
         return None if rest is None else self._complete(request, rest)
@@ -146,18 +144,21 @@ class Site:
         finally:
             request.release()
 
-    def _step(self, node: Resource, request: Request) -> Any:
-        """One part of the path: the child of its name, or an awaitable of one.
+    def _walk(self, node: Any, request: Request) -> Any:
+        """Walk along `postpath`, part by part, moving each to `prepath`: the resource where it ends, or an awaitable of one on the way.
 
         Raises:
-            NotFound: there is none.
+            NotFound: a part has no child of its name.
         """
-        name = request.postpath.pop(0)
-        child = node.getChildWithDefault(name, request)
-        request.prepath.append(name)
-        if child is None:
-            raise NotFound
-        return child
+        while request.postpath and not node.isLeaf:
+            name = request.postpath.pop(0)
+            node = node.getChildWithDefault(name, request)
+            request.prepath.append(name)
+            if node is None:
+                raise NotFound
+            if hasattr(node, "__await__"):
+                break
+        return node
 
     async def _walk_on(self, child: Awaitable[Resource | None], request: Request) -> None:
         node = await child
@@ -170,19 +171,18 @@ class Site:
         await (await self.find(node, request)).respond(request)
 
     async def find(self, node: Resource, request: Request) -> Resource:
-        """Walk along `postpath`, part by part, moving each to `prepath`; the resource where it ends.
+        """The resource where the rest of the path ends.
 
         Raises:
             NotFound: a part has no child of its name.
         """
-        while request.postpath and not node.isLeaf:
-            child = self._step(node, request)
-            if hasattr(child, "__await__"):
-                child = await child
-                if child is None:
-                    raise NotFound
-            node = child
-        return node
+        found = self._walk(node, request)
+        while hasattr(found, "__await__"):
+            found = await found
+            if found is None:
+                raise NotFound
+            found = self._walk(found, request)
+        return cast("Resource", found)
 
     def _admit(self, scope: Scope) -> None:
         """Refuse what no resource may have to think about."""
@@ -265,7 +265,7 @@ class Site:
         await self._page(request, 500, "500 Internal Server Error", told, {"Cache-Control": "no-store"})
 
     async def _page(self, request: Request, code: int, title: str, body: str, headers: dict[str, str]) -> None:
-        request._out, request._written, request._type_given = [], [], False
+        request.start_over()
         request.code = code
         for name, value in headers.items():
             request.setHeader(name, value)

@@ -46,6 +46,7 @@ DIGESTED = re.compile(r".*[.-][0-9a-f]{8,}\.[a-z0-9.]+")
 _CONDITIONS = frozenset(
     (b"if-match", b"if-none-match", b"if-modified-since", b"if-unmodified-since", b"range", b"if-range")
 )
+_CODINGS_TOO = _CONDITIONS | {b"accept-encoding"}
 
 # A table of our own, so that the same file has the same type on each machine.
 _TYPES = mimetypes.MimeTypes(filenames=())
@@ -171,21 +172,15 @@ class Static(Resource):
         entry = self._still_true(request)
         if entry is None:
             return self._look(request, "/".join(request.postpath))
-        plain, headers = entry.plain, dict(request.scope["headers"])
-        if (
-            plain.body is None
-            or not _CONDITIONS.isdisjoint(headers)
-            or (entry.varies and b"accept-encoding" in headers)
-        ):
-            return self._send(request, entry)
-        whole = request.scope.get("midair.whole")
-        if (
-            whole is not None
-            and not request._out
-            and whole(200, plain.lines + request.site.lines_of(request), plain.body)
-        ):
-            request.started = True
-            return None
+        plain = entry.plain
+        if plain.body is not None and not request._out:
+            decides = _CODINGS_TOO if entry.varies else _CONDITIONS
+            for name, _ in request.scope["headers"]:
+                if name in decides:
+                    break
+            else:
+                if request.send_now(plain.lines, plain.body):
+                    return None
         return self._send(request, entry)
 
     async def respond(self, request: Request) -> None:

@@ -200,7 +200,6 @@ class AppMount(Resource):
 
     def _scope(self, request: Request, serving: Serving) -> dict[str, Any]:
         scope = dict(request.scope)
-        scope.pop("midair.whole", None)
         scope["root_path"] = "".join(f"/{part}" for part in request.prepath)
         scope["state"] = serving.lifespan.state.copy()
         if self.kind == "wsgi":

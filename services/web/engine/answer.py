@@ -39,10 +39,10 @@ class Answer:
         sent: bytes of the body so far, as written.
     """
 
-    __slots__ = ("_cycle", "_fixed", "_guard", "_held", "_sized", "sent", "status", "transport")
+    __slots__ = ("_cycle", "_guard", "_held", "_sized", "sent", "status", "transport")
 
-    def __init__(self, guard: Guard, cycle: Any, fixed: bytes = b"") -> None:
-        self.transport, self._guard, self._cycle, self._fixed = guard.transport, guard, cycle, fixed
+    def __init__(self, guard: Guard, cycle: Any) -> None:
+        self.transport, self._guard, self._cycle = guard.transport, guard, cycle
         self._held, self._sized = b"", False
         self.status = 0
         self.sent = 0
@@ -86,38 +86,6 @@ class Answer:
         return self.transport.is_closing()
 
     # --- what the application calls
-
-    def whole(self, status: int, lines: bytes, body: bytes) -> bool:
-        """Send an answer that is complete, in one write and without uvicorn looking at each header again.
-
-        Args:
-            lines: header lines, checked by who made them, each with its line end. Content-Length is added here.
-
-        Returns:
-            Whether it was sent. If not (the client is slow, or the parser is h11), it goes by `send`.
-        """
-        cycle = self._cycle
-        if self.status or not self._fixed or cycle.flow.write_paused or cycle.disconnected:
-            return False
-        self.status, self.sent = status, len(body)
-        if b"connection: close\r\n" in lines:
-            cycle.keep_alive = False
-        elif not cycle.keep_alive:
-            lines += b"connection: close\r\n"
-        parts: tuple[bytes, ...]
-        if status in BODILESS:
-            parts = FIRST_LINES[status], self._fixed, lines, b"\r\n"
-        elif cycle.scope["method"] == "HEAD":
-            parts = FIRST_LINES[status], self._fixed, lines, b"content-length: %d\r\n\r\n" % len(body)
-        else:
-            parts = FIRST_LINES[status], self._fixed, lines, b"content-length: %d\r\n\r\n" % len(body), body
-        self.transport.write(b"".join(parts))
-        cycle.response_started = cycle.response_complete = True
-        cycle.wake()
-        if not cycle.keep_alive:
-            self._guard.part()
-        cycle.on_response()
-        return True
 
     def send(self, message: Message) -> Awaitable[None]:
         if message["type"] == "http.response.zerocopysend":

@@ -37,8 +37,6 @@ class Guard(asyncio.Protocol):
     number = 0
     peer = "not connected"
     websocket: WebSocket | None = None
-    #: Whether a complete answer may bypass uvicorn's own way of writing it.
-    direct = False
     _keeper: Any = None
 
     # What uvicorn's protocols bring with them.
@@ -120,31 +118,34 @@ class Guard(asyncio.Protocol):
     # --- requests
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """What uvicorn calls as the application for each request."""
+        """What uvicorn calls as the application for each request that has a task."""
         cycle: Any = send.__self__  # type: ignore[attr-defined]  # uvicorn's send is a method of its cycle
-        answer = self._enter(cycle)
-        await self._complete(cycle, answer, self.engine.now(), self._ask(answer, scope, receive))
+        answer, own = self._writer(cycle)
+        self._enter(cycle)
+        await self._complete(cycle, answer, self.engine.now(), self._ask(scope, receive, own))
 
-    def _enter(self, cycle: Any) -> Answer:
-        engine, scope = self.engine, cycle.scope
-        answer = Answer(self, cycle, engine.fixed if self.direct else b"")
-        cycle.transport = answer
+    def _writer(self, cycle: Any) -> tuple[Answer, Send]:
+        """What uvicorn's cycle writes to from here on, and what the application sends by."""
+        cycle.transport = answer = Answer(self, cycle)
+        return answer, answer.send
+
+    def _enter(self, cycle: Any) -> None:
+        """An answer begins that is waited for."""
+        engine = self.engine
         self.resting = False
         if cycle.more_body:
             self.request_began, self.taken = engine.now(), 0
             self.deadline = self.request_began + engine.limits.body
         else:
             self.deadline = NEVER
-        scope["extensions"] = EXTENSIONS
-        scope["midair.whole"] = answer.whole
+        cycle.scope["extensions"] = EXTENSIONS
         engine.active += 1
-        return answer
 
-    def _ask(self, answer: Answer, scope: Scope, receive: Receive) -> Awaitable[None] | None:
+    def _ask(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None] | None:
         limit = self.engine.limits.headers
         if len(scope["headers"]) > limit:
-            return _say(answer, 431, f"a request has at most {limit} header lines")
-        return self.engine.app(scope, receive, answer.send)
+            return _say(send, 431, f"a request has at most {limit} header lines")
+        return self.engine.app(scope, receive, send)
 
     async def _complete(self, cycle: Any, answer: Answer, began: float, rest: Awaitable[None] | None) -> None:
         try:
@@ -155,16 +156,12 @@ class Guard(asyncio.Protocol):
             cycle.disconnected = True
             answer.close()
         finally:
-            self._leave(cycle, answer, began)
-
-    def _leave(self, cycle: Any, answer: Answer, began: float) -> None:
-        # Nothing of a request points back at itself: its memory goes at once, and not at the collector's next round.
-        answer.flush()
-        cycle.transport = self.transport
-        scope, engine = cycle.scope, self.engine
-        scope.pop("midair.whole", None)
-        engine.active -= 1
-        engine.answered(scope, answer.status, answer.sent, engine.now() - began)
+            # Nothing of a request points back at itself: its memory goes at once, and not at the collector's next round.
+            answer.flush()
+            cycle.transport = self.transport
+            engine = self.engine
+            engine.active -= 1
+            engine.answered(cycle.scope, answer.status, answer.sent, engine.now() - began)
 
     def on_response_complete(self) -> None:
         # A body that nobody read is dropped for a while, so that the connection can go on.
@@ -313,12 +310,12 @@ async def raising(error: BaseException) -> None:
     raise error
 
 
-async def _say(answer: Answer, code: int, reason: str) -> None:
+async def _say(send: Send, code: int, reason: str) -> None:
     text = f"{reason[:1].upper()}{reason[1:]}.\n".encode()
     headers = [
         (b"content-type", b"text/plain; charset=utf-8"),
         (b"content-length", b"%d" % len(text)),
         (b"connection", b"close"),
     ]
-    await answer.send({"type": "http.response.start", "status": code, "headers": headers})
-    await answer.send({"type": "http.response.body", "body": text})
+    await send({"type": "http.response.start", "status": code, "headers": headers})
+    await send({"type": "http.response.body", "body": text})

@@ -6,16 +6,19 @@ This module needs httptools; without it connections are those of `guard.py` with
 from __future__ import annotations
 
 import asyncio
-import contextvars
+import logging
 import urllib.parse
+from collections.abc import Awaitable
+from contextvars import copy_context
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from ..asgi import Receive, Scope, Send
-from .guard import Guard, raising
+from ..asgi import Message, Receive, Scope, Send
+from .answer import BODILESS, FIRST_LINES, Answer
+from .guard import EXTENSIONS, Guard, raising
 
 if TYPE_CHECKING:
     from .engine import Engine
@@ -25,7 +28,13 @@ _ASGI = {"version": "3.0", "spec_version": "2.3"}
 
 
 class Cycle(RequestResponseCycle):
-    """uvicorn's request and answer. Its body and its event are made when somebody looks at them, which for most requests is never."""
+    """uvicorn's request and answer, and the `send` that its application gets.
+
+    Its body, its event and its `Answer` are made when somebody needs them, which for most requests is never.
+
+    Attributes:
+        status, sent: of an answer that went out by `whole`.
+    """
 
     access_log = False
     disconnected = False
@@ -34,46 +43,111 @@ class Cycle(RequestResponseCycle):
     response_complete = False
     chunked_encoding = None
     expected_content_length = 0
+    waiting_for_100_continue = False
+    logger = logging.getLogger("uvicorn.error")
+    status = 0
+    sent = 0
+    scope: Any
+    transport: Any
+    _event: asyncio.Event | None = None
 
-    def __init__(self, guard: QuickGuard, scope: Any, *, keep_alive: bool, expects: bool) -> None:
-        self.scope = scope
-        self.transport = guard.transport
-        self.flow = guard.flow
-        self.logger = guard.logger
-        self.default_headers = guard.server_state.default_headers
-        self.on_response = guard.on_response_complete
-        self.keep_alive = keep_alive
-        self.waiting_for_100_continue = expects
+    def __init__(self, guard: QuickGuard, scope: Any, *, keep_alive: bool) -> None:
+        self.guard, self.scope, self.keep_alive = guard, scope, keep_alive
+        self.transport, self.flow = guard.transport, guard.flow
+
+    @property
+    def default_headers(self) -> list[tuple[bytes, bytes]]:  # type: ignore[override]  # an attribute there
+        return self.guard.server_state.default_headers
 
     @cached_property
     def body(self) -> bytearray:  # type: ignore[override]  # an attribute there
         return bytearray()
 
-    @cached_property
+    @property
     def message_event(self) -> asyncio.Event:  # type: ignore[override]  # an attribute there
-        event = asyncio.Event()
-        if not self.more_body or self.disconnected or self.response_complete or self.__dict__.get("body"):
-            event.set()  # what it stands for happened before anybody looked
+        event = self._event
+        if event is None:
+            event = self._event = asyncio.Event()
+            if not self.more_body or self.disconnected or self.response_complete or self.__dict__.get("body"):
+                event.set()  # what it stands for happened before anybody looked
         return event
 
     def wake(self) -> None:
         """Something happened that whoever waits has to see."""
-        event = self.__dict__.get("message_event")
-        if event is not None:
-            event.set()
+        if self._event is not None:
+            self._event.set()
+
+    def on_response(self) -> None:
+        self.guard.on_response_complete()
+
+    def answer(self) -> Answer:
+        """What uvicorn writes to."""
+        answer = self.transport
+        if not isinstance(answer, Answer):
+            self.transport = answer = Answer(self.guard, self)
+        return answer
+
+    def __call__(self, message: Message) -> Awaitable[None]:
+        return self.answer().send(message)
+
+    def whole(self, status: int, lines: bytes, body: bytes) -> bool:
+        """Send an answer that is complete, in one write and without uvicorn looking at each header again.
+
+        Args:
+            lines: header lines, checked by who made them, each with its line end. Content-Length and Connection are added here.
+
+        Returns:
+            Whether it was sent. If not (it has begun, or the client is slow), it goes by messages.
+        """
+        if self.response_started or self.flow.write_paused or self.disconnected:
+            return False
+        guard = self.guard
+        if not self.keep_alive:
+            lines += b"connection: close\r\n"
+        length = b"\r\n" if status in BODILESS else b"content-length: %d\r\n\r\n" % len(body)
+        if status in BODILESS or self.scope["method"] == "HEAD":
+            body = b""
+        guard.transport.write(b"".join((FIRST_LINES[status], guard.engine.fixed, lines, length, body)))
+        books = self.transport if isinstance(self.transport, Answer) else self
+        books.status, books.sent = status, len(body)
+        self.response_started = self.response_complete = True
+        self.wake()
+        if not self.keep_alive:
+            guard.part()
+        guard.on_response_complete()
+        return True
 
 
 class QuickGuard(Guard, HttpToolsProtocol):
     """The parser in C. It takes a header of any length, so that is counted here."""
 
-    direct = True
     fresh: Cycle | None = None
-    in_head = receiving = upgrading = False
+    in_head = receiving = upgrading = connects = False
     parser: httptools.HttpRequestParser  # made before anything arrives, and let go of at the end
+    scope: Any
 
     def __init__(self, engine: Engine) -> None:
         HttpToolsProtocol.__init__(self, engine.config, engine.state, {})
         self._prepare(engine)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        #: What the scopes of this connection have in common; a copy is quicker than making each anew.
+        self.common: dict[str, Any] = {
+            "type": "http",
+            "asgi": _ASGI,
+            "http_version": "1.1",
+            "server": self.server,
+            "client": self.client,
+            "scheme": self.scheme,
+            "method": "GET",
+            "root_path": "",
+            "path": "/",
+            "raw_path": b"/",
+            "query_string": b"",
+            "headers": [],
+            "extensions": EXTENSIONS,
+        }
 
     def data_received(self, data: bytes) -> None:
         if self._keeper:
@@ -103,42 +177,38 @@ class QuickGuard(Guard, HttpToolsProtocol):
     def on_message_begin(self) -> None:
         self.url = b""
         self.headers = []
-        self.in_head, self.expect_100_continue = True, False
+        self.in_head, self.expect_100_continue, self.connects = True, False, False
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        name = name.lower()
+        if name == b"connection":
+            self.connects = True
+        elif name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
+        self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         parser = self.parser
-        version = parser.get_http_version()
         self.in_head = False
-        scope: dict[str, Any] = {
-            "type": "http",
-            "asgi": _ASGI,
-            "http_version": version,
-            "server": self.server,
-            "client": self.client,
-            "scheme": self.scheme,
-            "method": _METHODS.get(method := parser.get_method()) or method.decode("ascii"),
-            "root_path": "",
-            "headers": self.headers,
-            "state": {},
-        }
-        self.scope = cast("Any", scope)
+        scope = self.common.copy()
+        scope["headers"] = self.headers
+        method, keep_alive = parser.get_method(), parser.should_keep_alive()
+        if method != b"GET":
+            scope["method"] = _METHODS.get(method) or method.decode("ascii")
+        if self.connects or not keep_alive:  # who keeps a connection without a word speaks 1.1, and to ask is dear
+            scope["http_version"] = version = parser.get_http_version()
+            keep_alive = keep_alive and version != "1.0"
+        self.scope = scope
         # What follows a request looks like headers to the parser, and must not become some.
         self.headers = []
         self.upgrading = parser.should_upgrade() and self._should_upgrade()
         if self.upgrading:
             return
-        url = self.url
-        if url[:1] == b"/" and b"#" not in url:
-            raw_path, _, query = url.partition(b"?")
-        else:
-            parsed = httptools.parse_url(url)
-            raw_path, query = parsed.path, parsed.query or b""
-        path = raw_path.decode("ascii")
-        scope["path"] = urllib.parse.unquote(path) if "%" in path else path
-        scope["raw_path"], scope["query_string"] = raw_path, query
+        _address(scope, self.url)
         before = self.cycle
-        keep_alive = version != "1.0" and parser.should_keep_alive()
-        self.cycle = cycle = Cycle(self, scope, keep_alive=keep_alive, expects=self.expect_100_continue)
+        self.cycle = cycle = Cycle(self, scope, keep_alive=keep_alive)
+        if self.expect_100_continue:
+            cycle.waiting_for_100_continue = True
         if before is not None and not before.response_complete:
             self.flow.pause_reading()
             self.pipeline.appendleft((cycle, self.app))
@@ -161,8 +231,7 @@ class QuickGuard(Guard, HttpToolsProtocol):
         if self.upgrading or cycle.response_complete:
             return
         cycle.more_body = False
-        if cycle is not self.fresh:
-            cycle.wake()
+        cycle.wake()
 
     def half_a_head(self) -> bool:
         return self.in_head
@@ -175,26 +244,31 @@ class QuickGuard(Guard, HttpToolsProtocol):
 
     def _start_now(self, cycle: Any) -> None:
         """Begin to answer without a task; it gets one when something has to be awaited."""
-        answer, began = self._enter(cycle), self.engine.now()
+        engine, began = self.engine, self.engine.now()
         # What an application sets in its context must not be seen by the next request.
-        context = contextvars.copy_context()
+        context = copy_context()
         try:
-            rest = context.run(self._ask, answer, cycle.scope, cycle.receive)
+            rest = context.run(self._ask, cycle.scope, cycle.receive, cycle)
         except BaseException as error:  # noqa: BLE001 - uvicorn reports it, as it does for those in a task
             rest = raising(error)
         if rest is None:
-            self._leave(cycle, answer, began)
+            engine.answered(cycle.scope, cycle.status, cycle.sent, engine.now() - began)
             return
+        waited = rest
 
         async def app(_scope: Scope, _receive: Receive, _send: Send) -> None:
-            await self._complete(cycle, answer, began, rest)
+            await self._complete(cycle, answer, began, waited)
 
+        answer, _ = self._writer(cycle)
+        self._enter(cycle)
         context.run(self._start_asgi_task, cycle, cast("Any", app))
+
+    def _writer(self, cycle: Cycle) -> tuple[Answer, Send]:
+        return cycle.answer(), cycle
 
     # --- between requests
 
     def on_response_complete(self) -> None:
-        self.server_state.total_requests += 1
         if self.refused or self.transport.is_closing():
             return
         if self.flow.read_paused:
@@ -204,6 +278,18 @@ class QuickGuard(Guard, HttpToolsProtocol):
             self._start_asgi_task(cycle, app)
             return
         # A body that nobody read is dropped for a while, so that the connection can go on.
-        limits, cycle = self.engine.limits, self.cycle
-        self.resting = not cycle.more_body
-        self.deadline = self.engine.now() + (limits.head if cycle.more_body else limits.idle)
+        engine, unread = self.engine, self.cycle.more_body
+        self.resting = not unread
+        self.deadline = engine.now() + (engine.limits.head if unread else engine.limits.idle)
+
+
+def _address(scope: dict[str, Any], url: bytes) -> None:
+    """Put the parts of a request target into its scope."""
+    raw_path, _, query = url.partition(b"?")
+    path = raw_path.decode("ascii")
+    if path[:1] != "/" or "#" in path or (query and b"#" in query):
+        parsed = httptools.parse_url(url)
+        raw_path, query = parsed.path, parsed.query or b""
+        path = raw_path.decode("ascii")
+    scope["path"] = urllib.parse.unquote(path) if "%" in path else path
+    scope["raw_path"], scope["query_string"] = raw_path, query

@@ -86,6 +86,95 @@ async def test_bodies_come_by_length_or_in_chunks_and_wait_for_100(parser):
         assert (await client.answer())[2] == b"2"
 
 
+async def test_the_application_the_tree_and_the_disk_are_looked_at_for_each_request(parser, tmp_path):
+    file = tmp_path / "file"
+    file.write_text("one")
+    tree = site(files=Static(tmp_path))
+    async with served(tree, parser=parser) as server:
+        client = await server.connect()
+        for _ in range(2):
+            assert (await client.get("/files/file"))[2] == b"one"
+        other = tmp_path / "other"
+        other.write_text("two")
+        os.utime(other, ns=(file.stat().st_mtime_ns,) * 2)
+        other.replace(file)  # as long and as old, and another file
+        assert (await client.get("/files/file"))[2] == b"two"
+        file.unlink()
+        assert (await client.get("/files/file"))[0] == 404
+        tree.root.putChild("hello", Text("good day"))
+        assert (await client.get("/hello"))[2] == b"good day"
+        tree.headers["X-New"] = "yes"
+        assert (await client.get("/hello"))[1]["x-new"] == "yes"
+        tree.root = Text("another root")
+        tree.root.isLeaf = True
+        assert (await client.get("/hello"))[2] == b"another root"
+
+
+async def test_files_among_pipelined_requests_keep_their_place_and_their_rules(parser, tmp_path):
+    (tmp_path / "file").write_bytes(b"0123456789")
+    async with served(site(files=Static(tmp_path)), parser=parser) as server:
+        client = await server.connect()
+        tag = (await client.get("/files/file"))[1]["etag"]
+        get = "GET /files/file HTTP/1.1\r\nHost: x\r\n{}\r\n".format
+        await client.send(
+            get("")
+            + "GET /stream HTTP/1.1\r\nHost: x\r\n\r\n"
+            + get("Range: bytes=2-3\r\n")
+            + get(f"If-None-Match: {tag}\r\n")
+            + get("").replace("GET", "HEAD")
+            + get("")
+        )
+        got = [await client.answer(head=number == 4) for number in range(6)]
+        assert [(status, body) for status, _, body in got] == [
+            (200, b"0123456789"),
+            (200, b"abc"),
+            (206, b"23"),
+            (304, b""),
+            (200, b""),
+            (200, b"0123456789"),
+        ]
+        assert got[4][1] == got[5][1]
+
+
+async def test_the_version_and_the_wish_of_a_client_decide_whether_it_may_ask_again(parser, tmp_path):
+    (tmp_path / "file").write_text("file")
+    log = AccessLog(tmp_path / "access.log")
+    async with served(site(files=Static(tmp_path)), parser=parser, access_log=log) as server:
+        for first, wish, stays in (
+            ("HTTP/1.1", "", True),
+            ("HTTP/1.1", "Connection: Keep-Alive\r\n", True),
+            ("HTTP/1.1", "Connection: Close\r\n", False),
+            ("HTTP/1.0", "", False),
+        ):
+            client = await server.connect()
+            for path in ("/hello", "/files/file", "/files/file") if stays else ("/hello",):
+                await client.send(f"GET {path} {first}\r\nHost: x\r\n{wish}\r\n")
+                status, headers, _ = await client.answer()
+                assert (status, headers.get("connection") == "close") == (200, not stays)
+                log.flush()
+                last = (tmp_path / "access.log").read_text().splitlines()[-1]
+                assert f'"GET {path} {first}" 200' in last
+            assert stays or await client.reader.read() == b""
+
+
+async def test_a_page_may_say_itself_how_long_it_is_and_that_the_connection_ends(parser):
+    class Page(Resource):
+        def render_GET(self, request):
+            request.setHeader("Content-Length", 5)
+            if request.args:
+                request.setHeader("Connection", "Close")
+            return b"hello"
+
+    async with served(site(page=Page()), parser=parser) as server:
+        client = await server.connect()
+        for target in ("/page", "/page?last"):
+            await client.send(f"GET {target} HTTP/1.1\r\nHost: x\r\n\r\n")
+            head = await client.reader.readuntil(b"\r\n\r\n")
+            assert head.lower().count(b"content-length: 5\r\n") == 1
+            assert await client.reader.readexactly(5) == b"hello"
+        assert await client.reader.read() == b""
+
+
 async def test_a_large_file_goes_out_whole_and_in_part(parser, tmp_path, monkeypatch):
     data = os.urandom(SMALL * 12 + 5)
     (tmp_path / "big").write_bytes(data)
@@ -354,8 +443,11 @@ async def test_the_access_log_is_combined_and_follows_rotation(parser, tmp_path)
         first, _, rest = line.partition(" - - [")
         assert first == "127.0.0.1"
         assert rest.partition("] ")[2] == r'"GET /hello?a=1 HTTP/1.1" 200 5 "http://x/\"" "m\xe9"'
+        await client.get("/hello", "HEAD")
+        log.flush()
+        assert '"HEAD /hello HTTP/1.1" 200 - ' in (tmp_path / "access.log").read_text()
         (tmp_path / "access.log").rename(tmp_path / "access.log.1")
         await client.get("/none")
         log.flush()
         assert '"GET /none HTTP/1.1" 404' in (tmp_path / "access.log").read_text()
-        assert len((tmp_path / "access.log.1").read_text().splitlines()) == 1
+        assert len((tmp_path / "access.log.1").read_text().splitlines()) == 2

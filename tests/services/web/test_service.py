@@ -277,9 +277,13 @@ def test_a_certificate_goes_into_a_snapshot_by_its_files(tmp_path):
 async def test_a_site_of_files_goes_through_a_snapshot(tmp_path):
     (tmp_path / "a.txt").write_text("a")
     async with running(Web(Static(tmp_path), port=0)) as web:
-        assert await page(web, "/a.txt") == (200, "a")
+        for _ in range(2):
+            assert await page(web, "/a.txt") == (200, "a")
+        assert web.site.root._known
         space = web.space
     again = resaved(space)["web"]
+    assert not again.site.root._known, "what is in memory of the files is in no snapshot"
+    assert "_fixed" not in vars(again.site)
     async with running(again):
         assert await page(again, "/a.txt") == (200, "a")
 
