@@ -25,7 +25,7 @@ from typing import Any, Protocol
 from midair.version import __version__
 
 from . import journal, rebuild, snapshot
-from .app import Application
+from .app import Application, place_of
 from .book import Book
 from .clock import Clock, LoopClock
 from .errors import MidairError, NotStorable, ServerError, SnapshotError
@@ -276,8 +276,10 @@ class Server:
             await self._stop_service(service)
             if isinstance(error, MidairError | OSError):
                 raise ServerError(f"{service.name} did not start: {error}") from error
-            log.exception("error in %s.start", type(service).__name__)
-            raise ServerError(f"{service.name} did not start: {type(error).__name__}: {error}") from error
+            own = error.__traceback__ and error.__traceback__.tb_next  # without the frame that called it
+            log.exception("error in %s.start", type(service).__name__, exc_info=(type(error), error, own))
+            where = f" ({place})" if (place := place_of(error)) else ""
+            raise ServerError(f"{service.name} did not start: {type(error).__name__}: {error}{where}") from error
         for address in service.addresses:
             service.log.info("listening on %s", address)
 
@@ -374,7 +376,7 @@ class Server:
         rebuild.finish()
         try:
             self._save_all_or_the_rest()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is told, and the stop goes on
             self._status = UNSAVED
             failure = _as_failure(error)
             self.complain(f"not saved: {failure}; {self.files.spl.name} stays as it was")

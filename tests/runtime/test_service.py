@@ -142,7 +142,9 @@ async def test_an_unforeseen_error_while_saving_ends_neither_the_saving_nor_the_
     monkeypatch.setattr(snapshot, "save", lambda *_, **__: 1 / 0)
     space, said = Space(), []
     space["number"] = 1
-    server = Server(space, files=Files.of(tmp_path / "it.spl"), snapshot_every=0.001, say=said.append, complain=said.append)
+    server = Server(
+        space, files=Files.of(tmp_path / "it.spl"), snapshot_every=0.001, say=said.append, complain=said.append
+    )
     main = asyncio.ensure_future(server.main())
     await server.ready.wait()
     with pytest.raises(SnapshotError, match="AttributeError: what nobody thought of"):
