@@ -187,7 +187,8 @@ def _serve(options: argparse.Namespace, target: Target, parent: Parent | None) -
         opened = open_space(target, how)
     except ApplicationFailed as error:
         if options.log or parent:
-            log.exception("%s", error, exc_info=error.__cause__)  # the whole of it; the person is shown their own part
+            # The whole of it; the person is shown their own part.
+            log.exception("nothing was started", exc_info=error.__cause__)
         raise
     say(opened.line)
     for warning in opened.warnings:
