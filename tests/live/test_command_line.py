@@ -524,6 +524,7 @@ def test_without_watching_an_edit_waits_for_rebuild(folder):
     with LiveServer(folder, "parrot.py", "--no-watch") as server, Client(server.port("parrot")) as client:
         edit(folder / "parrot.py", "{text}, the", "{text}!, the")
         assert client.ask("a") == "a, the 1. time"
+        assert "parrot.py: changed, and not rebuilt since; " in server.midair("status").stdout
         done = server.midair("rebuild")
         assert done.returncode == 0
         assert re.search(r"^edit 1 .*parrot\.py", done.stdout)
