@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -13,7 +14,9 @@ from typing import Any
 
 from . import rebuild
 from .errors import ServerError
+from .rebuild.sources import is_ours
 from .space import Space
+from .words import near
 
 _NOT_OURS = {"site-packages", "dist-packages", "node_modules", "__pycache__"}
 
@@ -93,12 +96,41 @@ class Application:
         """Fill a new space by the module's `build(space)`.
 
         Raises:
-            ServerError: the module has none.
+            ServerError: the module has none, or one that cannot be called with the space.
         """
-        build: Callable[[Space], None] | None = getattr(self.import_(), "build", None)
-        if build is None:
+        module = self.import_()
+        build: Callable[[Space], None] | None = getattr(module, "build", None)
+        if not callable(build):
             raise ServerError(
                 f"{self.module} has no build(space); write one that puts the services into the space: "
                 "def build(space): space['name'] = Service()"
             )
+        if inspect.iscoroutinefunction(build):
+            raise ServerError(
+                f"build in {_file(module)} is async, and is not awaited; make it a plain 'def build(space)', "
+                "and await in the start() of a service; nothing was started"
+            )
+        try:
+            inspect.signature(build).bind(space)
+        except TypeError:
+            raise ServerError(
+                f"build in {_file(module)} cannot be called with the space alone; make it 'def build(space)'; nothing was started"
+            ) from None
         build(space)
+
+
+def place_of(error: BaseException) -> str:
+    """File and line where a program failed: the innermost frame in a recorded module; empty when there is none."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{near(error.filename)} line {error.lineno}"
+    found, frames = "", error.__traceback__
+    while frames:
+        filename = frames.tb_frame.f_code.co_filename
+        if is_ours(filename):
+            found = f"{near(filename)} line {frames.tb_lineno}"
+        frames = frames.tb_next
+    return found
+
+
+def _file(module: Any) -> str:
+    return near(getattr(module, "__file__", None) or module.__name__)

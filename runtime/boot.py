@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from . import rebuild, snapshot
-from .app import Application
+from .app import Application, place_of
 from .errors import ServerError, SnapshotError
 from .files import Files, Hold
 from .rebuild.given import given
@@ -262,29 +262,17 @@ def _blaming(application: Application, advice: str = "") -> Iterator[None]:
         yield
     except (ServerError, SnapshotError):
         raise
-    except Exception as error:
-        where = _line_of(error, application)
-        raise ApplicationFailed(
-            f"{where}: {type(error).__name__}: {_first_line(error)}; nothing was started{advice}"
-        ) from error
+    except (Exception, SystemExit) as error:
+        where = place_of(error) or application.module
+        raise ApplicationFailed(f"{where}: {_told(error)}; nothing was started{advice}") from error
 
 
-def _line_of(error: Exception, application: Application) -> str:
-    """File and line where the program failed: the innermost frame in its own project."""
-    if isinstance(error, SyntaxError) and error.filename:
-        return f"{near(error.filename)} line {error.lineno}"
-    found, frames = application.module, error.__traceback__
-    while frames:
-        filename = frames.tb_frame.f_code.co_filename
-        if Path(filename).is_relative_to(application.project):
-            found = f"{near(filename)} line {frames.tb_lineno}"
-        frames = frames.tb_next
-    return found
-
-
-def _first_line(error: Exception) -> str:
+def _told(error: BaseException) -> str:
+    if isinstance(error, SystemExit):
+        return f"the program ended itself ({type(error).__name__}: {error.code}) while it was imported or built"
     text = error.msg if isinstance(error, SyntaxError) else str(error)
-    return text.partition("\n")[0]
+    first = text.partition("\n")[0]
+    return f"{type(error).__name__}: {first}" if first else type(error).__name__
 
 
 def make_file(files: Files, make: Callable[[], Service]) -> None:

@@ -25,7 +25,7 @@ from typing import Any, Protocol
 from midair.version import __version__
 
 from . import journal, rebuild, snapshot
-from .app import Application
+from .app import Application, place_of
 from .book import Book
 from .clock import Clock, LoopClock
 from .errors import MidairError, NotStorable, ServerError, SnapshotError
@@ -276,8 +276,10 @@ class Server:
             await self._stop_service(service)
             if isinstance(error, MidairError | OSError):
                 raise ServerError(f"{service.name} did not start: {error}") from error
-            log.exception("error in %s.start", type(service).__name__)
-            raise ServerError(f"{service.name} did not start: {type(error).__name__}: {error}") from error
+            own = error.__traceback__ and error.__traceback__.tb_next  # without the frame that called it
+            log.exception("error in %s.start", type(service).__name__, exc_info=(type(error), error, own))
+            where = f" ({place})" if (place := place_of(error)) else ""
+            raise ServerError(f"{service.name} did not start: {type(error).__name__}: {error}{where}") from error
         for address in service.addresses:
             service.log.info("listening on %s", address)
 
@@ -348,10 +350,13 @@ class Server:
             seen = self.activity
             try:
                 generation = await snapshot.take(self.space, self.files.spl, **self._provenance())
-            except (SnapshotError, OSError) as error:
-                self.snapshot_failed = str(error)
-                _snapshot_log.error("not saved: %s; %s stays as it was", error, self.files.spl.name)
-                raise
+            except Exception as error:
+                failure = _as_failure(error)
+                self.snapshot_failed = str(failure)
+                _snapshot_log.error("not saved: %s; %s stays as it was", failure, self.files.spl.name)
+                if failure is error:
+                    raise
+                raise failure from error
             self._saved(generation, seen)
             return generation
 
@@ -370,6 +375,16 @@ class Server:
         assert self.files
         rebuild.finish()
         try:
+            self._save_all_or_the_rest()
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is told, and the stop goes on
+            self._status = UNSAVED
+            failure = _as_failure(error)
+            self.complain(f"not saved: {failure}; {self.files.spl.name} stays as it was")
+            _snapshot_log.error("not saved at the end: %s", failure)
+
+    def _save_all_or_the_rest(self) -> None:
+        assert self.files
+        try:
             self._saved(snapshot.save(self.space, self.files.spl, **self._provenance()), self.activity)
         except NotStorable as error:
             self._status = UNSAVED
@@ -378,10 +393,6 @@ class Server:
             message = f"not all was saved: {listed}; the rest is in {self.files.rescue.name}"
             self.complain(message)
             _snapshot_log.error(message)
-        except (SnapshotError, OSError) as error:
-            self._status = UNSAVED
-            self.complain(f"not saved: {error}; {self.files.spl.name} stays as it was")
-            _snapshot_log.error("not saved at the end: %s", error)
 
     async def _save_periodically(self) -> None:
         while True:
@@ -522,6 +533,14 @@ class Server:
             await asyncio.sleep(_HEARTBEAT)
             recent = [*recent[-59:], self.loop.time() - due]
             self.lag = max(recent)
+
+
+def _as_failure(error: Exception) -> SnapshotError | OSError:
+    """Why there is no snapshot. Also what nobody foresaw must neither end the server's saving nor its stopping in good order."""
+    if isinstance(error, SnapshotError | OSError):
+        return error
+    _snapshot_log.error("an unforeseen error in a snapshot", exc_info=error)
+    return SnapshotError(f"{type(error).__name__}: {error}")
 
 
 def _near(folder: Path) -> str:

@@ -79,6 +79,12 @@ class Attrs:
     y: list[int] = attrs.field(factory=list)
 
 
+class Bare:
+    """Holds nothing at all."""
+
+    __slots__ = ()
+
+
 class Private:
     __slots__ = ("__hidden", "__weakref__", "left_empty")
 

@@ -13,7 +13,7 @@ def add(commands: Commands) -> None:
         demo,
         "a tour: a chat server is edited live, stopped and resumed",
         example="midair demo",
-        more="It takes about ten seconds. On a terminal the server is then left to play with; otherwise it ends.",
+        more="It takes a few seconds. On a terminal the server is then left to play with; otherwise it ends.",
     )
     parser.add_argument("--end", action="store_true", help="end after the tour on a terminal too")
 

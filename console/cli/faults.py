@@ -11,6 +11,9 @@ from collections.abc import Callable
 FINE, FAILED, USAGE, NO_SERVER, UNSAVED = 0, 1, 2, 3, 4
 INTERRUPTED = 130
 
+# Errors of a program of which the one sentence, with file and line, tells all.
+_SAID = (ImportError, SyntaxError, SystemExit)
+
 
 class UsageError(Exception):
     """What was typed does not make sense, though each word of it does."""
@@ -57,23 +60,15 @@ def _sentence(error: BaseException) -> str:
 
 
 def _show_cause(error: BaseException) -> None:
-    """The traceback of the user's own code, when it is what failed."""
-    import ast
-    import importlib
-
+    """The way through the user's own code, where that is what failed and the sentence does not say all."""
     from ...runtime import boot
+    from ...runtime.rebuild import sources
 
-    if isinstance(error, boot.ApplicationFailed) and error.__cause__:
-        shown = traceback.TracebackException.from_exception(error.__cause__)
-        # Our own frames, and those of importing, say nothing to the author of the program.
-        ours = (
-            os.path.dirname(boot.__file__) + os.sep,
-            "<frozen importlib",
-            os.path.dirname(importlib.__file__),
-            ast.__file__,
-        )
-        kept = [frame for frame in shown.stack if not frame.filename.startswith(ours)]
-        if not kept and isinstance(error.__cause__, SyntaxError):
-            return  # in the program itself: the sentence has its file, line and reason
-        shown.stack = traceback.StackSummary.from_list(kept)
-        sys.stderr.write("".join(shown.format()))
+    cause = error.__cause__
+    if not isinstance(error, boot.ApplicationFailed) or cause is None or isinstance(cause, _SAID):
+        return
+    # Our own frames, and those of the libraries, are in the log when that is a file.
+    stack = traceback.extract_tb(cause.__traceback__)
+    own = [frame for frame in stack if sources.is_ours(frame.filename)]
+    if own:
+        sys.stderr.write("Traceback (most recent call last):\n" + "".join(traceback.format_list(own)))

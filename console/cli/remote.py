@@ -18,6 +18,7 @@ from ...runtime import files
 from ...runtime.errors import ServerError
 from ...runtime.sockets import port
 from .parser import Commands, server_argument
+from .standing import standing
 
 _POLL = 0.05
 
@@ -141,11 +142,8 @@ def status(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(facts))
         return 0
-    for key, value in facts.items():
-        first, *more = _shown(key, value)
-        print(f"{key.replace('_', ' '):16} {first}")
-        for line in more:
-            print(f"{'':16} {line}")
+    for line in standing(facts):
+        print(line)
     if facts.get("midair") != __version__:
         print(
             f"midair {__version__} is installed; the server goes on with {facts.get('midair')} until it is started again"
@@ -170,21 +168,6 @@ def _facts(entry: files.Entry) -> dict[str, Any]:
                 facts: dict[str, Any] = reply["data"]
                 return facts
     raise ServerError(f"{entry.name} went away before it had answered")
-
-
-def _shown(key: str, value: Any) -> list[str]:
-    """A fact as people say it, in one line or in several."""
-    from ...runtime.words import ago
-
-    if value is None or value in ([], {}):
-        return ["-"]
-    if key in {"started", "saved"}:
-        return [ago(value)]
-    if isinstance(value, dict):
-        return [
-            " ".join([name, *found]) if isinstance(found, list) else f"{name} {found}" for name, found in value.items()
-        ]
-    return [str(one) for one in value] if isinstance(value, list) else [str(value)]
 
 
 def rebuild(options: argparse.Namespace) -> int:

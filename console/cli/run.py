@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import logging
+import os
+import re
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,6 +21,8 @@ if TYPE_CHECKING:
     from ...runtime.files import Files
     from ..console import Console
     from .background import Parent
+
+log = logging.getLogger("midair.server")
 
 _MORE = """\
 FILE.spl       a space that was saved: resumed
@@ -122,7 +127,9 @@ def find_target(options: argparse.Namespace) -> Target:
     if what is None and options.file is None:
         if options.rest:
             raise UsageError(f"not understood: {' '.join(options.rest)}; see 'midair run --help'")
-        raise UsageError("run what? A FILE.spl, an APP.py, a package.module or a KIND; see 'midair run --help'")
+        found = " or ".join(f"'midair run {name}'" for name in _here()[:3])
+        asked = f"for example {found}" if found else "a FILE.spl, an APP.py, a package.module or a KIND"
+        raise UsageError(f"run what? {asked[0].upper()}{asked[1:]}; see 'midair run --help'")
     if what and not what.endswith((".spl", ".py")) and what in kinds.names():
         from .make import kind_parser, made
 
@@ -135,6 +142,17 @@ def find_target(options: argparse.Namespace) -> Target:
     if rest:
         raise UsageError(f"not understood: {' '.join(rest)}; see 'midair run --help'")
     return boot.Target.of(what, file=options.file)
+
+
+def _here() -> list[str]:
+    """What could be run in this folder: its spaces, and its programs that have none yet."""
+    spaces = [path.stem for path in Path().glob("*.spl") if not re.fullmatch(r".*\.(\d+|rescue)", path.stem)]
+    programs = [path for path in Path().glob("*.py") if path.stem not in spaces and os.access(path, os.R_OK)]
+    return sorted([f"{name}.spl" for name in spaces] + [path.name for path in programs if _builds(path)])
+
+
+def _builds(path: Path) -> bool:
+    return path.is_file() and re.search(rb"^def build\(", path.read_bytes(), re.MULTILINE) is not None
 
 
 def serve(options: argparse.Namespace, find: Callable[[], Target]) -> int:
@@ -151,7 +169,7 @@ def _say(line: str) -> None:
 
 
 def _serve(options: argparse.Namespace, target: Target, parent: Parent | None) -> int:
-    from ...runtime.boot import How, open_space
+    from ...runtime.boot import ApplicationFailed, How, open_space
     from ...runtime.server import Server
 
     _log(options, target.files, in_background=parent is not None)
@@ -165,7 +183,13 @@ def _serve(options: argparse.Namespace, target: Target, parent: Parent | None) -
     )
     say = parent.say if parent else _say
     console = None if options.no_console else _console(options, target.files, say)
-    opened = open_space(target, how)
+    try:
+        opened = open_space(target, how)
+    except ApplicationFailed as error:
+        if options.log or parent:
+            # The whole of it; the person is shown their own part.
+            log.exception("nothing was started", exc_info=error.__cause__)
+        raise
     say(opened.line)
     for warning in opened.warnings:
         say(f"  {warning}")

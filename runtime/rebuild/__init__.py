@@ -30,7 +30,6 @@ from . import engine as _engine
 from . import sources as _sources
 from .closed import close, look_through, open_again
 from .edits import Entry, Held, history, subscribe
-from .edits import held as held
 from .engine import rebuild
 from .errors import NotUpgraded, RebuildError
 from .guards import busy, not_upgraded
@@ -38,7 +37,7 @@ from .guards import finish_all as finish
 from .live import apply
 from .old_code import is_stale, is_stale_task, stragglers
 from .report import Note, Report, Straggler
-from .watcher import hold, release, unwatch, watch, watched
+from .watcher import hold, release, takes_up, unwatch, watch, watched
 
 __all__ = [
     "Entry",
@@ -97,6 +96,14 @@ def texts() -> dict[str, str]:
         name: (_engine.in_hand.get(name, record.text.data), record.path) for name, record in _sources.records.items()
     }
     return {name: _sources.decode(data, path) for name, (data, path) in found.items()}
+
+
+def held() -> list[Held]:
+    """What on disk is not what runs, why, and what makes it live: undone, refused, overridden from memory, or not taken up yet.
+
+    A file that the watch is about to take up is none of these.
+    """
+    return [*_edits.held(), *(one for one in _edits.untaken() if not takes_up(one.file))]
 
 
 def undo(number: int | None = None, *, write: bool = False, who: str = "") -> Report:

@@ -151,6 +151,35 @@ def held() -> list[Held]:
     return found
 
 
+def untaken() -> Iterator[Held]:
+    """What on disk is not what runs, and nobody has tried to take up."""
+    for record in list(sources.records.values()):
+        if record.path not in _held and record.path not in _refused and (reason := _differs(record)):
+            yield Held(record.path, record.name, reason, f"rebuild({record.name!r}) or `midair rebuild` makes it live")
+
+
+_alike: dict[str, tuple[int, sources.Text]] = {}  # by path: when a file was last changed that said what runs
+
+
+def _differs(record: sources.Record) -> str:
+    """How a file differs from what runs. It is read only where it was touched since it was found to be alike."""
+    try:
+        status = os.stat(record.path)
+        if status.st_size == len(record.text.data):
+            known = status.st_mtime_ns, record.text
+            if _alike.get(record.path) == known:
+                return ""
+            with open(record.path, "rb") as file:
+                if file.read() == record.text.data:
+                    _alike[record.path] = known
+                    return ""
+    except FileNotFoundError:
+        return "" if record.absent else "removed, and not rebuilt since"
+    except OSError as error:
+        return f"it cannot be read: {error.strerror}"
+    return "changed, and not rebuilt since"
+
+
 def hold_text(path: str, name: str, reason: str) -> None:
     try:
         with open(path, "rb") as file:

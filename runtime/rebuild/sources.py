@@ -51,6 +51,9 @@ class Text:
 
 
 def decode(data: bytes, path: str) -> str:
+    if b"\0" in data:  # Python says so without naming the file
+        line = data[: data.index(b"\0")].count(b"\n") + 1
+        raise SyntaxError("source code cannot contain null bytes", (path, line, 0, ""))
     try:
         return importlib.util.decode_source(data)
     except (UnicodeDecodeError, SyntaxError) as error:

@@ -77,6 +77,10 @@ class Watcher:
     def folders(self) -> list[str]:
         return list(self._folders)
 
+    @property
+    def is_held(self) -> bool:
+        return self._held > 0
+
     def watch(self, folder: str, settle: float, dispatch: Dispatch | None) -> None:
         self.settle, self.dispatch = settle, dispatch
         if folder in self._folders:
@@ -238,6 +242,11 @@ def hold() -> None:
 def release() -> None:
     """Take up what changed since `hold`."""
     watcher.release()
+
+
+def takes_up(path: str) -> bool:
+    """Whether a change of this file becomes live by itself, as soon as it settles."""
+    return not watcher.is_held and any(path.startswith(folder + os.sep) for folder in watcher.folders)
 
 
 def watched() -> list[str]:

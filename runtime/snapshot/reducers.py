@@ -400,7 +400,7 @@ class Table(dict[type, Reducer]):
 
     def _entry(self, cls: type) -> Any:
         left_out, slotted = transient(cls), [name for name in slots(cls) if name not in transient(cls)]
-        if not left_out and not slotted:
+        if not left_out and not slotted and cls.__dictoffset__:
             return Entry.PLAIN
 
         def state(obj: Any) -> dict[str, Any]:

@@ -289,7 +289,18 @@ def test_what_cannot_be_run_is_one_line_and_status_1(shell, words, said, more):
         ("def build(space:\n", r"app\.py line 1: SyntaxError: .*; nothing was started"),
         ("import nowhere\n", r"app\.py line 1: ModuleNotFoundError: No module named 'nowhere'; nothing was started"),
         ("def build(space):\n    1 / 0\n", r"app\.py line 2: ZeroDivisionError: division by zero; nothing was started"),
+        (
+            "import sys\nsys.exit(3)\n",
+            r"app\.py line 2: the program ended itself \(SystemExit: 3\) .*; nothing was started",
+        ),
+        ("x = 'a\0b'\n", r"app\.py line 1: SyntaxError: source code cannot contain null bytes; nothing was started"),
         ("x = 1\n", r"app has no build\(space\); .*"),
+        ("build = 1\n", r"app has no build\(space\); .*"),
+        (
+            "def build():\n    pass\n",
+            r"build in app\.py cannot be called with the space alone; .*; nothing was started",
+        ),
+        ("async def build(space):\n    pass\n", r"build in app\.py is async, .*; nothing was started"),
     ],
 )
 def test_a_program_that_fails_is_named_with_its_line(shell, program, said):
@@ -298,11 +309,32 @@ def test_a_program_that_fails_is_named_with_its_line(shell, program, said):
     assert done.returncode == 1
     *traceback, last = done.stderr.splitlines()
     assert re.fullmatch(f"midair: {said}", last)
-    assert not (traceback and "SyntaxError" in said)
+    assert bool(traceback) == ("ZeroDivisionError" in said)  # of the others the sentence tells all
     files = {line.split('"')[1] for line in traceback if line.startswith("  File")}
     assert files <= {str(shell.folder / "app.py")}
     assert not list(shell.folder.glob("*.spl"))
     assert not (shell.folder / "app.pid").exists()
+
+
+def test_of_a_failure_one_s_own_part_is_shown_and_all_of_it_logged(shell):
+    (shell.folder / "app.py").write_text(
+        "import json\ndef build(space):\n    load('{')\ndef load(text):\n    json.loads(text)\n"
+    )
+    done = shell.midair("run", "app.py", "--log", "log")
+    *shown, last = done.stderr.splitlines()
+    assert re.match(r"midair: app\.py line 5: JSONDecodeError: Expecting .*; nothing was started", last)
+    assert [line.split(", ")[1] for line in shown if line.startswith("  File")] == ["line 3", "line 5"]
+    assert "json/decoder.py" not in done.stderr
+    assert "json/decoder.py" in (shell.folder / "log").read_text()
+
+
+def test_a_service_that_cannot_start_is_named_with_its_line(shell):
+    program = "from midair import Service\nclass S(Service):\n    async def start(self):\n        1 / 0\ndef build(space): space['s'] = S()\n"
+    (shell.folder / "app.py").write_text(program)
+    done = shell.midair("run", "app.py")
+    assert done.returncode == 1
+    assert done.stderr.endswith("midair: s did not start: ZeroDivisionError: division by zero (app.py line 4)\n")
+    assert re.findall(r'File "(.*)"', done.stderr) == [str(shell.folder / "app.py")]
 
 
 def test_status_says_when_a_newer_midair_is_installed_than_the_one_that_runs(folder, monkeypatch, capsys):
@@ -492,6 +524,7 @@ def test_without_watching_an_edit_waits_for_rebuild(folder):
     with LiveServer(folder, "parrot.py", "--no-watch") as server, Client(server.port("parrot")) as client:
         edit(folder / "parrot.py", "{text}, the", "{text}!, the")
         assert client.ask("a") == "a, the 1. time"
+        assert "parrot.py: changed, and not rebuilt since; " in server.midair("status").stdout
         done = server.midair("rebuild")
         assert done.returncode == 0
         assert re.search(r"^edit 1 .*parrot\.py", done.stdout)

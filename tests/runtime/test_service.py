@@ -9,9 +9,11 @@ import sys
 import pytest
 
 from midair import Service, Space
+from midair.runtime import snapshot
 from midair.runtime.connection import Connection
-from midair.runtime.errors import AddressInUse, ServiceError
-from midair.runtime.server import FAILED, FINE, Server
+from midair.runtime.errors import AddressInUse, ServiceError, SnapshotError
+from midair.runtime.files import Files
+from midair.runtime.server import FAILED, FINE, UNSAVED, Server
 from midair.services.net import Lines
 
 
@@ -130,6 +132,32 @@ async def test_a_taken_port_is_one_line_and_stops_what_was_started():
         assert await Server(space, say=said.append, complain=said.append).main() == FAILED
     assert said == [f"second did not start: 127.0.0.1:{port} is in use by another program; nothing was started there"]
     assert space["first"].events == ["start", "stop"]
+
+
+async def test_an_unforeseen_error_while_saving_ends_neither_the_saving_nor_the_stop(tmp_path, monkeypatch, caplog):
+    async def broken(*_, **__):
+        raise AttributeError("what nobody thought of")
+
+    monkeypatch.setattr(snapshot, "take", broken)
+    monkeypatch.setattr(snapshot, "save", lambda *_, **__: 1 / 0)
+    space, said = Space(), []
+    space["number"] = 1
+    server = Server(
+        space, files=Files.of(tmp_path / "it.spl"), snapshot_every=0.001, say=said.append, complain=said.append
+    )
+    main = asyncio.ensure_future(server.main())
+    await server.ready.wait()
+    with pytest.raises(SnapshotError, match="AttributeError: what nobody thought of"):
+        await server.snapshot()
+    server.snapshot_failed = None
+    while server.snapshot_failed is None:  # the next round of saving
+        await asyncio.sleep(0)
+    assert "what nobody thought of" in server.status()["snapshot_failed"]
+    server.stop_soon("the test is over")
+    assert await main == UNSAVED
+    assert said[-1].startswith("not saved: ZeroDivisionError: ")
+    assert not (tmp_path / "it.pid").exists()
+    assert "AttributeError" in caplog.text
 
 
 async def test_services_start_in_order_and_stop_in_reverse():

@@ -49,6 +49,17 @@ def test_what_makes_no_sense_is_one_line_and_status_2(capsys, words):
     assert refusal(capsys, *words)[0] == 2
 
 
+def test_who_does_not_say_what_to_run_is_shown_what_there_is(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert refusal(capsys, "run", "--fresh")[1].startswith("midair: run what? A FILE.spl, an APP.py, ")
+    for name in ("chat.spl", "chat.3.spl", "chat.rescue.spl", "chat.py", "bank.py"):
+        (tmp_path / name).write_text("def build(space): pass\n")
+    (tmp_path / "helper.py").write_text("x = 1\n")
+    (tmp_path / "folder.py").mkdir()
+    said = "midair: run what? For example 'midair run bank.py' or 'midair run chat.spl'; see 'midair run --help'\n"
+    assert refusal(capsys, "run", "--fresh") == (2, said)
+
+
 def test_options_are_not_abbreviated(capsys):
     status, line = refusal(capsys, "run", "app.py", "--fres")
     assert status == 2

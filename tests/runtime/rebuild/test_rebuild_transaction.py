@@ -186,6 +186,26 @@ def test_sources_from_memory_override_the_file_until_it_changes(project):
     assert inspect.getsource(m.f) == "def f(): return 2\n"
 
 
+def test_a_change_that_nobody_took_up_is_told_too(project):
+    project.write(m="x = 1\n", n="x = 1\n", o="x = 1\n")
+    project.load()
+    project.load("n")
+    project.load("o")
+    assert rebuild.held() == rebuild.held() == []
+    project.write(m="x = 2\n", n="x = 1 # once\n", o=None)
+    told = {one.module: (one.file, one.reason) for one in rebuild.held()}
+    assert told == {
+        "m": (str(project.path("m")), "changed, and not rebuilt since"),
+        "n": (str(project.path("n")), "changed, and not rebuilt since"),
+        "o": (str(project.path("o")), "removed, and not rebuilt since"),
+    }
+    assert "midair rebuild" in rebuild.held()[0].cure
+    project.write(n="x = 1\n")
+    assert [one.module for one in rebuild.held()] == ["m", "o"]
+    rebuild.rebuild()
+    assert rebuild.held() == []
+
+
 def test_one_module_by_name_leaves_the_others(project):
     project.write(m="x = 1\n", n="x = 1\n")
     m, n = project.load(), project.load("n")

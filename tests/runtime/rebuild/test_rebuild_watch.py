@@ -165,3 +165,16 @@ def test_a_thread_that_is_being_stopped_is_no_error_in_the_log(project, caplog):
     assert caplog.records == []
     logging.getLogger("watchdog.observers.inotify").error("another")
     assert [record.message for record in caplog.records] == ["another"]
+
+
+def test_what_waits_for_release_is_told_and_what_settles_is_not(project, edits):
+    project.write(m="x = 1\n")
+    project.load()
+    rebuild.watch(project.folder, settle=0.01)
+    rebuild.hold()
+    project.write(m="x = 2\n")
+    assert [one.module for one in rebuild.held()] == ["m"]
+    rebuild.release()
+    assert rebuild.held() == []
+    edits.wait(1)
+    assert rebuild.held() == []

@@ -103,6 +103,17 @@ def test_shared_objects_are_still_shared(both: Any) -> None:
     assert back["b"][1] is back["c"][0]
 
 
+def test_objects_without_any_attributes(both: Any) -> None:
+    mark, bare = object(), things.Bare()
+    thing = Thing(mark=mark, seen={mark: 1}, all=[mark, bare, {bare}])
+    back = both(thing)
+    assert type(back.mark) is object
+    assert back.seen == {back.mark: 1}
+    assert back.all[0] is back.mark
+    assert isinstance(back.all[1], things.Bare)
+    assert back.all[2] == {back.all[1]}
+
+
 def test_cycles_through_every_container(both: Any) -> None:
     thing = Thing(name="ann")
     thing.list, thing.dict, thing.set, thing.tuple = [thing], {"me": thing}, {thing}, (thing,)
