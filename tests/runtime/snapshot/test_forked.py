@@ -53,6 +53,20 @@ class Dying:
         return {"fine": True}
 
 
+class Waiting:
+    """Its state comes, in a child, when a named pipe was opened for writing and closed again, or is gone."""
+
+    parent = os.getpid()
+
+    def __init__(self, pipe: str) -> None:
+        self.pipe = pipe
+
+    def __getstate__(self) -> Any:
+        if os.getpid() != self.parent and Path(self.pipe).exists():
+            Path(self.pipe).read_bytes()
+        return {"pipe": self.pipe}
+
+
 class Sulking:
     def __getstate__(self) -> Any:
         raise RuntimeError("not here")
@@ -140,17 +154,18 @@ async def test_a_state_that_raises_in_the_child_is_named_too(space: Space, tmp_p
 async def test_progress_says_how_far_it_is(space: Space, tmp_path: Path) -> None:
     space["people"] = things.people(30_000)
     await snapshot.take(space, tmp_path / "app.spl")
-    said, seen, taking = set[str](), set[int](), asyncio.create_task(snapshot.take(space, tmp_path / "app.spl"))
-    while not taking.done():
-        if far := snapshot.progress(space):
-            assert far.generation == 2
-            assert far.expected >= 30_000
-            seen.add(far.written)
-            said.add(Server(space).status()["snapshot"])
-        await asyncio.sleep(0)
-    assert len(seen) > 2
-    assert max(seen) > 10_000
-    assert any(re.match(r"generation 2: [1-9][\d,]* of about 30,\d\d\d objects written in ", one) for one in said), said
+    os.mkfifo(tmp_path / "on")
+    space["people"][-1].friends.append(Waiting(str(tmp_path / "on")))  # written after all people
+    taking = asyncio.create_task(snapshot.take(space, tmp_path / "app.spl"))
+    while not (far := snapshot.progress(space)) or far.written <= 10_000:  # it stays there until it is let on
+        assert not taking.done()
+        await asyncio.sleep(0.001)
+    assert (far.generation, far.expected >= 30_000) == (2, True)
+    said = Server(space).status()["snapshot"]
+    with open(tmp_path / "on", "wb"):
+        (tmp_path / "on").unlink()  # its state is asked for more than once
+    await taking
+    assert re.match(r"generation 2: [1-9][\d,]* of about 30,\d\d\d objects written in ", said)
     assert re.match(
         r"the last was written by a child; this process stood for [\d.]+ ms", Server(space).status()["snapshot"]
     )
