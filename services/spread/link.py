@@ -17,6 +17,7 @@ from .broker import Broker
 from .errors import DeadReference
 from .limits import Limits
 from .negotiation import DIALECTS, Negotiation
+from .watch import Watch
 
 STALLED = 30.0
 """Seconds for which a peer may leave what we answered unread, with more waiting than it is allowed."""
@@ -111,8 +112,13 @@ class Link(Connection, asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         self.data_received(self._landing[:nbytes])  # type: ignore[arg-type] # appended to the inbox, which takes any
 
+    def data_received(self, data: bytes) -> None:  # from uvloop, which has a buffer of its own, directly
+        self._watch.heard()
+        super().data_received(data)
+
     def opened(self) -> None:
         self._landing = _landing()
+        self._watch = Watch(asyncio.get_running_loop().call_soon)
         self.limits = self._limits
         self.write(self._negotiation.greeting)
         self.within(self._patience, "no encoding was agreed on")
@@ -196,7 +202,10 @@ class Link(Connection, asyncio.BufferedProtocol):
             return
         if broker.outbox:
             # Past `Connection.write` and its journal of what is unsent: that is for a hand-over, which a link has not.
+            alone = len(broker.outbox) == 1
             transport.write(broker.take())
+            if alone:
+                self._watch.sent()
         held = transport.get_write_buffer_size()
         broker.answering = min(broker.answering, held)
         if held > self.max_unsent:
