@@ -112,10 +112,6 @@ class Link(Connection, asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         self.data_received(self._landing[:nbytes])  # type: ignore[arg-type] # appended to the inbox, which takes any
 
-    def data_received(self, data: bytes) -> None:  # from uvloop, which has a buffer of its own, directly
-        self._watch.heard()
-        super().data_received(data)
-
     def opened(self) -> None:
         self._landing = _landing()
         self._watch = Watch(asyncio.get_running_loop().call_soon)
@@ -124,11 +120,13 @@ class Link(Connection, asyncio.BufferedProtocol):
         self.within(self._patience, "no encoding was agreed on")
 
     def received(self) -> None:
+        self._watch.heard()
         broker = self.broker or self._negotiate()
         if broker is None:
             return
         while True:
             self._parsing = True
+            broker.turn.begin()
             try:
                 broker.received(self.inbox)
             except ProtocolError as error:
@@ -137,7 +135,8 @@ class Link(Connection, asyncio.BufferedProtocol):
             finally:
                 self._parsing = False
                 full = broker.answering and broker.full
-                self.flush()
+                self.flush()  # answers do not wait for what our own callers do with theirs
+                broker.turn.end()
             if not full:
                 return
             if broker.full and not self.is_closing:
