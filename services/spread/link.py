@@ -28,13 +28,12 @@ LANDING = 256 * 1024
 _landings: WeakKeyDictionary[asyncio.AbstractEventLoop, memoryview] = WeakKeyDictionary()
 
 
-def _landing() -> memoryview:
+def _landing(loop: asyncio.AbstractEventLoop) -> memoryview:
     """Where bytes arrive before they are in an inbox: one place for all links of a loop, which takes one socket at a time.
 
     Without it asyncio makes a new object of this size for every read, and the kernel a new mapping: half of what a
     short message costs.
     """
-    loop = asyncio.get_running_loop()
     found = _landings.get(loop)
     if found is None:
         found = _landings[loop] = memoryview(bytearray(LANDING))
@@ -113,8 +112,10 @@ class Link(Connection, asyncio.BufferedProtocol):
         self.data_received(self._landing[:nbytes])  # type: ignore[arg-type] # appended to the inbox, which takes any
 
     def opened(self) -> None:
-        self._landing = _landing()
-        self._watch = Watch(asyncio.get_running_loop().call_soon)
+        # Kept, because a loop that ends cancels who waits for us while it does not run.
+        self._loop = asyncio.get_running_loop()
+        self._landing = _landing(self._loop)
+        self._watch = Watch(self._loop.call_soon)
         self.limits = self._limits
         self.write(self._negotiation.greeting)
         self.within(self._patience, "no encoding was agreed on")
@@ -192,7 +193,7 @@ class Link(Connection, asyncio.BufferedProtocol):
         if alone:
             self.flush()
         else:
-            asyncio.get_running_loop().call_soon(self.flush)
+            self._loop.call_soon(self.flush)
 
     def flush(self) -> None:
         """Write what there is to say now."""
@@ -214,7 +215,7 @@ class Link(Connection, asyncio.BufferedProtocol):
     def within(self, seconds: float, problem: str) -> None:
         """Drop the peer after this time, unless `at_ease` is called first."""
         self.at_ease()
-        self._timer = asyncio.get_running_loop().call_later(seconds, self._expired, seconds, problem)
+        self._timer = self._loop.call_later(seconds, self._expired, seconds, problem)
 
     def at_ease(self) -> None:
         """The peer did what it was to do within a time."""

@@ -8,13 +8,17 @@ import pytest
 from spread_pair import settled
 
 from midair.runtime.testing import MemoryTransport
-from midair.services.spread import FRIEND, Link, Portal, Referenceable
+from midair.services.spread import FRIEND, Link, Portal, Referenceable, RemoteReference
 from midair.services.spread.turn import Turn
 
 
 class Root(Referenceable):
     def remote_echo(self, value: Any) -> Any:
         return value
+
+
+async def ask(root: RemoteReference) -> Any:
+    return await root.call("echo", 5)
 
 
 class Joined:
@@ -150,3 +154,13 @@ async def test_an_exit_in_one_leaves_the_rest_to_the_loop() -> None:
     assert await ended == []
     await settled()
     assert called == ["behind"]
+
+
+def test_a_program_may_end_with_a_call_under_way() -> None:
+    async def main() -> None:
+        joined = Joined()
+        asyncio.create_task(ask(joined.root))  # noqa: RUF006 - left behind on purpose
+        joined.root.call("echo", 6)
+        await settled()
+
+    asyncio.run(main())
