@@ -27,6 +27,13 @@ class Loop:
                 return count
         raise AssertionError("it never watches")
 
+    def answer(self, looks: int = 2) -> None:
+        """Let something come after so many looks."""
+        for _ in range(looks):
+            self.turn()
+        self.watch.heard()
+        self.turn()
+
     def fail(self) -> None:
         """Let a watch that has begun end without an answer."""
         self.now += LOOKING
@@ -60,9 +67,18 @@ def test_as_long_as_answers_come_it_watches_more_and_more_often_until_always() -
     counts = []
     for _ in range(8):
         counts.append(loop.slept_through())
-        loop.watch.heard()
-        loop.turn()
+        loop.answer()
     assert counts == [15, 7, 3, 1, 0, 0, 0, 0]
+
+
+def test_an_answer_that_is_there_at_the_first_look_is_no_reason_to_watch() -> None:
+    """So it is when both programs share a core: the peer has run while we were sending."""
+    loop = Loop()
+    counts = []
+    for _ in range(4):
+        counts.append(loop.slept_through())
+        loop.answer(looks=1)
+    assert counts == [15, 31, 63, 127]
 
 
 def test_each_failure_doubles_the_turns_until_the_next_try() -> None:
@@ -78,8 +94,7 @@ def test_a_message_sent_while_it_watches_prolongs_the_watch_and_does_not_begin_a
     loop = Loop()
     for _ in range(5):
         loop.slept_through()
-        loop.watch.heard()
-        loop.turn()
+        loop.answer()
     loop.watch.sent()
     loop.now += LOOKING / 2
     loop.watch.sent()
