@@ -230,7 +230,11 @@ METER = Meter(os.getpid())
 
 
 CORES = sorted(os.sched_getaffinity(0))
-PLACES = {"one core": (CORES[0], CORES[0]), "two cores": (CORES[0], CORES[-1])}
+PLACES: dict[str, tuple[int | str, int | str]] = {
+    "one core": (CORES[0], CORES[0]),
+    "two cores": (CORES[0], CORES[-1]),
+    "unbound": ("", ""),
+}
 
 
 def measured(server, client, width=1, place="one core"):
@@ -341,7 +345,8 @@ def run(name: str, work: Any) -> Any:
 
 
 def work(words):
-    os.sched_setaffinity(0, {int(os.environ["CORE"])})
+    if os.environ["CORE"]:
+        os.sched_setaffinity(0, {int(os.environ["CORE"])})
     function = WORK[" ".join(words[:2])]
     if words[0] == "serve":
         served = function()

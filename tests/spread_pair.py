@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 from midair.services.spread.broker import Broker
+from midair.services.spread.flavors import Cacheable
 from midair.services.spread.limits import FRIEND, Limits
 from midair.services.spread.negotiation import DIALECTS
 
@@ -56,6 +57,25 @@ class Pair:
         """Lose the connection."""
         self.client.lost(None)
         self.server.lost(None)
+
+
+class Picture(Cacheable):
+    """Dots that observers are told of; it counts those that stopped observing. Subclasses have the name on the wire."""
+
+    def __init__(self, *dots: int) -> None:
+        self.dots = list(dots)
+        self.stopped = 0
+
+    def add(self, dot: int) -> None:
+        self.dots.append(dot)
+        self.tell("add", dot)
+
+    def copy_state(self, perspective: Any) -> Any:
+        return {"dots": list(self.dots)}
+
+    def stopped_observing(self, perspective: Any, observer: Any) -> None:
+        super().stopped_observing(perspective, observer)
+        self.stopped += 1
 
 
 async def settled() -> None:

@@ -11,7 +11,7 @@ else; neither side has to know.
 
     flavors, errors        what crosses, and how it can fail          users, portal     logins
     references, stream     what the caller holds                      client, service   asyncio's side
-    broker, calls, holding the object layer of one connection         link              a broker on a Connection
+    broker, calls, holding the object layer of one connection         link, turn, watch a broker on a Connection, its loop
     packed | jelly, banana, jellywire   the two encodings             negotiation       which of them
 """
 

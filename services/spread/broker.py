@@ -20,7 +20,7 @@ import traceback
 from collections import deque
 from collections.abc import Callable
 from types import CoroutineType
-from typing import Any
+from typing import Any, cast
 from weakref import WeakValueDictionary
 
 from ...runtime.errors import ProtocolError
@@ -52,6 +52,7 @@ from .jelly import Jellier, Unjellier
 from .limits import FRIEND, Limits, exceeded
 from .references import Caller, Promise, RemoteReference, failed
 from .stream import source_of
+from .turn import Turn
 
 log = logging.getLogger("midair.spread")
 
@@ -102,6 +103,7 @@ class Broker:
         self._dropped: deque[tuple[str, int, int]] = deque()
         self._dropping = False
         self._thread = threading.get_ident()
+        self.turn = Turn(self.loop)
         self.wire = make_wire(self)
         self.say(self.wire.hello())
 
@@ -150,7 +152,13 @@ class Broker:
         Raises:
             ProtocolError: the peer broke the rules; drop it.
         """
-        self.wire.received(inbox, self.limits)
+        try:
+            self.wire.received(inbox, self.limits)
+        except ProtocolError:
+            raise
+        except (LookupError, TypeError, ValueError) as error:
+            # Every handler catches what users' code raises; what is left is a message of the wrong shape.
+            raise BadMessage(f"a message that cannot be read: {error}") from error
 
     def lost(self, reason: BaseException | None) -> None:
         """The connection is gone: break every promise, tell every observed object, let go of everything."""
@@ -223,7 +231,7 @@ class Broker:
         return promise
 
     def _promise(self, number: int, seconds: float | None) -> Promise:
-        promise = Promise(loop=self.loop)
+        promise = Promise(loop=cast("asyncio.AbstractEventLoop", self.turn))  # all that a future asks of one
         promise._broker = self
         promise._number = number
         self._pending[number] = promise

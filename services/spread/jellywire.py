@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ...runtime.errors import ProtocolError
 from . import banana
 from .errors import BadMessage, lineage
 from .flavors import wire_name
@@ -57,8 +56,9 @@ class JellyWire:
         self, tag: bytes, number: int, where: Any, name: str, args: tuple[Any, ...], kw: dict[str, Any]
     ) -> bytes:
         broker = self._broker
-        parts = [broker.jelly(args, broker.perspective, rich=False), broker.jelly(kw, broker.perspective, rich=False)]
-        return self._encode([tag, number, where, name.encode(), int(number > 0), *parts])
+        values = broker.jelly(args, broker.perspective, rich=False)
+        names = broker.jelly(kw, broker.perspective, rich=False) if kw else [b"dictionary"]
+        return self._encode([tag, number, where, name.encode(), int(number > 0), values, names])
 
     def answer(self, number: int, value: Any, perspective: Any) -> bytes:
         return self._encode([b"answer", number, self._broker.jelly(value, perspective, rich=False)])
@@ -129,13 +129,7 @@ class JellyWire:
         count, handle = handler
         if len(expression) != count:
             raise BadMessage(f"{expression[0]!r} with {len(expression) - 1} parts, not {count - 1}")
-        try:
-            handle(self, *expression[1:])
-        except ProtocolError:
-            raise
-        except (LookupError, TypeError, ValueError) as error:
-            # Every handler catches what users' code raises; what is left is a message of the wrong shape.
-            raise BadMessage(f"a message that cannot be read: {error}") from error
+        handle(self, *expression[1:])
 
     def _called(self, number: Any, target: Any, name: Any, answer: Any, args: Any, kw: Any) -> None:
         where = target.decode(errors="replace") if type(target) is bytes else target

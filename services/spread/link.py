@@ -17,6 +17,7 @@ from .broker import Broker
 from .errors import DeadReference
 from .limits import Limits
 from .negotiation import DIALECTS, Negotiation
+from .watch import Watch
 
 STALLED = 30.0
 """Seconds for which a peer may leave what we answered unread, with more waiting than it is allowed."""
@@ -27,13 +28,12 @@ LANDING = 256 * 1024
 _landings: WeakKeyDictionary[asyncio.AbstractEventLoop, memoryview] = WeakKeyDictionary()
 
 
-def _landing() -> memoryview:
+def _landing(loop: asyncio.AbstractEventLoop) -> memoryview:
     """Where bytes arrive before they are in an inbox: one place for all links of a loop, which takes one socket at a time.
 
     Without it asyncio makes a new object of this size for every read, and the kernel a new mapping: half of what a
     short message costs.
     """
-    loop = asyncio.get_running_loop()
     found = _landings.get(loop)
     if found is None:
         found = _landings[loop] = memoryview(bytearray(LANDING))
@@ -112,17 +112,22 @@ class Link(Connection, asyncio.BufferedProtocol):
         self.data_received(self._landing[:nbytes])  # type: ignore[arg-type] # appended to the inbox, which takes any
 
     def opened(self) -> None:
-        self._landing = _landing()
+        # Kept, because a loop that ends cancels who waits for us while it does not run.
+        self._loop = asyncio.get_running_loop()
+        self._landing = _landing(self._loop)
+        self._watch = Watch(self._loop.call_soon)
         self.limits = self._limits
         self.write(self._negotiation.greeting)
         self.within(self._patience, "no encoding was agreed on")
 
     def received(self) -> None:
+        self._watch.heard()
         broker = self.broker or self._negotiate()
         if broker is None:
             return
         while True:
             self._parsing = True
+            broker.turn.begin()
             try:
                 broker.received(self.inbox)
             except ProtocolError as error:
@@ -131,7 +136,8 @@ class Link(Connection, asyncio.BufferedProtocol):
             finally:
                 self._parsing = False
                 full = broker.answering and broker.full
-                self.flush()
+                self.flush()  # answers do not wait for what our own callers do with theirs
+                broker.turn.end()
             if not full:
                 return
             if broker.full and not self.is_closing:
@@ -187,7 +193,7 @@ class Link(Connection, asyncio.BufferedProtocol):
         if alone:
             self.flush()
         else:
-            asyncio.get_running_loop().call_soon(self.flush)
+            self._loop.call_soon(self.flush)
 
     def flush(self) -> None:
         """Write what there is to say now."""
@@ -196,7 +202,10 @@ class Link(Connection, asyncio.BufferedProtocol):
             return
         if broker.outbox:
             # Past `Connection.write` and its journal of what is unsent: that is for a hand-over, which a link has not.
+            alone = len(broker.outbox) == 1
             transport.write(broker.take())
+            if alone:
+                self._watch.sent()
         held = transport.get_write_buffer_size()
         broker.answering = min(broker.answering, held)
         if held > self.max_unsent:
@@ -206,7 +215,7 @@ class Link(Connection, asyncio.BufferedProtocol):
     def within(self, seconds: float, problem: str) -> None:
         """Drop the peer after this time, unless `at_ease` is called first."""
         self.at_ease()
-        self._timer = asyncio.get_running_loop().call_later(seconds, self._expired, seconds, problem)
+        self._timer = self._loop.call_later(seconds, self._expired, seconds, problem)
 
     def at_ease(self) -> None:
         """The peer did what it was to do within a time."""

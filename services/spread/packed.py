@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgpack import ExtType, Packer, unpackb  # type: ignore[import-untyped] # it has no types
 
-from ...runtime.errors import MidairError, ProtocolError
+from ...runtime.errors import MidairError
 from .banana import LISTS_PER_LEVEL
 from .errors import BadMessage, NotSendable, SpreadError
 from .flavors import Referenceable
@@ -242,20 +242,14 @@ class PackedWire:
             return
         finally:
             self._jellied.clear()
-        try:
-            kind = message[0]
-            if kind == ANSWER:
-                _, number, value = message
-                self._broker.answered(number, value)
-            elif kind == CALL:
-                self._called(message)
-            else:
-                getattr(self._broker, _HANDLERS[kind])(*message[1:])
-        except ProtocolError:
-            raise
-        except (LookupError, TypeError, ValueError) as error:
-            # Every handler catches what users' code raises; what is left is a message of the wrong shape.
-            raise BadMessage(f"a message that cannot be read: {error}") from error
+        kind = message[0]
+        if kind == ANSWER:
+            _, number, value = message
+            self._broker.answered(number, value)
+        elif kind == CALL:
+            self._called(message)
+        else:
+            getattr(self._broker, _HANDLERS[kind])(*message[1:])
 
     def _called(self, message: list[Any]) -> None:
         count = len(message)

@@ -142,6 +142,9 @@ class Promise(asyncio.Future[Any], Caller):
     _number: int = 0
     _source: Promise | None = None  # the promise this is a call on
 
+    def get_loop(self) -> asyncio.AbstractEventLoop:
+        return self._broker.loop if self._broker is not None else super().get_loop()
+
     def cancel(self, msg: Any | None = None) -> bool:
         if not super().cancel(msg):
             return False

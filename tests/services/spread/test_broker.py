@@ -4,11 +4,10 @@ import asyncio
 import gc
 
 import pytest
-from spread_pair import Pair, settled
+from spread_pair import Pair, Picture, settled
 
 from midair.runtime.errors import LimitExceeded
 from midair.services.spread import (
-    Cacheable,
     Copyable,
     DeadReference,
     Error,
@@ -78,23 +77,8 @@ class Refused(Error):
     pass
 
 
-class Picture(Cacheable):
+class Drawn(Picture):
     wire_name = "test.Picture"
-
-    def __init__(self):
-        self.dots = []
-        self.stopped = 0
-
-    def add(self, dot):
-        self.dots = [*self.dots, dot]
-        self.tell("add", dot)
-
-    def copy_state(self, perspective):
-        return {"dots": list(self.dots)}
-
-    def stopped_observing(self, perspective, observer):
-        super().stopped_observing(perspective, observer)
-        self.stopped += 1
 
 
 @register("test.Picture")
@@ -120,7 +104,7 @@ class Board(Viewable):
 class Root(Referenceable):
     def __init__(self):
         self.hall = Room("hall")
-        self.picture = Picture()
+        self.picture = Drawn()
         self.calls = []
         self.ended = asyncio.Event()
 
@@ -421,7 +405,7 @@ async def test_what_cannot_be_sent_fails_at_the_sender_and_leaves_no_trace(diale
     pair = Pair(Root(), dialect=dialect)
     mine = Room("mine")
     with pytest.raises(NotSendable, match="object cannot be sent"):
-        pair.root.echo([mine, Picture(), object()])
+        pair.root.echo([mine, Drawn(), object()])
     assert len(pair.client.exports) == len(pair.client.shown) == 0
     with pytest.raises(NotSendable, match="cannot be sent"):
         await pair.root.object()

@@ -13,6 +13,7 @@ import asyncio
 import gc
 
 import pytest
+from spread_pair import Picture
 from spread_twisted import TwistedFailure, TwistedPair, pb, twisted_root
 from twisted.cred import checkers, credentials
 from twisted.cred import portal as cred
@@ -25,7 +26,6 @@ from zope.interface import implementer
 from midair.runtime.errors import LimitExceeded
 from midair.services.spread import (
     Avatar,
-    Cacheable,
     Copyable,
     DeadReference,
     Error,
@@ -105,23 +105,8 @@ class There(pb.RemoteCopy):
 pb.setUnjellyableForClass("test.OurPoint", There)
 
 
-class Picture(Cacheable):
+class OurPicture(Picture):
     wire_name = "test.OurPicture"
-
-    def __init__(self):
-        self.dots = [1]
-        self.stopped = 0
-
-    def add(self, dot):
-        self.dots.append(dot)
-        self.tell("add", dot)
-
-    def copy_state(self, perspective):
-        return {"dots": list(self.dots)}
-
-    def stopped_observing(self, perspective, observer):
-        super().stopped_observing(perspective, observer)
-        self.stopped += 1
 
 
 class PictureThere(pb.RemoteCache):
@@ -160,9 +145,11 @@ class PictureHere(RemoteCache):
         self.dots.append(dot)
 
 
-class Root(Referenceable):
-    def __init__(self):
-        self.room, self.picture = Room(), Picture()
+class Offers:
+    """What both sides' roots answer alike."""
+
+    def __init__(self, room, picture):
+        self.room, self.picture = room, picture
         self.notes = []
 
     def remote_echo(self, value=None, **names):
@@ -173,6 +160,20 @@ class Root(Referenceable):
 
     def remote_is_room(self, room):
         return room is self.room
+
+    def remote_picture(self):
+        return self.picture
+
+    def remote_is_picture(self, picture):
+        return picture is self.picture
+
+    def remote_note(self, what):
+        self.notes.append(what)
+
+
+class Root(Offers, Referenceable):
+    def __init__(self):
+        super().__init__(Room(), OurPicture(1))
 
     async def remote_ask(self, other):
         return await other.call("describe")
@@ -183,37 +184,18 @@ class Root(Referenceable):
     def remote_point(self, x):
         return Point(x)
 
-    def remote_picture(self):
-        return self.picture
-
-    def remote_is_picture(self, picture):
-        return picture is self.picture
-
     async def remote_pages(self, collector, count):
         await send_pages(collector, (bytes([number]) * 8192 for number in range(count)))
-
-    def remote_note(self, what):
-        self.notes.append(what)
 
     async def remote_count(self, n):
         for number in range(n):
             yield number
 
 
-class TheirRoot(pb.Root):
+class TheirRoot(Offers, pb.Root):
     def __init__(self):
-        self.room, self.picture = TheirRoom(), TheirPicture()
+        super().__init__(TheirRoom(), TheirPicture())
         self.waiting: Deferred = Deferred()
-        self.notes = []
-
-    def remote_echo(self, value=None, **names):
-        return names or value
-
-    def remote_room(self):
-        return self.room
-
-    def remote_is_room(self, room):
-        return room is self.room
 
     def remote_ask(self, other):
         return other.callRemote("describe")
@@ -227,12 +209,6 @@ class TheirRoot(pb.Root):
     def remote_x_of(self, point):
         return point.x
 
-    def remote_picture(self):
-        return self.picture
-
-    def remote_is_picture(self, picture):
-        return picture is self.picture
-
     def remote_pages(self, collector):
         StringPager(collector, bytes(range(256)) * 100, 1000)
 
@@ -241,9 +217,6 @@ class TheirRoot(pb.Root):
 
     def remote_wait(self):
         return self.waiting
-
-    def remote_note(self, what):
-        self.notes.append(what)
 
 
 def our_server(root=None, **options):
