@@ -184,7 +184,7 @@ def imported(node: ast.AST) -> set[str]:
     """Names that a statement imports into its own scope."""
     if isinstance(node, ast.Import | ast.ImportFrom):
         return bound(node)
-    if not isinstance(node, (*_MAY_IMPORT, ast.ExceptHandler, ast.match_case)):
+    if not isinstance(node, (*_MAY_IMPORT, ast.ExceptHandler)):
         return set()
     return {name for inner in ast.iter_child_nodes(node) for name in imported(inner)}
 
