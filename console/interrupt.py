@@ -101,11 +101,8 @@ class Interrupter:
         finally:
             try:
                 self._let_go()
-            except (
-                KeyboardInterrupt,
-                Interrupted,
-            ):  # it came when the slice was over: the statement hears of it in its next
-                self._let_go()
+            except (KeyboardInterrupt, Interrupted):
+                self._let_go()  # it came when the slice was over: the statement hears of it in its next
 
     def _let_go(self) -> None:
         """From here on no press reaches the thread of the server."""

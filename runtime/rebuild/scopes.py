@@ -136,9 +136,11 @@ class Scope:
             return ast.literal_eval(expr)
         self.tx.flush()
         self.tx.watch(self.space)
-        code = compile(ast.Expression(expr), self.plan.path, "eval", flags=self.plan.text.flags, dont_inherit=True)
-        local = dict(vars(self.cls)) if self.cls is not None else {}
-        return eval(self.same_codes(code), self.space, {**local, **(names or {})})  # noqa: S307 -- the user's own source
+        given: ast.stmt = ast.Assign([ast.Name(_CAPTURE, ast.Store())], expr)
+        code = self.plan.text.compile([ast.fix_missing_locations(ast.copy_location(given, expr))], self.plan.path)
+        local = {**(vars(self.cls) if self.cls is not None else {}), **(names or {})}
+        exec(self.same_codes(code), self.space, local)  # noqa: S102 -- the user's own source
+        return local[_CAPTURE]
 
     def same_codes(self, code: types.CodeType) -> types.CodeType:
         """The same code, with the code objects that are in the module's tree in the place of equal ones."""
@@ -153,8 +155,7 @@ class Scope:
         """Run statements in this scope; returns what they bound, which nobody else has seen yet."""
         if self.path:
             return self._execute_in_class(nodes)
-        code = compile(ast.Module(nodes, []), self.plan.path, "exec", flags=self.plan.text.flags, dont_inherit=True)
-        code = self.same_codes(code)
+        code = self.same_codes(self.plan.text.compile(nodes, self.plan.path))
         if any(isa(n, _COMPOUND) for n in nodes):
             self.tx.flush()
             before = dict(self.space)
@@ -217,7 +218,7 @@ class Scope:
             keyword = ast.keyword("metaclass", ast.Name(_CAPTURE, ast.Load()))
             made: ast.stmt = ast.ClassDef(node.name, [], [keyword], inner, [])
             inner = [ast.fix_missing_locations(ast.copy_location(made, node))]
-        code = compile(ast.Module(inner, []), self.plan.path, "exec", flags=self.plan.text.flags, dont_inherit=True)
+        code = self.plan.text.compile(inner, self.plan.path)
         scratch: dict[str, Any] = {_CAPTURE: capture}
         self.tx.run(self.same_codes(code), self.space, scratch)
         if isa(cell := caught.pop("__classcell__", None), types.CellType):

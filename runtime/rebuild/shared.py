@@ -92,6 +92,8 @@ class Edit:
                 for name in names:
                     node = next((each for each in ast.walk(node) if getattr(each, "name", None) == name), node)
                 line = getattr(node, "lineno", 0)
+                if made is None:
+                    statement.forget()
         return path, line
 
     def dispose(self) -> None:

@@ -1,6 +1,7 @@
 """A running server: planned aside, rehearsed, guarded, upgraded in slices; and threads that call all the while."""
 
 import asyncio
+import gc
 import os
 import sys
 import threading
@@ -8,7 +9,7 @@ import threading
 import pytest
 
 from midair.runtime import rebuild
-from midair.runtime.rebuild import RebuildError, engine, live
+from midair.runtime.rebuild import RebuildError, engine, live, native
 
 MANY = 3000
 
@@ -253,10 +254,13 @@ def test_threads_never_see_code_with_other_defaults_or_half_of_an_edit(project):
     threads = [threading.Thread(target=call, args=(slot,)) for slot in range(2)]
     for thread in threads:
         thread.start()
+    between = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)  # wherever a thread may take its turn, one does
     try:
         for n in range(2, 60):
             project.edit(m=both.format(n))
     finally:
+        sys.setswitchinterval(between)
         stop.set()
         for thread in threads:
             thread.join()
@@ -264,17 +268,49 @@ def test_threads_never_see_code_with_other_defaults_or_half_of_an_edit(project):
     assert min(calls) > 100
 
 
+def test_no_collection_runs_inside_the_one_call(project):
+    """It could run a finalizer, which is Python, and lets other threads take their turn."""
+    seen, inside, kept = [], [], []
+
+    def collected(*_):
+        seen.append(1)
+
+    before = gc.get_threshold()
+    gc.callbacks.append(collected)
+    gc.set_threshold(1)
+    try:
+        native.perform([(seen.clear,), (kept.extend, map(set, [()] * 1000)), (inside.extend, seen)])
+    finally:
+        gc.set_threshold(*before)
+        gc.callbacks.remove(collected)
+    assert (inside, len(kept)) == ([], 1000)
+    assert gc.isenabled()
+
+
 def test_calls_from_several_threads_queue(project):
-    names = [f"part{i}" for i in range(6)]
-    project.write(**dict.fromkeys(names, "x = 0\n"))
-    parts = [project.load(n) for n in names]
-    project.write(**dict.fromkeys(names, "import time\ntime.sleep(0.01)\nx = 1\n"))
-    threads = [threading.Thread(target=rebuild.rebuild, args=(n,)) for n in names]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert [p.x for p in parts] == [1] * 6
+    project.write(a="order, x = [], 0\n", b="x = 0\n")
+    a, b = project.load("a"), project.load("b")
+    a.entered, a.gate = threading.Event(), threading.Event()
+    project.write(
+        a="order, x = [], 1\norder.append('a begins'); entered.set(); gate.wait(20); order.append('a ends')\n",
+        b="import a\nx = 1\na.order.append('b')\n",
+    )
+    first, second = (threading.Thread(target=rebuild.rebuild, args=(name,)) for name in ("a", "b"))
+    first.start()
+    assert a.entered.wait(20)
+    second.start()
+    while second.is_alive() and not _is_in(second, "exclusively"):
+        pass
+    a.gate.set()
+    first.join()
+    second.join()
+    assert a.order == ["a begins", "a ends", "b"]
+    assert (a.x, b.x) == (1, 1)
+
+
+def _is_in(thread, name):
+    frame = sys._current_frames().get(thread.ident)
+    return frame is not None and frame.f_code.co_name == name
 
 
 async def test_few_upgrades_that_take_longer_than_a_slice_are_rehearsed_and_sliced_too(project, monkeypatch):

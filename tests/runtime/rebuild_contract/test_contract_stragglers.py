@@ -210,3 +210,52 @@ def test_each_is_a_line_of_the_report_with_file_and_line(live):
                 "line": report.stragglers[0].line,
             }
         ]
+
+
+async def test_a_supervised_task_starts_again_with_the_new_code_and_the_others_go_on(live):
+    live.start(
+        """
+        import asyncio
+        from midair import Service
+
+        class Worker(Service):
+            async def start(self):
+                self.seen, self.others = [], []
+                self.spawn(self.work)
+                self.spawn(self.other)
+
+            async def work(self):
+                await self.deeper()
+
+            async def deeper(self):
+                self.seen.append('v1')
+                await asyncio.Event().wait()
+
+            async def other(self):
+                self.others.append(1)
+                await asyncio.Event().wait()
+        """
+    )
+    from m import Worker
+
+    from midair import Space
+    from midair.runtime.server import Server
+
+    space = Space()
+    space["worker"] = worker = Worker()
+    server = Server(space, say=lambda _: None, complain=lambda _: None, drain=1.0)
+    main = asyncio.create_task(server.main())
+    await server.ready.wait()
+    try:
+        for _ in range(100):
+            await asyncio.sleep(0)
+        live.replace("v1", "v2")
+        await rebuild.apply()
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert worker.seen == ["v1", "v2"]
+        assert worker.others == [1]
+        assert rebuild.stragglers() == []
+    finally:
+        server.stop_soon("the test is over")
+        await main
