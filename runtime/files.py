@@ -101,7 +101,11 @@ class Hold:
             os.close(lock)
             lock = self._locked()
         self._lock = lock
-        write_private(self.files.pid, f"{os.getpid()}\n")
+        try:
+            write_private(self.files.pid, f"{os.getpid()}\n")
+        except OSError as error:
+            self.release()
+            raise ServerError(f"cannot write {self.files.pid}: {error.strerror}; nothing was done") from error
 
     def _locked(self) -> int:
         try:

@@ -1,7 +1,10 @@
 """What the command line understands, and what it says when it does not."""
 
+import errno
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -90,6 +93,16 @@ def test_make_says_how_to_run_what_it_wrote(capsys, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     assert main(["make", "spread", "--port", "0", "-o", "things"]) == 0
     assert capsys.readouterr().out.endswith("\n'midair run things.spl' starts it\n")
+
+
+def test_a_project_that_does_not_fit_on_the_disk_leaves_nothing(capsys, tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Path, "write_text", full)
+    assert refusal(capsys, "new", "guests") == (1, "midair: guests was not made: No space left on device\n")
+    assert not list(tmp_path.iterdir())
 
 
 def test_options_are_not_abbreviated(capsys):
