@@ -49,7 +49,7 @@ def _saved(left: dict[str, Any]) -> str:
         return "nothing, for it was started without a file"
     if not generation:
         return f"nothing yet; it will be in {file}"
-    return f"generation {generation}, {ago(saved) if saved else 'before this start'}, in {file}"
+    return f"generation {generation}, {ago(saved) if saved else 'not saved since the start'}, in {file}"
 
 
 def _code(left: dict[str, Any]) -> Iterator[tuple[str, list[str]]]:
