@@ -325,7 +325,7 @@ class Runner:
     async def _show(self, statement: Statement, outcome: Outcome, value: Any) -> None:
         if isinstance(value, Command):
             # A bare name: looking is done at once, acting needs the parentheses.
-            value = value() if value.looks else value.usage()
+            value = value() if value.runs_bare else value.usage()
         if isinstance(value, Pending) and value.waits:
             value = await value
         if isinstance(value, Space):
@@ -405,7 +405,7 @@ def _single_command(
         return None
     command = commands[name.id]
     if not isinstance(node, ast.Call):
-        return (command, [], {}) if command.looks and not called else None
+        return (command, [], {}) if command.runs_bare and not called else None
     try:
         args = [ast.literal_eval(argument) for argument in node.args]
         kwargs = {keyword.arg: ast.literal_eval(keyword.value) for keyword in node.keywords if keyword.arg}

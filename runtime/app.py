@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from importlib.machinery import PathFinder
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,10 @@ from .space import Space
 from .words import near
 
 _NOT_OURS = {"site-packages", "dist-packages", "node_modules", "__pycache__"}
+
+
+class NoSuchModule(ServerError):
+    """The program is not where it was."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +75,13 @@ class Application:
 
     def exists(self) -> bool:
         """Whether there is something to import; its outermost package is looked for, and nothing is imported."""
-        return PathFinder.find_spec(self.module.partition(".")[0], [self.folder, *sys.path]) is not None
+        top = self.module.partition(".")[0]
+        if PathFinder.find_spec(top, [self.folder, *sys.path]) is not None:
+            return True
+        try:
+            return find_spec(top) is not None  # some packages that are installed to be edited are on no path
+        except ValueError:  # it is loaded and says nothing of where from, as `__main__`
+            return False
 
     def record(self) -> None:
         """Make its modules importable, and editable from their first import on."""
@@ -82,14 +93,16 @@ class Application:
         """Import the application's module.
 
         Raises:
-            ServerError: there is no such module.
+            NoSuchModule: there is none of that name.
         """
         self.record()
         try:
             return importlib.import_module(self.module)
         except ModuleNotFoundError as error:
             if error.name and (self.module + ".").startswith(error.name + "."):
-                raise ServerError(f"there is no module {self.module!r} in {self.folder}; nothing was started") from None
+                raise NoSuchModule(
+                    f"there is no module {self.module!r} in {self.folder}; nothing was started"
+                ) from None
             raise
 
     def build(self, space: Space) -> None:

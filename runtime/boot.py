@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from . import rebuild, snapshot
-from .app import Application, place_of
+from .app import Application, NoSuchModule, place_of
 from .errors import ServerError, SnapshotError
 from .files import Files, Hold
 from .rebuild.given import given
@@ -260,6 +260,8 @@ def _blaming(application: Application, advice: str = "") -> Iterator[None]:
     """Turn what the program raises into one sentence that names its file and line."""
     try:
         yield
+    except NoSuchModule as error:
+        raise ServerError(f"{error}{advice}") from None
     except (ServerError, SnapshotError):
         raise
     except (Exception, SystemExit) as error:

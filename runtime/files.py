@@ -1,8 +1,8 @@
 """Where a running space keeps what it needs beside its `.spl`, and how others find it.
 
     NAME.spl        always the newest snapshot; older generations are NAME.<n>.spl
-    NAME.spl.lock   held by the process that runs the space; never renamed, removed only by who holds it,
-                    and only when there is no NAME.spl
+    NAME.spl.lock   held by the process that runs the space; never renamed. It stays beside a NAME.spl, empty and
+                    harmless: only its lock counts, and where it stays no two starts can meet two files of that name
     NAME.pid        its process number          NAME.sock   where its console answers
     NAME.log        its log, with --daemon      NAME.tty    a terminal link, with --pty
 
@@ -101,13 +101,17 @@ class Hold:
             os.close(lock)
             lock = self._locked()
         self._lock = lock
-        write_private(self.files.pid, f"{os.getpid()}\n")
+        try:
+            write_private(self.files.pid, f"{os.getpid()}\n")
+        except OSError as error:
+            self.release()
+            raise ServerError(f"cannot write {self.files.pid}: {error.strerror}; nothing was done") from error
 
     def _locked(self) -> int:
         try:
             lock = os.open(self.files.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
-            raise ServerError(f"cannot write {self.files.lock}: {error.strerror}; nothing was started") from error
+            raise ServerError(f"cannot write {self.files.lock}: {error.strerror}; nothing was done") from error
         try:
             self._wait_for(lock)
         except BlockingIOError:

@@ -6,10 +6,12 @@ context in which the line was written, or else the last part of the logger's nam
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import json
 import logging
 import logging.handlers
+import math
 import os
 import sys
 import time
@@ -25,6 +27,7 @@ owner: contextvars.ContextVar[str] = contextvars.ContextVar("midair.owner", defa
 #: One log file is turned over at this size, and this many old ones are kept.
 MAX_BYTES = 10 * 1024 * 1024
 KEPT_FILES = 5
+_TELL_AGAIN = 60.0  # seconds until it is said again that lines are lost
 
 _COLOURS = {"DEBUG": "\x1b[2m", "INFO": "", "WARNING": "\x1b[33m", "ERROR": "\x1b[31m", "CRITICAL": "\x1b[1;31m"}
 
@@ -120,9 +123,21 @@ tail = Tail()
 class _PrivateFile(logging.handlers.RotatingFileHandler):
     """A log that only its owner can read: it names who logged in from where."""
 
+    _told = -math.inf
+
     def _open(self) -> TextIOWrapper:
         descriptor = os.open(self.baseFilename, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         return open(descriptor, "a", encoding="utf-8")
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name for it
+        """A full disk is one line a minute on standard error; `logging` would show a traceback for each line lost."""
+        error = sys.exc_info()[1]
+        if not isinstance(error, OSError):
+            super().handleError(record)
+        elif time.monotonic() - self._told >= _TELL_AGAIN:
+            self._told = time.monotonic()
+            with contextlib.suppress(OSError):  # standard error may be a file on the same disk
+                sys.stderr.write(f"midair: the log {self.baseFilename} cannot be written: {error.strerror}\n")
 
 
 def set_up(
@@ -139,10 +154,13 @@ def set_up(
         only: the logger whose lines these are; every logger's unless given. The others stay as they are then.
 
     A file is turned over at 10 MB and five old ones are kept. Called again, it replaces what the last call set up.
+
+    Raises:
+        OSError: the file cannot be written.
     """
     handler: logging.Handler
     if file is not None:
-        handler = _PrivateFile(file, maxBytes=MAX_BYTES, backupCount=KEPT_FILES, delay=True)
+        handler = _PrivateFile(file, maxBytes=MAX_BYTES, backupCount=KEPT_FILES)
     else:
         handler = logging.StreamHandler(stream or sys.stderr)
     on_terminal = file is None and (stream or sys.stderr).isatty()

@@ -45,6 +45,7 @@ FINE, FAILED, UNSAVED = 0, 1, 4
 
 _HEARTBEAT = 1.0
 _SLICE = 0.005
+_NOT_SAVED = "not saved: "
 
 
 def to_stderr(message: str) -> None:
@@ -205,7 +206,13 @@ class Server:
         """
         self._discard = discard
         if self.files and not discard:
-            problems = snapshot.check(self.space).problems
+            try:
+                problems = snapshot.rehearse(self.space, self.files.spl, **self._provenance())
+            except Exception as error:
+                why = str(_as_failure(error)).removeprefix(_NOT_SAVED)
+                raise ServerError(
+                    f"not stopped, for nothing could be saved: {why} (--discard stops all the same)"
+                ) from error
             if problems:
                 listed = "; ".join(str(problem) for problem in problems[:5])
                 raise ServerError(f"not stopped, for this would be lost: {listed} (--discard stops all the same)")
@@ -352,8 +359,8 @@ class Server:
                 generation = await snapshot.take(self.space, self.files.spl, **self._provenance())
             except Exception as error:
                 failure = _as_failure(error)
-                self.snapshot_failed = str(failure)
-                _snapshot_log.error("not saved: %s; %s stays as it was", failure, self.files.spl.name)
+                self.snapshot_failed = str(failure).removeprefix(_NOT_SAVED)
+                _snapshot_log.error(self._unsaved(failure))
                 if failure is error:
                     raise
                 raise failure from error
@@ -365,6 +372,12 @@ class Server:
         self.snapshot_failed, self.snapshot_at, self._saved_activity = None, time.time(), activity
         size = self.files.spl.stat().st_size
         _snapshot_log.info("saved %s generation %d, %s bytes", self.files.spl.name, generation, f"{size:,}")
+
+    def _unsaved(self, failure: Exception) -> str:
+        """What became of the file. An error of the disk says it already."""
+        assert self.files
+        text = str(failure)
+        return text if text.startswith(_NOT_SAVED) else f"{_NOT_SAVED}{text}; {self.files.spl.name} stays as it was"
 
     def _provenance(self) -> dict[str, Any]:
         """What a snapshot tells of the program it belongs to."""
@@ -378,9 +391,9 @@ class Server:
             self._save_all_or_the_rest()
         except Exception as error:  # noqa: BLE001 - whatever it is, it is told, and the stop goes on
             self._status = UNSAVED
-            failure = _as_failure(error)
-            self.complain(f"not saved: {failure}; {self.files.spl.name} stays as it was")
-            _snapshot_log.error("not saved at the end: %s", failure)
+            message = self._unsaved(_as_failure(error))
+            self.complain(message)
+            _snapshot_log.error(message)
 
     def _save_all_or_the_rest(self) -> None:
         assert self.files

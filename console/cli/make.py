@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import inspect
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .faults import UsageError, guarded
@@ -44,14 +45,17 @@ def write(name: str, words: list[str], *, prog: str) -> int:
     from ...runtime import kinds
     from ...runtime.boot import make_file
     from ...runtime.files import Files
+    from ...runtime.words import near
 
     kind = kinds.load(name)
     parser = kind_parser(kind, prog)
     parser.add_argument("-o", "--output", metavar="FILE.spl", default=f"{name}.spl", help=f"default: {name}.spl")
     options = parser.parse_args(words)
+    if Path(options.output).is_dir():
+        raise UsageError(f"-o {options.output}: that is a folder; name a FILE.spl in it")
     files = Files.of(options.output)
     make_file(files, lambda: made(kind, options))
-    print(f"wrote {files.spl.name}: {kinds.summary(kind)}\n'midair run {options.output}' starts it")
+    print(f"wrote {files.spl.name}: {kinds.summary(kind)}\n'midair run {near(files.spl)}' starts it")
     return 0
 
 

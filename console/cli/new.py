@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import keyword
+import shutil
 import sys
 from pathlib import Path
 from string import Template
 
+from ...runtime.errors import ServerError
 from .faults import UsageError
 from .parser import Commands
 
@@ -44,12 +46,20 @@ def new(options: argparse.Namespace) -> int:
         raise UsageError(f"{name!r} is a module already, and the program would never be imported by it; choose another")
     if folder.exists():
         raise UsageError(f"{folder} exists already and was left alone; choose another name")
-    for file, text in render(name).items():
+    try:
+        _write(folder, render(name))
+    except OSError as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise ServerError(f"{folder} was not made: {error.strerror}") from error
+    print(f"{folder}/ is ready; now:\n    cd {folder}\n    midair run {name}.py\n    telnet localhost 4000")
+    return 0
+
+
+def _write(folder: Path, files: dict[str, str]) -> None:
+    for file, text in files.items():
         path = folder / file
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
-    print(f"{folder}/ is ready; now:\n    cd {folder}\n    midair run {name}.py\n    telnet localhost 4000")
-    return 0
 
 
 def render(name: str) -> dict[str, str]:

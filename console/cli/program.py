@@ -87,9 +87,13 @@ class Program:
     """
 
     def __init__(self, words: list[str], *, is_module: bool) -> None:
+        from ...runtime.app import Application
+
         self.words, self.is_module = words, is_module
         named = words[0]
         if is_module:
+            if not Application(named, os.getcwd()).exists():
+                raise ServerError(f"there is no module {named}; nothing was started")
             self.name = named.rpartition(".")[2] if not named.endswith("__main__") else named.split(".")[-2]
             self.path, self.folder = "", os.getcwd()
         elif named.endswith(".py") and os.path.isfile(named):

@@ -17,6 +17,7 @@ from midair.version import __version__
 from ...runtime import files
 from ...runtime.errors import ServerError
 from ...runtime.sockets import port
+from .faults import UNSAVED, complain
 from .parser import Commands, server_argument
 from .standing import standing
 
@@ -227,6 +228,9 @@ def stop(options: argparse.Namespace) -> int:
     while files.is_alive(entry.pid):
         time.sleep(_POLL)
     after, file = _kept(entry), os.path.basename(entry.spl)
+    if after is not None and after == before and not options.discard:
+        complain(f"{entry.name} has stopped, and not all of it was saved; {file} stays as it was, and the log says why")
+        return UNSAVED
     how = "" if after is None else f"; {file} stays as it was" if after == before else f"; saved in {file}"
     print(f"{entry.name} has stopped{how}")
     return 0

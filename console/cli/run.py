@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ...runtime.errors import ServerError
 from ...runtime.sockets import port
 from .faults import UsageError, complain
 from .parser import Commands, Parser
@@ -124,6 +125,7 @@ def find_target(options: argparse.Namespace) -> Target:
     from ...runtime.files import Files
 
     what, rest = options.target, options.rest
+    _insist_on_sense(options)
     if what is None and options.file is None:
         if options.rest:
             raise UsageError(f"not understood: {' '.join(options.rest)}; see 'midair run --help'")
@@ -142,6 +144,27 @@ def find_target(options: argparse.Namespace) -> Target:
     if rest:
         raise UsageError(f"not understood: {' '.join(rest)}; see 'midair run --help'")
     return boot.Target.of(what, file=options.file)
+
+
+#: Of these pairs of options one would silently do nothing.
+_EXCLUSIVE = (
+    ("no_console", "telnet"),
+    ("no_console", "ssh"),
+    ("no_console", "pty"),
+    ("no_console", "interactive"),
+    ("daemon", "interactive"),
+    ("fresh", "generation"),
+    ("fresh", "last_good"),
+)
+
+
+def _insist_on_sense(options: argparse.Namespace) -> None:
+    for one, other in _EXCLUSIVE:
+        if getattr(options, one) and getattr(options, other):
+            names = f"--{one} and --{other}".replace("_", "-")
+            raise UsageError(f"{names} exclude each other; see 'midair run --help'")
+    if options.file and (options.file.endswith(".py") or Path(options.file).is_dir()):
+        raise UsageError(f"-f {options.file}: that is no FILE.spl; see 'midair run --help'")
 
 
 def _here() -> list[str]:
@@ -217,11 +240,14 @@ def _log(options: argparse.Namespace, files: Files, *, in_background: bool) -> N
     from ...runtime import logs
 
     file = Path(options.log).absolute() if options.log else files.log if in_background else None
-    if file and in_background:
-        from .background import divert
+    try:
+        if file and in_background:
+            from .background import divert
 
-        divert(file)
-    logs.set_up(file=file, as_json=options.log_json)
+            divert(file)
+        logs.set_up(file=file, as_json=options.log_json)
+    except OSError as error:
+        raise ServerError(f"cannot write the log {file}: {error.strerror}; nothing was started") from error
 
 
 def _folders(options: argparse.Namespace) -> list[Path]:

@@ -31,8 +31,8 @@ def _rows(left: dict[str, Any]) -> Iterator[tuple[str, list[str]]]:
     if (services := left.pop("services", None)) is not None:
         yield "services", [" ".join([name, *where]) for name, where in services.items()] or ["none"]
         yield "connections", [str(left.pop("connections"))]
-        yield "timers", [f"{left.pop('timers')} calls to come"]
-        yield "jobs", [f"{left.pop('jobs')} tasks of the services"]
+        yield "timers", [str(left.pop("timers"))]
+        yield "jobs", [str(left.pop("jobs"))]
     if "file" in left:
         yield "saved", [_saved(left)]
     for key, label in (("snapshot", "snapshots"), ("snapshot_failed", "NOT SAVED"), ("journal", "journal")):
@@ -49,7 +49,7 @@ def _saved(left: dict[str, Any]) -> str:
         return "nothing, for it was started without a file"
     if not generation:
         return f"nothing yet; it will be in {file}"
-    return f"generation {generation}, {ago(saved) if saved else 'before this start'}, in {file}"
+    return f"generation {generation}, {ago(saved) if saved else 'not saved since the start'}, in {file}"
 
 
 def _code(left: dict[str, Any]) -> Iterator[tuple[str, list[str]]]:

@@ -68,6 +68,14 @@ class Command:
         self._types = typing.get_type_hints(function)
 
     @property
+    def runs_bare(self) -> bool:
+        """Whether the name alone, without parentheses, runs it: it only looks, and needs no argument."""
+        return self.looks and all(
+            one.default is not one.empty or one.kind in (one.VAR_POSITIONAL, one.VAR_KEYWORD)
+            for one in self.signature.parameters.values()
+        )
+
+    @property
     def summary(self) -> str:
         return (self.__doc__ or "").partition("\n")[0]
 

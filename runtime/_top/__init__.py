@@ -18,6 +18,7 @@ from midair.version import __version__
 
 if TYPE_CHECKING:
     from midair.runtime.connection import Connection as Connection
+    from midair.runtime.journal import journaled as journaled
     from midair.runtime.rebuild import check as check
     from midair.runtime.rebuild import rebuild as rebuild
     from midair.runtime.rebuild import record as record
@@ -31,10 +32,23 @@ _HOMES = {
     "Space": "midair.runtime.space",
     "Service": "midair.runtime.service",
     "Connection": "midair.runtime.connection",
+    "journaled": "midair.runtime.journal",
     **dict.fromkeys(("rebuild", "undo", "watch", "unwatch", "record", "check"), "midair.runtime.rebuild"),
 }
 
-__all__ = ["Connection", "Service", "Space", "__version__", "check", "rebuild", "record", "undo", "unwatch", "watch"]
+__all__ = [
+    "Connection",
+    "Service",
+    "Space",
+    "__version__",
+    "check",
+    "journaled",
+    "rebuild",
+    "record",
+    "undo",
+    "unwatch",
+    "watch",
+]
 
 
 def __getattr__(name: str) -> Any:

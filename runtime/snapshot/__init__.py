@@ -19,7 +19,20 @@ from __future__ import annotations
 
 from .backup import backup, restore
 from .checking import Check, check
-from .files import Loaded, catch_up, exists, load, manifest, open_journal, resume, save, save_rest, vouched, waiting
+from .files import (
+    Loaded,
+    catch_up,
+    exists,
+    load,
+    manifest,
+    open_journal,
+    rehearse,
+    resume,
+    save,
+    save_rest,
+    vouched,
+    waiting,
+)
 from .forked import Progress, last_pause, progress, take, told
 from .healing import Healing, heal
 from .looking import Change, Inspection, Verified, cat, diff, export, generations, inspect, verify
@@ -59,6 +72,7 @@ __all__ = [
     "not_upgraded",
     "open_journal",
     "progress",
+    "rehearse",
     "restore",
     "resume",
     "save",

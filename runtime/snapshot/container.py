@@ -87,7 +87,8 @@ class Writer:
         if self._waiting:
             self._chunk(bytes(self._waiting))
         self._put(_CHUNK.pack(0, 0))
-        at, text = self.size, json.dumps(manifest, ensure_ascii=False).encode()
+        # A folder's name may be no UTF-8; json.loads takes such bytes back as they are.
+        at, text = self.size, json.dumps(manifest, ensure_ascii=False).encode(errors="surrogatepass")
         self._put(text)
         digest = self._hash.digest()
         self._sink(_FOOTER.pack(at, len(text), zlib.crc32(text), digest, _signature(digest, key), END))

@@ -65,6 +65,27 @@ def save(
     return draft.number
 
 
+def rehearse(
+    space: Space,
+    path: str | Path,
+    *,
+    application: Mapping[str, Any] | None = None,
+    sources: Mapping[str, str] | None = None,
+    disk: Disk = DISK,
+) -> list[Problem]:
+    """Write a generation and throw it away again; what could not be saved, by path.
+
+    Raises:
+        SnapshotError: the disk refused something.
+    """
+    store = Store(path, disk)
+    with store.draft(above=_parent(space, store)) as draft:
+        with space.lock:
+            problems = write(space, draft, about(space, draft, application, sources), signing_key(), leave_out=True)
+        store.finish(draft)
+    return problems
+
+
 def save_rest(
     space: Space,
     path: str | Path,

@@ -45,7 +45,7 @@ _CONTAINERS = (list, tuple, dict, set, frozenset, collections.deque, collections
 
 def export_lines(manifest: dict[str, Any], root: Any) -> Iterator[str]:
     """The lines for a root that was read as stand-ins."""
-    yield json.dumps({"midair": "export", "format": _FORMAT, "manifest": manifest}, ensure_ascii=False)
+    yield json.dumps({"midair": "export", "format": _FORMAT, "manifest": manifest}, ensure_ascii=True)
     yield from _Exporter(root).lines()
 
 

@@ -35,7 +35,7 @@ MOTD_LINES = 200
 
 
 class Irc(Service):
-    """IRC: channels, accounts and history for every client, edited while people talk
+    """IRC: channels, accounts and history for every client, edited while people talk.
 
     Across a rebuild: everybody stays connected, in the channels they are in.
     In a snapshot: accounts, channels with topics, modes and lists, history, bots and bans; nobody's connection.

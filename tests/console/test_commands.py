@@ -36,6 +36,20 @@ def test_history_is_kept_across_logins_and_is_each_persons_own(tmp_path: Path) -
     converse(tmp_path, scenario)
 
 
+@pytest.mark.parametrize(
+    ("name", "usage"),
+    [("find", "find(cls, *, most=20)"), ("source", "source(what)"), ("stop", "stop(*, discard=False)")],
+)
+def test_the_bare_name_of_a_command_that_needs_an_argument_prints_its_usage(
+    tmp_path: Path, name: str, usage: str
+) -> None:
+    def scenario(at: At) -> None:
+        done = at.script(f"{name}\n")
+        assert (done.status, done.out.startswith(usage)) == (0, True), done
+
+    converse(tmp_path, scenario)
+
+
 def test_the_editor_colours_what_is_typed(tmp_path: Path) -> None:
     def scenario(at: At) -> None:
         one = at.attach()

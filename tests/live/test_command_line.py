@@ -378,6 +378,20 @@ def test_sources_that_do_not_import_any_more_are_named_and_the_last_good_ones_ru
             assert client.ask("hello") == "hello!, the 3. time"
 
 
+def test_a_program_that_is_gone_is_named_and_the_last_good_sources_run(folder):
+    with LiveServer(folder, "parrot.py", "--no-watch") as server:
+        assert server.end() == 0
+        (folder / "parrot.py").unlink()
+        refused = server.midair("run", "parrot.spl")
+        assert re.fullmatch(
+            r"midair: there is no module 'parrot' in .*; nothing was started; --last-good starts on the sources of generation 1\n",
+            one_line(refused),
+        )
+        server.start("parrot.spl", "--last-good", "--no-watch")
+        with Client(server.port("parrot")) as client:
+            assert client.ask("hello") == "hello, the 1. time"
+
+
 def test_a_module_is_run_by_its_name_and_keeps_its_space_here(folder):
     (folder / "game").mkdir()
     (folder / "game" / "__init__.py").touch()

@@ -138,6 +138,23 @@ def test_what_cannot_be_saved_is_named_and_the_rest_is_rescued(server):
     assert (saved(server).number, saved(server).good) == (2, [1, 2])
 
 
+def test_a_stop_is_refused_while_the_disk_refuses(server):
+    assert ask(server, "count") == "1"
+    assert server.midair("snapshot").returncode == 0
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (%s, resource.RLIM_INFINITY))\n"
+    assert server.midair("attach", text=limit % 100).returncode == 0  # as on a full disk
+    refused = server.midair("stop")
+    assert refused.returncode == 1
+    assert re.search(
+        r"not stopped, for nothing could be saved: .* cannot be written \(File too large\)", refused.stderr
+    )
+    assert ask(server, "count") == "2"
+    assert not list(server.folder.glob("*.tmp"))
+    assert server.end() == 4
+    assert server.wait_for("^midair: not saved: ").count("not saved") == 1
+    assert saved(server).number == 1
+
+
 def test_a_snapshot_that_fails_leaves_the_old_file_and_the_server_as_they_were(server):
     assert ask(server, "count") == "1"
     assert server.midair("snapshot").returncode == 0

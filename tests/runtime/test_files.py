@@ -139,7 +139,7 @@ def test_a_path_too_long_for_a_socket_gets_a_place_in_the_runtime_folder(tmp_pat
 
 
 def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path):
-    with pytest.raises(ServerError, match=r"cannot write .*chat\.spl\.lock: .*; nothing was started"):
+    with pytest.raises(ServerError, match=r"cannot write .*chat\.spl\.lock: .*; nothing was done"):
         Hold(Files.of(tmp_path / "nowhere" / "chat.spl")).take()
 
 

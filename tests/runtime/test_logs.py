@@ -3,7 +3,9 @@
 import io
 import json
 import logging
+import os
 import re
+from pathlib import Path
 
 import pytest
 
@@ -35,6 +37,22 @@ def test_a_line_in_a_file_has_iso_time_level_owner_and_text(log):
     assert re.fullmatch(
         r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}[+-]\d\d:\d\d INFO    snapshot       saved chat\.spl", line
     )
+
+
+def test_a_file_that_cannot_be_written_is_known_at_once(log, tmp_path):
+    with pytest.raises(FileNotFoundError):
+        log(file=tmp_path / "nowhere" / "x.log")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this platform has no /dev/full")
+def test_a_full_disk_is_one_line_however_much_is_lost_to_it(log, capsys):
+    logger, _ = log(file=Path("/dev/full"))
+    logger.info("one")
+    logger.info("two")
+    assert capsys.readouterr().err == "midair: the log /dev/full cannot be written: No space left on device\n"
+    with open(os.devnull, "wb") as there_is_room:  # else its closing fails as its writing did
+        handler = next(h for h in logging.getLogger().handlers if getattr(h, "baseFilename", "") == "/dev/full")
+        os.dup2(there_is_room.fileno(), handler.stream.fileno())
 
 
 def test_the_owner_is_the_one_on_whose_behalf_it_was_written(log):
@@ -102,5 +120,5 @@ def test_set_up_again_replaces_what_was_there(log, tmp_path):
     logger, lines = log()
     log(file=tmp_path / "y.log")
     logger.info("here")
-    assert not (tmp_path / "x.log").exists()
+    assert (tmp_path / "x.log").read_text() == ""
     assert len((tmp_path / "y.log").read_text().splitlines()) == 1

@@ -156,6 +156,7 @@ async def test_an_unforeseen_error_while_saving_ends_neither_the_saving_nor_the_
     server.stop_soon("the test is over")
     assert await main == UNSAVED
     assert said[-1].startswith("not saved: ZeroDivisionError: ")
+    assert said[-1].endswith("; it.spl stays as it was")
     assert not (tmp_path / "it.pid").exists()
     assert "AttributeError" in caplog.text
 

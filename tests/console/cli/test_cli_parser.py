@@ -1,7 +1,10 @@
 """What the command line understands, and what it says when it does not."""
 
+import errno
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -58,6 +61,48 @@ def test_who_does_not_say_what_to_run_is_shown_what_there_is(tmp_path, monkeypat
     (tmp_path / "folder.py").mkdir()
     said = "midair: run what? For example 'midair run bank.py' or 'midair run chat.spl'; see 'midair run --help'\n"
     assert refusal(capsys, "run", "--fresh") == (2, said)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["run", "app.py", "--no-console", "--telnet", "8023"], "--no-console and --telnet exclude each other"),
+        (["run", "app.py", "--fresh", "--last-good"], "--fresh and --last-good exclude each other"),
+        (["run", "app.py", "-i", "--daemon"], "--daemon and --interactive exclude each other"),
+        (["run", "-f", "app.py"], "-f app.py: that is no FILE.spl"),
+        (["run", "app.py", "-f", "."], "-f .: that is no FILE.spl"),
+        (["make", "spread", "-o", "."], "-o .: that is a folder; name a FILE.spl in it"),
+    ],
+)
+def test_options_of_which_one_would_do_nothing_are_refused(capsys, tmp_path, monkeypatch, words, said):
+    monkeypatch.chdir(tmp_path)
+    status, line = refusal(capsys, *words)
+    assert (status, line.startswith(f"midair: {said}")) == (2, True), line
+    assert not list(tmp_path.parent.glob("*.spl"))
+
+
+@pytest.mark.parametrize("module", ["nowhere", "nowhere.at_all", "__main__"])
+def test_a_module_that_is_not_there_is_named_before_a_console_opens(capsys, tmp_path, monkeypatch, module):
+    monkeypatch.chdir(tmp_path)
+    assert refusal(capsys, "exec", "-m", module) == (1, f"midair: there is no module {module}; nothing was started\n")
+
+
+def test_make_says_how_to_run_what_it_wrote(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MIDAIR_RUNTIME_DIR", str(tmp_path / "run"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    assert main(["make", "spread", "--port", "0", "-o", "things"]) == 0
+    assert capsys.readouterr().out.endswith("\n'midair run things.spl' starts it\n")
+
+
+def test_a_project_that_does_not_fit_on_the_disk_leaves_nothing(capsys, tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Path, "write_text", full)
+    assert refusal(capsys, "new", "guests") == (1, "midair: guests was not made: No space left on device\n")
+    assert not list(tmp_path.iterdir())
 
 
 def test_options_are_not_abbreviated(capsys):

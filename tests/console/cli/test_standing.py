@@ -45,7 +45,7 @@ def test_a_server_in_good_order_says_what_it_does_and_nothing_of_what_is_not_wro
 def test_when_it_was_saved_is_told_of_this_run_and_of_an_earlier_one():
     saved = f"{'saved':16}"
     assert told(generation=4, saved=time.time() - 180)[saved] == "generation 4, 3 min ago, in /srv/chat.spl"
-    assert told(generation=4)[saved] == "generation 4, before this start, in /srv/chat.spl"
+    assert told(generation=4)[saved] == "generation 4, not saved since the start, in /srv/chat.spl"
     assert told(file=None)[saved].startswith("nothing, ")
 
 

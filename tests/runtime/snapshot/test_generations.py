@@ -49,6 +49,19 @@ def test_each_save_is_a_generation_and_the_newest_has_the_plain_name(space: Spac
     assert (space.generation, space.path) == (3, tmp_path / "app.spl")
 
 
+@pytest.mark.skipif(sys.platform == "darwin", reason="names of files are UTF-8 here")
+def test_a_folder_whose_name_is_no_utf_8_is_as_good_as_any(space: Space, tmp_path: Path) -> None:
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/d\xe9"))
+    folder.mkdir()
+    snapshot.save(space, folder / "app.spl", application={"module": "app", "folder": str(folder)})
+    assert list(Space.load(folder / "app.spl")) == ["book"]
+    assert snapshot.manifest(folder / "app.spl")["application"]["folder"] == str(folder)
+    assert str(snapshot.inspect(folder / "app.spl"))
+    snapshot.export(folder / "app.spl", folder / "app.jsonl")
+    snapshot.import_(folder / "app.jsonl", folder / "again.spl")
+    assert snapshot.manifest(folder / "again.spl")["application"]["folder"] == str(folder)
+
+
 def test_load_takes_the_newest_or_the_number_that_is_asked_for(space: Space, tmp_path: Path) -> None:
     for reads in (1, 2, 3):
         space["book"].reads = reads
