@@ -82,7 +82,7 @@ def _exchange_all(scope: Scope, cls: type, node: ast.ClassDef, steps: list[Step]
         if step.old is not None and step.new is not None:
             if isa(step.node, ast.ClassDef):
                 continue
-            inner.exchange(step)
+            inner.exchange(step, made_again=True)
 
 
 def _header(node: ast.ClassDef) -> str:

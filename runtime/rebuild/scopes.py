@@ -413,8 +413,12 @@ class Scope:
                     change = Change(old, new, None, _node_of(after, new), *self.strings())
                     functions.apply(self.tx, function, change, self._evaluator(step, new), self._supplier(function))
 
-    def exchange(self, step: Step) -> None:
-        """New code for the functions that the old text of a statement has made; nothing of it runs."""
+    def exchange(self, step: Step, *, made_again: bool = False) -> None:
+        """New code for the functions that the old text of a statement has made; nothing of it runs.
+
+        Args:
+            made_again: the class around it is, after this.
+        """
         if step.old is None or step.new is None:
             return
         before = step.old.definitions if step.old.node is not None else {}
@@ -427,7 +431,8 @@ class Scope:
                     continue
                 documented = function.__doc__
                 nodes = _node_of(before, old), _node_of(after, new)
-                change = Change(old, new, *nodes, *self.strings(), self._differs_now if self.edit.changed else None)
+                again = self._differs_now if self.edit.changed else None
+                change = Change(old, new, *nodes, *self.strings(), again, made_again)
                 why = functions.apply(self.tx, function, change, self._evaluator(step, new), self._supplier(function))
                 if why:
                     self.edit.kept.append(Note("kept", self._named(new), self.plan.path, new.co_firstlineno, why))
