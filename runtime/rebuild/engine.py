@@ -313,7 +313,7 @@ def _find_holders(edit: Edit) -> list[types.CodeType]:
 
 def _take_all(edit: Edit, wanted: Wanted) -> None:
     pending = {each.name: each for each in edit.plans}
-    _find_moves(edit)
+    _find_moves(edit, wanted)
     links = {each.name: _links(each) for each in edit.plans}
     done: set[str] = set()
 
@@ -340,15 +340,18 @@ def _imports_first(
         yield pending[name]
 
 
-def _find_moves(edit: Edit) -> None:
+def _find_moves(edit: Edit, wanted: Wanted) -> None:
     """Definitions that leave one module and appear in another, in the same edit: the objects go with them."""
+    leaving = [(each.record, [step.before for step in each.steps if step.kind == "gone"]) for each in edit.plans]
+    for record in [sources.records[name] for name, data in wanted.texts.items() if data is None]:
+        leaving.append((record, [sources.node_of(statement, record.text) for statement in record.text.body]))
     gone: dict[tuple[str, str], list[object]] = {}
-    for each in edit.plans:
-        space = vars(each.record.module) if each.record.module is not None else {}
-        for step in each.steps:
-            name = getattr(step.before, "name", None) if step.kind == "gone" else None
-            if isinstance(name, str) and name in space and each.record.holds(name, space[name]):
-                gone.setdefault((type(step.before).__name__, name), []).append(space[name])
+    for record, nodes in leaving:
+        space = vars(record.module) if record.module is not None else {}
+        for node in nodes:
+            name = getattr(node, "name", None)
+            if isinstance(name, str) and name in space and record.holds(name, space[name]):
+                gone.setdefault((type(node).__name__, name), []).append(space[name])
     for each in edit.plans:
         for step in each.steps:
             name = getattr(step.node, "name", None) if step.kind == "run" and step.old is None else None
