@@ -76,7 +76,7 @@ def hashed_by(changed: list[Any], things: list[Any], own: set[int]) -> Iterator[
     own |= {id(changed), id(mortal)}
     while latest:
         around = [holder for holder, _ in holders(naming(set(map(id, latest))), things, own)]
-        inside = {id(each) for each in (*latest, *around) if type(each) is not tuple}  # attributes may be in a dict
+        inside = {*map(id, latest), *(id(each) for each in around if type(each) is dict)}  # it may be of attributes
         around = [each for each in around if type(each) is tuple or isa(each, frozenset)]
         around += [holder for holder, _ in holders(naming(inside), mortal, own)]
         latest = [each for each in around if id(each) not in seen]

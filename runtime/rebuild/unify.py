@@ -40,7 +40,11 @@ def unify(scope: Scope, name: str, live: Any, value: Any, step: Step) -> Any:
             return classes.absorb(scope, live, value, before, step.node)
         scope.edit.moved_classes.append((live, value))
         return value
-    if isinstance(step.node, ast.ClassDef) and not callable(live) and type(live).__name__ == type(value).__name__ == name:
+    if (
+        isinstance(step.node, ast.ClassDef)
+        and not callable(live)
+        and type(live).__name__ == type(value).__name__ == name
+    ):
         return _same_instance(scope, live, value, step)
     if not isa(live, FunctionType) and not _wraps_its_own(scope, live, step):
         if callable(live) and not isa(live, (staticmethod, classmethod)):

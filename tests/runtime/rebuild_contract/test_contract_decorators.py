@@ -743,3 +743,16 @@ def test_a_property_made_of_another_method_leaves_the_first_as_it_is(live):
     held = m.A()
     live.edit("property(f)", "property(g)")
     assert (held.f(), held.g(), held.p) == ("f", "g", "g")
+
+
+def test_what_a_decorator_registered_of_a_method_is_the_live_one_when_its_class_is_made_again(live):
+    live.start(
+        "found = {}\ndef switch(f):\n    found[f.__name__] = f\n    return f\nclass A(object):\n    @switch\n    def f(self): return 1\n"
+    )
+    import m
+
+    held, f = m.A(), m.A.f
+    live.replace("(object)", "")
+    live.edit("return 1", "return 2")
+    assert m.found["f"] is m.A.f is f
+    assert held.f() == 2
