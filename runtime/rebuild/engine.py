@@ -366,7 +366,7 @@ def _find_moves(edit: Edit, wanted: Wanted) -> dict[tuple[str, str], list[object
         By kind and name, those that leave and appear in none of the edit's.
     """
     going = [sources.records[name] for name, data in wanted.texts.items() if data is None]
-    leaving = [
+    leaving: list[tuple[Record, list[ast.stmt | None]]] = [
         *((each.record, [step.before for step in each.steps if step.kind == "gone"]) for each in edit.plans),
         *((each, [sources.node_of(statement, each.text) for statement in each.text.body]) for each in going),
     ]
