@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 import types
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -366,7 +366,7 @@ def _find_moves(edit: Edit, wanted: Wanted) -> dict[tuple[str, str], list[object
         By kind and name, those that leave and appear in none of the edit's.
     """
     going = [sources.records[name] for name, data in wanted.texts.items() if data is None]
-    leaving: list[tuple[Record, list[ast.stmt | None]]] = [
+    leaving: list[tuple[Record, Sequence[ast.stmt | None]]] = [
         *((each.record, [step.before for step in each.steps if step.kind == "gone"]) for each in edit.plans),
         *((each, [sources.node_of(statement, each.text) for statement in each.text.body]) for each in going),
     ]
