@@ -214,6 +214,9 @@ class Scope:
         self.tx.watch(self.space)
         code = compile(ast.Expression(expr), self.plan.path, "eval", flags=self.plan.text.flags, dont_inherit=True)
         local = dict(vars(self.cls)) if self.cls is not None else {}
+        if not outline.read_now(expr).isdisjoint(local):
+            for name in self.bound_now() - self._bound_before(expr):  # a name of the module may be meant
+                local.pop(self.stored(name), None)
         return eval(self.same_codes(code), self.space, {**local, **(names or {})})  # noqa: S307 -- the user's own source
 
     def same_codes(self, code: types.CodeType) -> types.CodeType:
@@ -269,7 +272,7 @@ class Scope:
         assert cls is not None
         caught: dict[str, Any] = {}
         self.tx.flush()
-        later = set().union(*(outline.bound(n) for n in nodes)) - self._bound_before(nodes[0])
+        later = self.bound_now() - self._bound_before(nodes[0])  # a name of the module may be meant
         hidden = {"__dict__", "__weakref__", "__annotations__", *map(self.stored, later)}
         given = {n: v for n, v in vars(cls).items() if n not in hidden}
 
@@ -382,7 +385,7 @@ class Scope:
             for name in step.old.binds - {step.was} - (step.new.binds if step.new else frozenset()) - rest:
                 self.drop(name, node.lineno)
 
-    def _bound_before(self, node: ast.stmt) -> set[str]:
+    def _bound_before(self, node: ast.stmt | ast.expr) -> set[str]:
         """Names that the class body binds above a statement: those that it binds itself do not exist yet."""
         above = itertools.takewhile(lambda each: each.lineno < node.lineno, self.path[-1].body)
         return {name for each in above for name in outline.bound(each)}
