@@ -38,6 +38,10 @@ class LimitReached(KeyboardInterrupt):
     """A statement kept the loop to itself for longer than its limit."""
 
 
+class _TakenBack(BaseException):
+    """Takes the place of an exception that was sent and has not arrived."""
+
+
 class Stoppable(Protocol):
     """What may be stopped: a statement."""
 
@@ -64,6 +68,8 @@ class Interrupter:
         self._slices = frozenset({self.slice.__func__.__code__})  # type: ignore[attr-defined]  # a bound method has one
         self._previous: dict[signal.Signals, Any] = {}
         self._knocks = 0
+        self._pressing = threading.Lock()  # between seeing whose slice runs and stopping it, the slice does not end
+        self._sent = False  # an exception, into a thread where signals do not arrive
 
     def install(self) -> None:
         self._thread = threading.get_ident()
@@ -93,9 +99,31 @@ class Interrupter:
             with self._timer(statement.limit):
                 return self.slice(statement, coroutine, error)
         finally:
+            try:
+                self._let_go()
+            except (KeyboardInterrupt, Interrupted):
+                self._let_go()  # it came when the slice was over: the statement hears of it in its next
+
+    def _let_go(self) -> None:
+        """From here on no press reaches the thread of the server."""
+        with self._pressing:
             self.current = None
-            if not self._main:
-                ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._thread), None)
+        if self._sent:
+            self._take_back()
+
+    def _take_back(self) -> None:
+        """What was sent and has not arrived is not to hit whatever runs next.
+
+        It is replaced and caught, as clearing it would leave CPython believing that it waits: every call would look for it, and
+        a function under `sys.settrace` would look for ever (3.11), so that a debugger would stop the whole process.
+        """
+        self._sent = False
+        try:
+            _send(self._thread, _TakenBack)
+            while True:
+                pass
+        except (_TakenBack, KeyboardInterrupt, Interrupted):
+            pass
 
     @contextmanager
     def _timer(self, limit: float) -> Generator[None, None, None]:
@@ -118,8 +146,9 @@ class Interrupter:
     def press(self, statement: Stoppable) -> None:
         """Stop a statement if it is on the CPU now; otherwise it stops as soon as it would be. Any thread."""
         statement.wanted = True
-        if self.current is statement:
-            self._knock(KeyboardInterrupt)
+        with self._pressing:
+            if self.current is statement:
+                self._knock(KeyboardInterrupt)
 
     def free(self, who: str) -> None:
         """Raise `Interrupted` into whatever the server's loop is running: a callback that never returns. Any thread."""
@@ -135,7 +164,8 @@ class Interrupter:
             self._knocks += 1
             signal.pthread_kill(self._thread, signal.SIGURG)
         else:
-            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._thread), ctypes.py_object(kind))
+            self._sent = True
+            _send(self._thread, kind)
 
     def _on_press(self, number: int, frame: FrameType | None) -> None:
         statement = self.current
@@ -165,6 +195,11 @@ class Interrupter:
         previous = self._previous.get(signal.Signals(number))
         if callable(previous):
             previous(number, frame)
+
+
+def _send(thread: int, kind: type[BaseException]) -> None:
+    """Raise an exception in a thread, between two of its bytecodes."""
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread), ctypes.py_object(kind))
 
 
 def _below(frame: FrameType | None, codes: frozenset[CodeType]) -> bool:

@@ -5,7 +5,7 @@ plan.py         old text, new text -> steps (pure)
 sources.py      what each module was made from
 engine.py       one rebuild from beginning to end
 transaction.py  staged writes, their inverses, one commit
-scopes.py       where statements take effect: a module, a class body;  branches.py  those under `if`
+scopes.py       where statements take effect: a module, a class body;  branches.py  those under `if`;  shared.py  what they share
 functions.py    finding and changing functions;  unify.py  a new definition meets the old object
 classes.py      classes in place;  bases.py;  enums.py;  layout.py  another memory layout;  heap.py  one pass over all references
 tuples.py, derived.py      named tuples and dataclasses whose fields, or those of a base, changed

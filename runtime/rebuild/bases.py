@@ -13,7 +13,7 @@ from . import instances, native
 from .transaction import MISSING
 
 if TYPE_CHECKING:
-    from .scopes import Edit
+    from .shared import Edit
 
 
 def change(edit: Edit, cls: type, bases: tuple[type, ...], base: type) -> None:

@@ -15,7 +15,8 @@ from .plan import ModulePlan
 from .report import Note
 
 if TYPE_CHECKING:
-    from .scopes import Edit, Scope
+    from .scopes import Scope
+    from .shared import Edit
 
 _FIELDS = ("__dataclass_fields__", "__attrs_attrs__", "__pydantic_fields__")
 

@@ -38,7 +38,8 @@ from . import (
 from .errors import RebuildError, wrap
 from .plan import ModulePlan, Step
 from .report import Note, Report, Straggler
-from .scopes import Edit, Scope
+from .scopes import Scope
+from .shared import Edit
 from .sources import Record
 from .transaction import MISSING, Transaction
 

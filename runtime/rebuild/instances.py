@@ -24,7 +24,7 @@ from .kinds import isa, of_types
 if TYPE_CHECKING:
     from .guards import Waiting
     from .plan import ModulePlan
-    from .scopes import Edit
+    from .shared import Edit
     from .transaction import Transaction
 
 

@@ -27,7 +27,8 @@ from .report import Straggler
 from .transaction import MISSING
 
 if TYPE_CHECKING:
-    from .scopes import Edit, Scope
+    from .scopes import Scope
+    from .shared import Edit
 
 Members = dict[str, types.MemberDescriptorType]
 
@@ -104,7 +105,7 @@ def finish(edit: Edit) -> tuple[int, list[Straggler], list[tuple[Any, Any]]]:
         _lend(edit, cls, new)
         hashed += _move_class(edit, cls, new)
     file_again(edit, hashed)
-    return len(moved), [_left(o) for o in stay], moved
+    return len(moved), [left(edit, o) for o in stay], moved
 
 
 def _remake_all(
@@ -588,6 +589,7 @@ def file_again(edit: Edit, hashed: list[Any]) -> None:
         heap.file_again(edit.tx, hashed, edit.scan.heap("weak references that are keys"), own_ids(edit))
 
 
-def _left(thing: Any) -> Straggler:
+def left(edit: Edit, thing: Any) -> Straggler:
+    """An instance that stays as it is, with the place of its class."""
     cls = type(thing)
-    return Straggler("instance", cls.__qualname__, f"at {id(thing):#x}", getattr(cls, "__module__", ""), 0)
+    return Straggler("instance", cls.__qualname__, f"at {id(thing):#x}", *edit.place(cls))

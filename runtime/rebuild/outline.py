@@ -33,13 +33,14 @@ class Statement:
     binds: frozenset[str] = frozenset()
     reads: frozenset[str] = frozenset()
     links: bool = False  # it may import
+    imported: frozenset[str] = frozenset()  # names that it imports
     _dump: str | None = None
     _definitions: dict[tuple[str, int], list[ast.AST]] | None = None
     places: list[Any] = field(default_factory=list)  # where its codes keep their first lines, once they have moved
 
     def moved(self, lines: int) -> Statement:
         made = Statement(self.start + lines, self.end + lines, None, self.codes, self.binds, self.reads, self.links)
-        made.places = self.places
+        made.imported, made.places = self.imported, self.places
         return made
 
     @property
@@ -87,6 +88,7 @@ def statements(body: list[ast.stmt]) -> list[Statement]:
             binds=frozenset(bound(node)),
             reads=frozenset(read_now(node)),
             links=isinstance(node, _MAY_IMPORT),
+            imported=frozenset(imported(node)),
         )
         for node in body
     ]
@@ -177,6 +179,15 @@ def names_in_targets(targets: list[ast.expr]) -> set[str]:
     return {
         n.id for target in targets for n in ast.walk(target) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
     }
+
+
+def imported(node: ast.AST) -> set[str]:
+    """Names that a statement imports into its own scope."""
+    if isinstance(node, ast.Import | ast.ImportFrom):
+        return bound(node)
+    if not isinstance(node, (*_MAY_IMPORT, ast.ExceptHandler)):
+        return set()
+    return {name for inner in ast.iter_child_nodes(node) for name in imported(inner)}
 
 
 def bound(node: ast.AST) -> set[str]:

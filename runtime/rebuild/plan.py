@@ -219,7 +219,7 @@ def _compile(plan: ModulePlan, path: str) -> None:
             elif step.new.start != step.old.start:
                 plan.moved.append((step.old, step.new.start - step.old.start))
         if step.kind != "same":
-            code = compile(ast.Module([step.node], []), path, "exec", flags=plan.text.flags, dont_inherit=True)
+            code = plan.text.compile([step.node], path)
             step.code = code
             step.new.codes = outline.children(code)
             for statement in filter(None, (step.old, step.new)):

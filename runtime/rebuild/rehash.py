@@ -9,7 +9,7 @@ from .errors import RebuildError
 from .kinds import isa, of_types
 
 if TYPE_CHECKING:
-    from .scopes import Edit
+    from .shared import Edit
 
 
 def run(edit: Edit, classes: set[type], own: set[int]) -> None:

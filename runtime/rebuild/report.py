@@ -110,7 +110,7 @@ def render(report: Report, width: int = 80, height: int = 24) -> str:
     """The report as at most `height` lines of at most `width` columns."""
     if report.refused:
         head = ["refused, nothing was changed"]
-        body = [report.error or ""]
+        body = textwrap.wrap(report.error or "", width, break_on_hyphens=False)
     elif not report.number:
         return "nothing differs from its file"
     else:

@@ -23,6 +23,7 @@ from .functions import Change, FunctionType
 from .kinds import isa
 from .plan import ModulePlan, Step
 from .report import Note
+from .shared import Edit
 from .transaction import MISSING, Transaction
 
 _COMPOUND = (ast.If, ast.Try, ast.For, ast.While, ast.With, ast.Match, ast.AsyncFor, ast.AsyncWith, ast.Delete)
@@ -32,83 +33,6 @@ _IMPLIED: dict[str, Callable[[Any], Any]] = {  # what a class statement makes of
     "__init_subclass__": classmethod,
     "__class_getitem__": classmethod,
 }
-
-
-@dataclass(eq=False)
-class Before:
-    """A class before the edit: its own schema, the way back from it, its MRO."""
-
-    schema: int
-    back: FunctionType | None
-    mro: tuple[type, ...]
-
-    @classmethod
-    def of(cls, live: type) -> Before:
-        number, back = vars(live).get("__schema__", 0), vars(live).get("__downgrade__")
-        if isa(back, FunctionType):  # as it is now, whatever its name will mean
-            back = FunctionType(back.__code__, back.__globals__, back.__name__, back.__defaults__, back.__closure__)
-        return cls(number if type(number) is int else 0, back if isa(back, FunctionType) else None, live.__mro__)
-
-
-@dataclass(eq=False)
-class Edit:
-    """What all modules of one edit share."""
-
-    tx: Transaction
-    scan: functions.Scan
-    plans: list[ModulePlan] = field(default_factory=list)
-    holders: functions.Holders = field(default_factory=functions.Holders)
-    changes: list[Note] = field(default_factory=list)
-    kept: list[Note] = field(default_factory=list)
-    changed: dict[tuple[str, str], tuple[Any, Any]] = field(default_factory=dict)  # (module, name) -> old, new value
-    swaps: list[tuple[Any, Any]] = field(default_factory=list)  # references to the first become the second
-    moved_classes: list[tuple[type, type]] = field(default_factory=list)  # a layout changed: old class, new class
-    # Classes that wait for their own turn to get bases: the one they have meanwhile, and what they had.
-    aside: list[tuple[type, type, tuple[type, ...], type]] = field(default_factory=list)
-    touched: list[type] = field(default_factory=list)  # classes whose body or bases changed
-    moves: dict[tuple[str, str], Any] = field(default_factory=dict)  # (module, name) -> object that moves there
-    returned: dict[int, list[functions.Pair]] = field(
-        default_factory=dict
-    )  # by step: what a definition that was away made
-    tuples: list[tuple[type, tuple[str, ...]]] = field(default_factory=list)  # named tuples, and their fields before
-    fields: list[type] = field(default_factory=list)  # classes whose fields changed, which those below them repeat
-    whole: list[type] = field(default_factory=list)  # classes whose statement ran as a whole
-    made: list[type] = field(default_factory=list)  # classes built aside, of no use any more
-    before: dict[type, Before] = field(default_factory=dict)  # classes that were edited, as they were
-    field_makers: list[tuple[type, dict[str, Callable[[], Any]]]] = field(
-        default_factory=list
-    )  # new fields with defaults
-    unfilled: list[tuple[type, set[str]]] = field(default_factory=list)  # new fields without
-    notes: list[str] = field(default_factory=list)  # what the edit leaves to do
-    rehash: list[type] = field(default_factory=list)
-    noted: list[type] = field(default_factory=list)  # classes whose attributes were set
-    scopes: list[Scope] = field(default_factory=list)
-    globals_before: dict[str, dict[str, Any]] = field(default_factory=dict)
-
-    def remember(self, cls: type) -> None:
-        """Keep what an upgrade needs to know of a class before it changes."""
-        if cls not in self.before:
-            self.before[cls] = Before.of(cls)
-
-    def dispose(self) -> None:
-        """Let go of all code objects at once: the next edit counts who refers to them."""
-        for each in self.plans:
-            each.steps.clear()
-            each.moved.clear()
-            each.shifts = [], []
-            each.base = None
-        self.holders = functions.Holders()
-        for table in (self.before, self.changed, self.globals_before, self.moves):
-            table.clear()
-        for scope in self.scopes:
-            scope.canonical.clear()
-        self.scopes.clear()
-
-    def change(self, kind: str, scope: Scope, name: str, line: int) -> None:
-        self.changes.append(Note(kind, scope.qualify(name), scope.plan.path, line))
-
-    def keep(self, scope: Scope, name: str, line: int, why: str) -> None:
-        self.kept.append(Note("kept", scope.qualify(name), scope.plan.path, line, why))
 
 
 @dataclass(eq=False)
@@ -212,12 +136,15 @@ class Scope:
             return ast.literal_eval(expr)
         self.tx.flush()
         self.tx.watch(self.space)
-        code = compile(ast.Expression(expr), self.plan.path, "eval", flags=self.plan.text.flags, dont_inherit=True)
+        given: ast.stmt = ast.Assign([ast.Name(_CAPTURE, ast.Store())], expr)
+        code = self.plan.text.compile([ast.fix_missing_locations(ast.copy_location(given, expr))], self.plan.path)
         local = dict(vars(self.cls)) if self.cls is not None else {}
         if not outline.read_now(expr).isdisjoint(local):
             for name in self.bound_now() - self._bound_before(expr):  # a name of the module may be meant
                 local.pop(self.stored(name), None)
-        return eval(self.same_codes(code), self.space, {**local, **(names or {})})  # noqa: S307 -- the user's own source
+        local.update(names or {})
+        exec(self.same_codes(code), self.space, local)  # noqa: S102 -- the user's own source
+        return local[_CAPTURE]
 
     def same_codes(self, code: types.CodeType) -> types.CodeType:
         """The same code, with the code objects that are in the module's tree in the place of equal ones."""
@@ -232,8 +159,7 @@ class Scope:
         """Run statements in this scope; returns what they bound, which nobody else has seen yet."""
         if self.path:
             return self._execute_in_class(nodes)
-        code = compile(ast.Module(nodes, []), self.plan.path, "exec", flags=self.plan.text.flags, dont_inherit=True)
-        code = self.same_codes(code)
+        code = self.same_codes(self.plan.text.compile(nodes, self.plan.path))
         if any(isa(n, _COMPOUND) for n in nodes):
             self.tx.flush()
             before = dict(self.space)
@@ -296,7 +222,7 @@ class Scope:
             keyword = ast.keyword("metaclass", ast.Name(_CAPTURE, ast.Load()))
             made: ast.stmt = ast.ClassDef(node.name, [], [keyword], inner, [])
             inner = [ast.fix_missing_locations(ast.copy_location(made, node))]
-        code = compile(ast.Module(inner, []), self.plan.path, "exec", flags=self.plan.text.flags, dont_inherit=True)
+        code = self.plan.text.compile(inner, self.plan.path)
         scratch: dict[str, Any] = {_CAPTURE: capture}
         self.tx.run(self.same_codes(code), self.space, scratch)
         if isa(cell := caught.pop("__classcell__", None), types.CellType):

@@ -14,7 +14,7 @@ from .transaction import MISSING
 
 if TYPE_CHECKING:
     from .report import Straggler
-    from .scopes import Edit
+    from .shared import Edit
 
 
 def note(edit: Edit, cls: type, made: type) -> None:
@@ -41,7 +41,7 @@ def finish(edit: Edit) -> tuple[list[tuple[Any, Any]], list[Straggler]]:
             old = found.pop()
             values = _values(old, before, cls._fields, cls._field_defaults)  # type: ignore[attr-defined]  # a named tuple
             if values is None:
-                left.append(layout._left(old))
+                left.append(layout.left(edit, old))
             elif values != tuple.__getitem__(old, slice(None)):
                 new = tuple.__new__(type(old), values)
                 layout.fill(new, layout.state(old))
@@ -52,7 +52,7 @@ def finish(edit: Edit) -> tuple[list[tuple[Any, Any]], list[Straggler]]:
         swap.run(layout.own_ids(edit), "references to tuples that were made again")
     kinds = {type(old): type(new) for old, new in mapping.values()}
     layout.file_again(edit, layout._settle_copies(edit, kinds, mapping, swap.mapping))
-    return list(swap.mapping.values()), [*left, *map(layout._left, swap.left)]
+    return list(swap.mapping.values()), [*left, *(layout.left(edit, each) for each in swap.left)]
 
 
 def _values(

@@ -282,6 +282,8 @@ def _be_child(
     """Write the draft and go. Nothing of the parent's may run on the way: no handler, no finalizer, no lock."""
     status = 1
     try:
+        sys.settrace(None)  # a debugger of the server would wait at its breakpoints
+        sys.setprofile(None)
         gc.disable()
         _let_go({draft.descriptor, pipe}, parent)
         try:

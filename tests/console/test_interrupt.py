@@ -1,9 +1,13 @@
 """Stopping code: what this session runs and nothing else, on every transport, also when it blocks."""
 
 import asyncio
+import os
 import signal
+import sys
 import threading
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +15,8 @@ import pytest
 from consoles import At, Client, converse
 
 from midair.console.interrupt import Interrupted, Interrupter
+
+Where = Callable[[Callable[[], None]], None]
 
 STUBBORN = {
     "a loop": "while True: pass",
@@ -31,6 +37,15 @@ def begun(at: At) -> None:
     """Wait until the only statement there is has been on the CPU."""
     while not (at.console.sessions and at.console.sessions[0].statement and at.console.sessions[0].statement.begun):
         time.sleep(0.001)
+
+
+def of_the_main_thread(work: Callable[[], None]) -> None:
+    work()
+
+
+def of_another_thread(work: Callable[[], None]) -> None:
+    with ThreadPoolExecutor(1) as elsewhere:
+        elsewhere.submit(work).result()
 
 
 @pytest.mark.parametrize("source", STUBBORN.values(), ids=STUBBORN.keys())
@@ -89,7 +104,8 @@ def test_a_statement_that_keeps_the_loop_longer_than_its_limit_is_stopped_and_to
     converse(tmp_path, scenario, limit=0.2)
 
 
-def test_a_press_never_hits_the_loop_or_anybody_elses_callback(tmp_path: Path) -> None:
+@pytest.mark.parametrize("where", [of_the_main_thread, of_another_thread])
+def test_a_press_never_hits_the_loop_or_anybody_elses_callback(tmp_path: Path, where: Where) -> None:
     """Presses rain down on a session whose statement is always just beginning or ending; a timer of the server's runs between."""
     ticks: list[int] = []
     problems: list[dict[str, Any]] = []
@@ -132,7 +148,7 @@ def test_a_press_never_hits_the_loop_or_anybody_elses_callback(tmp_path: Path) -
         while len(ticks) < before + 5:
             time.sleep(0.001)
 
-    converse(tmp_path, scenario, prepare=prepare)
+    where(lambda: converse(tmp_path, scenario, prepare=prepare))
     assert problems == []
 
 
@@ -237,22 +253,40 @@ def test_signal_handlers_are_put_back_and_those_of_others_are_called(tmp_path: P
 
 
 def test_a_loop_outside_of_the_main_thread_is_interrupted_by_an_exception(tmp_path: Path) -> None:
-    def elsewhere() -> None:
-        def scenario(at: At) -> None:
-            json = at.json()
-            json.send(id=1, code="while True: pass")
+    def scenario(at: At) -> None:
+        json = at.json()
+        json.send(id=1, code="while True: pass")
+        begun(at)
+        json.send(interrupt=1)
+        assert json.next()["kind"] == "interrupted"
+
+    of_another_thread(lambda: converse(tmp_path, scenario))
+
+
+@pytest.mark.parametrize("code", ["1 + 1", "while True: pass"])
+def test_a_debugger_goes_on_working_after_a_statement(tmp_path: Path, code: str) -> None:
+    """CPython 3.11 stays at the first instruction of a traced function while it believes that an exception waits for a thread."""
+
+    def scenario(at: At) -> None:
+        json = at.json()
+        json.send(id=1, code=code)
+        if "while" in code:
             begun(at)
             json.send(interrupt=1)
-            assert json.next()["kind"] == "interrupted"
+        while "ms" not in json.next():
+            pass
 
-        converse(tmp_path, scenario)
-        done.append(True)
+    def traced() -> None: ...
 
-    done: list[bool] = []
-    thread = threading.Thread(target=elsewhere)
-    thread.start()
-    thread.join()
-    assert done
+    of_another_thread(lambda: converse(tmp_path, scenario))
+    child = os.fork()
+    if not child:  # the standstill is one of the whole process, which only an alarm that Python does not see ends
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        signal.alarm(20)
+        sys.settrace(lambda *_: None)
+        traced()
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
 
 
 class Work:

@@ -68,6 +68,24 @@ def test_a_large_report_fits_a_terminal_and_says_what_it_leaves_out():
     assert any("and 8" in line and "more" in line for line in lines)
 
 
+@pytest.mark.parametrize("refused", [False, True])
+def test_whatever_a_report_holds_it_fits_a_terminal(refused):
+    report = sample(notes=["a sentence that goes on and on " * 5] * 10, refused=refused, error="word " * 600)
+    report.who, report.scan_reason = "anna" * 40, "reason" * 30
+    report.stragglers *= 30
+    lines = str(report).splitlines()
+    assert len(lines) == 24
+    assert max(map(len, lines)) <= 80
+
+
+def test_the_reason_of_a_refusal_is_not_cut_off():
+    error = "game/world.py:40: " + " ".join(f"word{i}" for i in range(50)) + " (run; nothing was changed)"
+    head, *lines = str(Report(refused=True, error=error)).splitlines()
+    assert head == "refused, nothing was changed"
+    assert " ".join(lines) == error
+    assert max(map(len, lines)) <= 80
+
+
 def test_a_report_is_plain_data_and_one_line_of_a_log():
     data = json.loads(json.dumps(sample().to_dict()))
     assert data["number"] == 12

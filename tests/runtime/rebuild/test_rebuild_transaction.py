@@ -7,6 +7,7 @@ import pytest
 
 from midair.runtime import rebuild
 from midair.runtime.rebuild import RebuildError
+from midair.runtime.rebuild.transaction import Transaction
 
 START = {
     "a": "import b\nN = 1\ntable = {'x': 1}\ndef f(): return 'a1'\nclass C:\n    n = 1\n    def g(self): return 'a1'\n",
@@ -81,6 +82,70 @@ def test_a_check_that_fails_refuses_the_edit(pair):
     assert caught.value.stage == "check"
     assert a.N == 2
     assert a.f() == "a1"
+
+
+def test_a_check_that_says_false_refuses_the_edit_and_is_named(pair):
+    project, a, b, c = pair
+
+    @rebuild.check
+    def n_is_small():
+        return a.N < 3
+
+    line = n_is_small.__code__.co_firstlineno
+    with pytest.raises(RebuildError, match="n_is_small does not hold") as caught:
+        project.replace("a", ("N = 1", "N = 3"))
+    assert (caught.value.stage, caught.value.file, caught.value.line) == ("check", __file__, line)
+    unchanged(a, b, c)
+
+
+def test_what_a_module_hook_does_in_passing_is_taken_back(pair):
+    project, a, b, c = pair
+    hook = "def __rebuilt__(old):\n    global N\n    N = 7\n    table['y'] = 2\n    {}\n"
+    project.edit(a=START["a"] + hook.format("table.clear(); table['x'] = N = 1"))
+    unchanged(a, b, c)
+    project.path("a").write_text(START["a"] + hook.format("raise ValueError('no')"))
+    with pytest.raises(RebuildError) as caught:
+        rebuild.rebuild()
+    assert caught.value.stage == "hook"
+    unchanged(a, b, c)
+
+
+def test_modules_that_a_failed_edit_imported_or_removed(pair):
+    project, a, b, c = pair
+    import wsgiref
+
+    assert "wsgiref.types" not in sys.modules
+    project.write(helper="x = 1\n")
+    with pytest.raises(RebuildError):
+        project.edit(b=START["b"] + "import sys, helper, wsgiref.types\ndel sys.modules['a']\n1 / 0\n")
+    assert sys.modules["a"] is a
+    assert "helper" not in sys.modules
+    assert "helper" not in rebuild.recorded()
+    assert "wsgiref.types" not in sys.modules
+    assert not hasattr(wsgiref, "types")
+    unchanged(a, b, c)
+
+
+def test_an_upgrade_that_raises_names_stage_file_and_line(pair):
+    project, a, b, c = pair
+    with pytest.raises(RebuildError) as caught:
+        project.edit(
+            a=START["a"]
+            + "    __schema__ = 1\n    def __upgrade__(self, schema, state):\n        raise ValueError('no')\n"
+        )
+    error = caught.value
+    assert (error.stage, error.file, error.line) == ("upgrade", str(project.path("a")), 10)
+    unchanged(a, b, c)
+
+
+def test_what_cannot_be_undone_keeps_nothing_else_from_being_undone(caplog):
+    tx, done = Transaction(), []
+    tx.did(done.append, "first")
+    tx.did(int, "no number")
+    tx.did(done.append, "second")
+    tx.roll_back()
+    assert done == ["second", "first"]
+    assert [r.getMessage() for r in caplog.records] == ["part of a refused edit could not be undone"]
 
 
 def test_a_rebuild_inside_a_rebuild_is_refused(pair):

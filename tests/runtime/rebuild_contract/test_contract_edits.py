@@ -154,7 +154,6 @@ def test_a_line_that_only_moves_within_the_function(live):
     assert traceback.extract_tb(caught.value.__traceback__)[-1].lineno == 5
 
 
-@pytest.mark.soak  # forked from a worker that ran hundreds of tests it can hang, cause not found yet; alone it passes
 def test_the_trace_of_a_debugger_sees_new_lines(live):
     live.start("def f():\n    return 'v1'\n")
     from m import f

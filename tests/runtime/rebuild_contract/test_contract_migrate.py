@@ -220,6 +220,79 @@ def test_a_hook_that_raises_rolls_everything_back(live):
     assert not hasattr(m.User, "__schema__")
 
 
+def test_what_hooks_did_to_other_instances_is_taken_back(live):
+    live.start(PLAIN + "class Slotted:\n    __slots__ = ('a', 'b')\n")
+    import m
+
+    users, slotted = [m.User(i) for i in range(6)], [m.Slotted() for _ in range(6)]
+    for number, each in enumerate(slotted):
+        each.a = number
+    live.refused(
+        """
+        class User:
+            __schema__ = 1
+            def __upgrade__(self, schema, state):
+                state.clear()
+                del self.n
+                self.more = 1
+        class Slotted:
+            __slots__ = ('a', 'b')
+            __schema__ = 1
+            def __upgrade__(self, schema, state):
+                state.clear()
+                if self.a == 3:
+                    raise ValueError("cannot move 3")
+                del self.a
+                self.b = 1
+        """
+    )
+    assert [vars(u) for u in users] == [{"n": i} for i in range(6)]
+    assert [s.a for s in slotted] == list(range(6))
+    assert not any(hasattr(s, "b") for s in slotted)
+
+
+BASE_AND_DERIVED = """
+class Base:
+    __schema__ = {0}
+    def __upgrade__(self, schema, state):
+        self.log = ["Base", sorted(state)]
+        state.clear()
+    def __downgrade__(self, schema, state):
+        self.log = [*self.log, "Base", sorted(state)]
+        state.clear()
+class Derived(Base):
+    __schema__ = {0}
+    def __upgrade__(self, schema, state):
+        self.log += ["Derived", sorted(state)]
+    def __downgrade__(self, schema, state):
+        self.log = ["Derived", sorted(state)]
+        state.clear()
+"""
+
+
+def test_each_hook_gets_a_state_of_its_own_up_base_first_and_down_the_most_derived_first(live):
+    live.start(BASE_AND_DERIVED.format(1))
+    from m import Derived
+
+    thing = Derived()
+    thing.x = 1
+    live.become(BASE_AND_DERIVED.format(2))
+    assert thing.log == ["Base", ["x"], "Derived", ["x"]]
+    live.become(BASE_AND_DERIVED.format(1))
+    assert thing.log == ["Derived", ["log", "x"], "Base", ["log", "x"]]
+
+
+def test_a_value_that_an_instance_has_of_a_new_field_is_not_replaced_by_the_default(live):
+    text = "import dataclasses\n@dataclasses.dataclass\nclass Note:\n    text: str\n"
+    live.start(text)
+    from m import Note
+
+    had, had_not = Note("a"), Note("b")
+    had.size = 7
+    live.become(text + "    size: int = 0\n")
+    assert (vars(had), vars(had_not)) == ({"text": "a", "size": 7}, {"text": "b", "size": 0})
+
+
 def test_a_failed_upgrade_can_be_corrected(live):
     live.start(PLAIN)
     from m import User

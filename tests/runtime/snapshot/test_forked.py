@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -57,8 +58,13 @@ class Sulking:
         raise RuntimeError("not here")
 
 
-things.Hanging, things.Dying, things.Sulking = Hanging, Dying, Sulking  # type: ignore[attr-defined]
-for kind in (Hanging, Dying, Sulking):
+class Told:
+    def __getstate__(self) -> dict[str, bool]:
+        return {"fine": True}
+
+
+things.Hanging, things.Dying, things.Sulking, things.Told = Hanging, Dying, Sulking, Told  # type: ignore[attr-defined]
+for kind in (Hanging, Dying, Sulking, Told):
     kind.__module__ = "snapshot_things"
 
 
@@ -268,6 +274,25 @@ async def test_a_file_that_does_not_read_back_is_never_published(
     monkeypatch.setattr(forked, "save", lambda *_, **__: 77)
     assert await snapshot.take(space, tmp_path / "app.spl") == 77
     assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_debugger_of_the_server_sees_nothing_of_the_child(space: Space, tmp_path: Path) -> None:
+    seen = tmp_path / "seen"
+    space["told"] = Told()
+
+    def tracer(frame: FrameType, _event: str, _arg: object) -> None:
+        if frame.f_code is Told.__getstate__.__code__:
+            with seen.open("a") as file:
+                file.write(f"{os.getpid()}\n")
+
+    before = sys.gettrace()
+    sys.settrace(tracer)
+    try:
+        await snapshot.take(space, tmp_path / "s.spl")
+        space.save(tmp_path / "t.spl")
+    finally:
+        sys.settrace(before)
+    assert set(seen.read_text().split()) == {str(os.getpid())}
 
 
 async def test_the_child_keeps_no_port_open(space: Space, tmp_path: Path) -> None:
