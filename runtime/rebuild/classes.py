@@ -31,6 +31,9 @@ _OF_DATACLASS = {"__init__", "__repr__", "__eq__", "__lt__", "__le__", "__gt__",
                  "__post_init__", "__match_args__", "__getstate__", "__setstate__"}  # fmt: skip
 
 
+_OWN_REFERENCES = 6  # how many of a fresh method's references are ours while it is taken in
+
+
 def run(scope: Scope, step: Step, node: ast.ClassDef) -> None:
     """A class statement that is new or differs."""
     live = scope.get(node.name)
@@ -82,7 +85,7 @@ def _exchange_all(scope: Scope, cls: type, node: ast.ClassDef, steps: list[Step]
         if step.old is not None and step.new is not None:
             if isa(step.node, ast.ClassDef):
                 continue
-            inner.exchange(step)
+            inner.exchange(step, made_again=True)
 
 
 def _header(node: ast.ClassDef) -> str:
@@ -389,6 +392,8 @@ def _take_members(scope: Scope, cls: type, made: type, kept: set[str], given: se
             continue
         elif _is_own(cls, live) and _is_behaviour(value):
             final = unify.join(scope, live, value)
+            if final is not value and isa(value, types.FunctionType) and sys.getrefcount(value) > _OWN_REFERENCES:
+                scope.edit.swaps.append((value, final))  # a decorator may have registered it
             tx.set_attr(cls, name, final)
         elif isa(value, types.MemberDescriptorType) or (isa(cls, enum.EnumMeta) and isa(value, made)):
             continue

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import functools
 import importlib
 import importlib.machinery
 import os
@@ -11,7 +12,7 @@ import sys
 import threading
 import time
 import types
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -314,13 +315,14 @@ def _find_holders(edit: Edit) -> list[types.CodeType]:
 
 def _take_all(edit: Edit, wanted: Wanted) -> None:
     pending = {each.name: each for each in edit.plans}
-    _find_moves(edit)
+    leaving = _find_moves(edit, wanted)
     links = {each.name: _links(each) for each in edit.plans}
     done: set[str] = set()
 
-    for name in [*sources.records, *wanted.texts]:
-        for each in _imports_first(name, pending, links, done):
-            _take(edit, each, wanted)
+    with sources.told(functools.partial(_take_in, edit, leaving)):
+        for name in [*sources.records, *wanted.texts]:
+            for each in _imports_first(name, pending, links, done):
+                _take(edit, each, wanted)
     if any(name == "__all__" for _, name in edit.changed):
         edit.tx.flush()  # what a star takes is read from the list itself
     _reach_importers(edit, set(pending))
@@ -341,21 +343,48 @@ def _imports_first(
         yield pending[name]
 
 
-def _find_moves(edit: Edit) -> None:
-    """Definitions that leave one module and appear in another, in the same edit: the objects go with them."""
+def _take_in(
+    edit: Edit, leaving: dict[tuple[str, str], list[object]], record: Record, module: types.ModuleType
+) -> None:
+    """A module that the edit imported: what it defines goes on as the objects that left another one."""
+    if threading.get_ident() != _inside:
+        return  # somebody else imports it
+    scope = Scope(edit, ModulePlan(record, record.text, record.path, []), module)
+    for statement in record.text.body:
+        for name in statement.binds:
+            node = sources.node_of(statement, record.text)
+            found = leaving.get((type(node).__name__, name), [])
+            if len(found) == 1 and getattr(node, "name", None) == name and scope.get(name) is not MISSING:
+                edit.moves[record.name, name] = found.pop()
+                scope.bind(name, unify.unify(scope, name, MISSING, scope.get(name), Step("run", None, statement)))
+    edit.tx.flush()  # the import statement reads them next
+
+
+def _find_moves(edit: Edit, wanted: Wanted) -> dict[tuple[str, str], list[object]]:
+    """Definitions that leave one module and appear in another, in the same edit: the objects go with them.
+
+    Returns:
+        By kind and name, those that leave and appear in none of the edit's.
+    """
+    going = [sources.records[name] for name, data in wanted.texts.items() if data is None]
+    leaving: list[tuple[Record, Sequence[ast.stmt | None]]] = [
+        *((each.record, [step.before for step in each.steps if step.kind == "gone"]) for each in edit.plans),
+        *((each, [sources.node_of(statement, each.text) for statement in each.text.body]) for each in going),
+    ]
     gone: dict[tuple[str, str], list[object]] = {}
-    for each in edit.plans:
-        space = vars(each.record.module) if each.record.module is not None else {}
-        for step in each.steps:
-            name = getattr(step.before, "name", None) if step.kind == "gone" else None
-            if isinstance(name, str) and name in space and each.record.holds(name, space[name]):
-                gone.setdefault((type(step.before).__name__, name), []).append(space[name])
+    for record, nodes in leaving:
+        space = vars(record.module) if record.module is not None else {}
+        for node in nodes:
+            name = getattr(node, "name", None)
+            if isinstance(name, str) and name in space and record.holds(name, space[name]):
+                gone.setdefault((type(node).__name__, name), []).append(space[name])
     for each in edit.plans:
         for step in each.steps:
             name = getattr(step.node, "name", None) if step.kind == "run" and step.old is None else None
             found = gone.get((type(step.node).__name__, name)) if isinstance(name, str) else None
             if found is not None and isinstance(name, str) and len(found) == 1:
                 edit.moves[each.name, name] = found.pop()
+    return {key: found for key, found in gone.items() if found}
 
 
 def _links(each: ModulePlan) -> tuple[list[outline.Imported], list[str], list[str]]:

@@ -274,6 +274,7 @@ class Change:
     strings: bool  # annotations are kept as strings
     restring: bool = False  # which they were not before, or the other way round
     again: Callable[[ast.expr, Any], bool] | None = None  # does a default of unchanged text have another value now?
+    made_again: bool = False  # its class is: what its parameters read may not be there yet
 
 
 def apply(
@@ -312,6 +313,10 @@ def apply(
         tx.did(_set_behind, function, _behind.get(function))
         _behind[function] = new
         return f"a default of it reads {beyond}, a variable of the call that made it, and it stays on its old code"
+    except NameError:
+        if not change.made_again:
+            raise
+        given = None
     if function in _behind:
         tx.did(_set_behind, function, _behind.pop(function))
     set_code(tx, function, new, closure)

@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from . import frames, functions, native
-from .kinds import exactly, isa, not_of_types
+from .kinds import attribute, exactly, isa, not_of_types, of_types
 from .transaction import Transaction
 
 _CHUNK = 512
@@ -54,23 +54,35 @@ def holders(wanted: Callable[[list[Any]], bool], things: list[Any], skip: set[in
 def file_again(tx: Transaction, changed: list[Any], things: list[Any], own: set[int]) -> None:
     """Fill dicts and sets again whose keys are these, alone or in a tuple: they hash otherwise now."""
     own |= {id(things), id(changed)}
-    latest, ids = changed, set(map(id, changed))
-    while latest:  # what holds them and is a key itself, from the inside out
-        latest = [
-            h for h, _ in holders(naming(set(map(id, latest))), things, own) if type(h) is tuple or isa(h, frozenset)
-        ]
-        latest = [h for h in latest if id(h) not in ids]
-        own.add(id(latest))
-        for holder in latest:
-            ids.add(id(holder))
-            changed.append(holder)
-            if isa(holder, frozenset):
-                fill_again(tx, holder, native.refill_frozenset, list(holder))
+    for holder in hashed_by(list(changed), things, own):
+        changed.append(holder)
+        if isa(holder, frozenset):
+            fill_again(tx, holder, native.refill_frozenset, list(holder))
+    ids = set(map(id, changed))
     for holder, _ in holders(naming(ids), things, own):
         if isa(holder, dict) and not ids.isdisjoint(map(id, holder)):
             fill_again(tx, holder, refill, list(dict.items(holder)))
         elif isa(holder, set) and not ids.isdisjoint(map(id, holder)):
             fill_again(tx, holder, reset, list(holder))
+
+
+def hashed_by(changed: list[Any], things: list[Any], own: set[int]) -> Iterator[Any]:
+    """What holds these and hashes by what it holds, and may be a key itself: tuples, frozensets, instances that say how
+    they hash. From the inside out.
+    """
+    kinds = {id(kind): kind for kind in map(type, things)}.values()
+    mortal = of_types(things, [kind for kind in kinds if isa(attribute(kind, "__hash__"), types.FunctionType)])
+    latest, seen = changed, set(map(id, changed))
+    own |= {id(changed), id(mortal)}
+    while latest:
+        around = [holder for holder, _ in holders(naming(set(map(id, latest))), things, own)]
+        inside = {*map(id, latest), *(id(each) for each in around if type(each) is dict)}  # it may be of attributes
+        around = [each for each in around if type(each) is tuple or isa(each, frozenset)]
+        around += [holder for holder, _ in holders(naming(inside), mortal, own)]
+        latest = [each for each in around if id(each) not in seen]
+        own.add(id(latest))
+        seen.update(map(id, latest))
+        yield from latest
 
 
 def fill_again(tx: Transaction, holder: Any, fill: Callable[[Any, Any], None], content: list[Any]) -> None:

@@ -328,7 +328,7 @@ def imports(body: list[ast.stmt], package: str) -> tuple[list[Imported], list[st
         elif isinstance(each, ast.Import):
             whole += [a.name for a in each.names]
         elif isinstance(each, ast.If) and "TYPE_CHECKING" in ast.dump(each.test):
-            todo += each.orelse
+            todo += each.body if isinstance(each.test, ast.UnaryOp) else each.orelse
         elif isinstance(each, (ast.If, ast.Try, ast.With, ast.For, ast.While, ast.ClassDef, ast.ExceptHandler)):
             todo += [n for n in ast.iter_child_nodes(each) if isinstance(n, (ast.stmt, ast.ExceptHandler))]
     return taken, whole

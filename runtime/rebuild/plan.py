@@ -307,7 +307,8 @@ _DEFINITIONS = (*outline.FUNCTIONS, ast.ClassDef)
 def _match_renamed(old: list[Statement], new: list[Statement], partner: dict[int, Statement]) -> dict[int, str]:
     """Definitions that only got another name: the same body, or a name that became private or public."""
     found: dict[int, str] = {}
-    waiting = [o for o in old if isinstance(o.node, _DEFINITIONS)]
+    again = {name for n in new if not isinstance(n.node, (ast.Assign, ast.AnnAssign)) for name in n.binds}
+    waiting = [o for o in old if isinstance(o.node, _DEFINITIONS) and o.node.name not in again]
     for n in new:
         if not isinstance(n.node, _DEFINITIONS):
             continue

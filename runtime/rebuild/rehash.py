@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def run(edit: Edit, classes: set[type], own: set[int]) -> None:
-    """Fill every dict and set again that has an instance of these classes as a key, alone or in a tuple.
+    """Fill every dict and set again that has an instance of these classes as a key, alone or in what hashes by it.
 
     Raises:
         RebuildError: two keys have become equal.
@@ -24,19 +24,17 @@ def run(edit: Edit, classes: set[type], own: set[int]) -> None:
     if not wanted:
         return
     own |= {id(things), id(wanted)}
-    for holder, _ in list(heap.holders(heap.naming(set(map(id, wanted))), things, own)):
-        if type(holder) is tuple:
-            wanted.append(holder)
+    for holder in heap.hashed_by(list(wanted), things, own):
+        wanted.append(holder)
+        if isa(holder, frozenset):
+            heap.fill_again(edit.tx, holder, native.refill_frozenset, list(holder))
     ids = set(map(id, wanted))
     for holder, _ in heap.holders(heap.naming(ids), things, own):
-        if isa(holder, (dict, set, frozenset)) and not ids.isdisjoint(map(id, holder)):
+        if isa(holder, (dict, set)) and not ids.isdisjoint(map(id, holder)):
             _fill_again(edit, holder, name)
 
 
 def _fill_again(edit: Edit, holder: Any, name: str) -> None:
-    if isa(holder, frozenset):
-        heap.fill_again(edit.tx, holder, native.refill_frozenset, list(holder))
-        return
     before = list(dict.items(holder)) if isa(holder, dict) else list(holder)
     heap.fill_again(edit.tx, holder, heap.refill if isa(holder, dict) else heap.reset, before)
     if len(holder) != len(before):

@@ -138,7 +138,11 @@ class Scope:
         self.tx.watch(self.space)
         given: ast.stmt = ast.Assign([ast.Name(_CAPTURE, ast.Store())], expr)
         code = self.plan.text.compile([ast.fix_missing_locations(ast.copy_location(given, expr))], self.plan.path)
-        local = {**(vars(self.cls) if self.cls is not None else {}), **(names or {})}
+        local = dict(vars(self.cls)) if self.cls is not None else {}
+        if not outline.read_now(expr).isdisjoint(local):
+            for name in self.bound_now() - self._bound_before(expr):  # a name of the module may be meant
+                local.pop(self.stored(name), None)
+        local.update(names or {})
         exec(self.same_codes(code), self.space, local)  # noqa: S102 -- the user's own source
         return local[_CAPTURE]
 
@@ -194,7 +198,7 @@ class Scope:
         assert cls is not None
         caught: dict[str, Any] = {}
         self.tx.flush()
-        later = set().union(*(outline.bound(n) for n in nodes)) - self._bound_before(nodes[0])
+        later = self.bound_now() - self._bound_before(nodes[0])  # a name of the module may be meant
         hidden = {"__dict__", "__weakref__", "__annotations__", *map(self.stored, later)}
         given = {n: v for n, v in vars(cls).items() if n not in hidden}
 
@@ -307,7 +311,7 @@ class Scope:
             for name in step.old.binds - {step.was} - (step.new.binds if step.new else frozenset()) - rest:
                 self.drop(name, node.lineno)
 
-    def _bound_before(self, node: ast.stmt) -> set[str]:
+    def _bound_before(self, node: ast.stmt | ast.expr) -> set[str]:
         """Names that the class body binds above a statement: those that it binds itself do not exist yet."""
         above = itertools.takewhile(lambda each: each.lineno < node.lineno, self.path[-1].body)
         return {name for each in above for name in outline.bound(each)}
@@ -338,8 +342,12 @@ class Scope:
                     change = Change(old, new, None, _node_of(after, new), *self.strings())
                     functions.apply(self.tx, function, change, self._evaluator(step, new), self._supplier(function))
 
-    def exchange(self, step: Step) -> None:
-        """New code for the functions that the old text of a statement has made; nothing of it runs."""
+    def exchange(self, step: Step, *, made_again: bool = False) -> None:
+        """New code for the functions that the old text of a statement has made; nothing of it runs.
+
+        Args:
+            made_again: the class around it is, after this.
+        """
         if step.old is None or step.new is None:
             return
         before = step.old.definitions if step.old.node is not None else {}
@@ -352,7 +360,8 @@ class Scope:
                     continue
                 documented = function.__doc__
                 nodes = _node_of(before, old), _node_of(after, new)
-                change = Change(old, new, *nodes, *self.strings(), self._differs_now if self.edit.changed else None)
+                again = self._differs_now if self.edit.changed else None
+                change = Change(old, new, *nodes, *self.strings(), again, made_again)
                 why = functions.apply(self.tx, function, change, self._evaluator(step, new), self._supplier(function))
                 if why:
                     self.edit.kept.append(Note("kept", self._named(new), self.plan.path, new.co_firstlineno, why))

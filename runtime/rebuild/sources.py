@@ -10,6 +10,7 @@ guess from times. It moves only when an edit has succeeded.
 from __future__ import annotations
 
 import ast
+import contextlib
 import functools
 import importlib.machinery
 import importlib.util
@@ -17,7 +18,7 @@ import os
 import sys
 import types
 import weakref
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib.abc import MetaPathFinder
 from typing import Any
@@ -182,6 +183,20 @@ def fill(text: Text, some: list[Statement]) -> None:
         statement.node = node
 
 
+_tell: Callable[[Record, types.ModuleType], None] | None = None
+
+
+@contextlib.contextmanager
+def told(tell: Callable[[Record, types.ModuleType], None]) -> Iterator[None]:
+    """Have `tell` called for each module that is imported meanwhile, before who imports it goes on."""
+    global _tell
+    _tell = tell
+    try:
+        yield
+    finally:
+        _tell = None
+
+
 class Loader(importlib.machinery.SourceFileLoader):
     """Compiles the file itself, never from bytecode, and records what it compiled."""
 
@@ -207,6 +222,8 @@ class Loader(importlib.machinery.SourceFileLoader):
         if record := records.get(name):
             record.note(module)
             record.body = vars(module) if sys.modules.get(name) is not module else None
+            if _tell is not None:
+                _tell(record, module)
 
 
 class Finder(MetaPathFinder):

@@ -25,7 +25,10 @@ class _Missing:
 
 MISSING: Final = _Missing()
 log = logging.getLogger("midair.rebuild")
-_OF_TYPE = {"__class__", "__dict__", "__weakref__"}  # setting these on a class means something else
+_OF_TYPE = {  # setting these on a class means something else
+    *("__class__", "__weakref__"),
+    *(name for name, value in vars(type).items() if hasattr(value, "__set__")),
+} - {"__doc__", "__module__", "__qualname__", "__annotations__", "__abstractmethods__"}
 _MAX_COPIED = 10_000  # entries; larger containers are not watched for changes that a failed edit made in passing
 
 

@@ -40,6 +40,12 @@ def unify(scope: Scope, name: str, live: Any, value: Any, step: Step) -> Any:
             return classes.absorb(scope, live, value, before, step.node)
         scope.edit.moved_classes.append((live, value))
         return value
+    if (
+        isinstance(step.node, ast.ClassDef)
+        and not callable(live)
+        and type(live).__name__ == type(value).__name__ == name
+    ):
+        return _same_instance(scope, live, value, step)
     if not isa(live, FunctionType) and not _wraps_its_own(scope, live, step):
         if callable(live) and not isa(live, (staticmethod, classmethod)):
             scope.edit.swaps.append((live, value))
@@ -49,6 +55,15 @@ def unify(scope: Scope, name: str, live: Any, value: Any, step: Step) -> Any:
     if became and getattr(step.node, "decorator_list", None) and sys.getrefcount(value) > _OWN_REFERENCES:
         scope.edit.swaps.append((value, final))  # a decorator may have registered it
     return final
+
+
+def _same_instance(scope: Scope, live: Any, value: Any, step: Step) -> Any:
+    """A decorator made the one instance of a class of it: that goes on, with its state."""
+    from . import classes
+
+    before = step.before if isinstance(step.before, ast.ClassDef) else None
+    classes.absorb(scope, type(live), type(value), before, step.node)
+    return live
 
 
 def _may_become(scope: Scope, live: type, value: type) -> bool:

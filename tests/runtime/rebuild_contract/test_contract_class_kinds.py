@@ -625,3 +625,34 @@ def test_answers_are_as_they_were_after_a_refused_edit(live):
         z="import m\ndef __rebuilt__(old): assert not isinstance(m.A(), m.Sized)\n",
     )
     assert not isinstance(held, m.Sized)
+
+
+def test_a_class_may_define_names_that_types_have_themselves(live):
+    live.start("class A:\n    @classmethod\n    def __base__(cls): return 1\n")
+    import m
+
+    held = m.A()
+    live.become("class A:\n    @classmethod\n    def __base__(cls): return 2\n    __name__ = 'm'\n    __mro__ = 3\n")
+    assert (held.__base__(), held.__name__, held.__mro__) == (2, "m", 3)
+    assert m.A.__name__ == "A"
+
+
+def test_a_default_reads_a_name_that_its_class_gets_with_its_new_base(live):
+    live.start("class A:\n    def f(self, x=1): return x\n")
+    import m
+
+    held, f = m.A(), m.A.f
+    live.become("class B: pass\nclass A(B):\n    V = 5\n    def f(self, x=V): return x\n")
+    assert held.f() == f(held) == 5
+
+
+@pytest.mark.parametrize("maker", ["object.__new__", "lambda cls: cls()"])
+def test_the_one_instance_that_a_decorator_makes_of_a_class_goes_on(live, maker):
+    live.start(f"@{maker}\nclass settings:\n    x = 1\n    def get(self): return self.x\n")
+    import m
+
+    held = m.settings
+    held.mark = "kept"
+    live.become(f"@{maker}\nclass settings:\n    x = 2\n    y = 3\n    def get(self): return self.x, self.y\n")
+    assert m.settings is held
+    assert (held.get(), held.mark) == ((2, 3), "kept")

@@ -534,3 +534,20 @@ def test_annotations_of_a_class_become_strings_and_back(live, before, after):
     live.become(after + text)
     assert m.B.__annotations__ == {"x": "A" if after else m.A}
     assert m.B.f.__annotations__ == {"a": "A" if after else m.A, "return": "'int'" if after else "int"}
+
+
+def test_a_statement_in_a_class_body_reads_the_module_for_a_name_that_the_body_binds_only_below(live):
+    live.start("import tokenize\nclass A:\n    def tokenize(self): return 1\n")
+    import tokenize
+
+    import m
+
+    held = m.A()
+    live.become(
+        "import tokenize\nclass A:\n    kinds = {tokenize.STRING}\n    def f(self, x=tokenize.NAME): return x\n"
+        "    def tokenize(self): return 2\n"
+    )
+    assert m.A.kinds == {tokenize.STRING}
+    assert (held.f(), held.tokenize()) == (tokenize.NAME, 2)
+    live.edit("x=tokenize.NAME", "x=tokenize.NUMBER")
+    assert held.f() == tokenize.NUMBER

@@ -713,3 +713,46 @@ class C:
     s, c = C.s, C.c
     live.edit("v1", "v2")
     assert (s(), C().s(), c(), C().c()) == ("sv2", "sv2", "cv2k", "cv2k")
+
+
+@pytest.mark.parametrize("wrapped", ["functools.partial({})", "staticmethod({})", "functools.lru_cache({})"])
+def test_a_wrapper_that_is_put_around_another_definition_leaves_the_first_as_it_is(live, wrapped):
+    text = "import functools\ndef f(): return 'f'\ndef g(): return 'g'\np = " + wrapped + "\n"
+    live.start(text.format("f"))
+    import m
+
+    first = m.f
+    live.become(text.format("g"))
+    assert (first(), m.f(), m.g(), m.p()) == ("f", "f", "g", "g")
+    assert m.f is first
+
+
+def test_a_method_that_was_a_function_of_another_module_leaves_that_as_it_is(live):
+    live.start(u="def a(): return 'a'\ndef b(): return 'b'\n", m="import u\nclass C:\n    run = staticmethod(u.a)\n")
+    import m
+    import u
+
+    live.edit("u.a", "u.b")
+    assert (u.a(), u.b(), m.C.run()) == ("a", "b", "b")
+
+
+def test_a_property_made_of_another_method_leaves_the_first_as_it_is(live):
+    live.start("class A:\n    def f(self): return 'f'\n    def g(self): return 'g'\n    p = property(f)\n")
+    import m
+
+    held = m.A()
+    live.edit("property(f)", "property(g)")
+    assert (held.f(), held.g(), held.p) == ("f", "g", "g")
+
+
+def test_what_a_decorator_registered_of_a_method_is_the_live_one_when_its_class_is_made_again(live):
+    live.start(
+        "found = {}\ndef switch(f):\n    found[f.__name__] = f\n    return f\nclass A(object):\n    @switch\n    def f(self): return 1\n"
+    )
+    import m
+
+    held, f = m.A(), m.A.f
+    live.replace("(object)", "")
+    live.edit("return 1", "return 2")
+    assert m.found["f"] is m.A.f is f
+    assert held.f() == 2

@@ -653,3 +653,53 @@ def test_a_module_that_put_an_object_in_its_place_keeps_that_free_of_its_names(l
     live.edit("return helper()\n", "return helper(), more()\ndef more(): return 2\n")
     assert m.get() == (1, 2)
     assert vars(m) == {}
+
+
+DEFINED = "class A:\n    def f(self): return {0}\ndef g(): return {0}\n"
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        {"m": "from n import A, g\n", "n": DEFINED.format(2)},
+        {"m": None, "n": DEFINED.format(2), "u": "from n import A, g\n"},
+        {"m": None, "u": DEFINED.format(2)},
+    ],
+    ids=["into a new file", "with its file, which got another name", "from a file that goes into its importer"],
+)
+def test_definitions_that_move_in_one_edit_are_the_same_objects(live, after):
+    live.start(m=DEFINED.format(1), u="from m import A, g\n")
+    import u
+
+    A, g, held = u.A, u.g, u.A()
+    live.become(**after)
+    assert u.A is A
+    assert u.g is g
+    assert (held.f(), g()) == (2, 2)
+    assert isinstance(held, u.A)
+    assert A.__module__ == ("n" if "n" in after else "u")
+
+
+def test_definitions_that_moved_are_where_they_were_after_a_refused_edit(live):
+    live.start(m=DEFINED.format(1), u="from m import A, g\n")
+    import u
+
+    A, g, held = u.A, u.g, u.A()
+    live.refused(m=None, n=DEFINED.format(2), u="from n import A, g\n1 / 0\n")
+    assert u.A is A
+    assert u.g is g
+    assert (held.f(), g(), A.__module__) == (1, 1, "m")
+    assert "n" not in sys.modules
+
+
+def test_what_is_defined_where_no_types_are_checked_is_defined(live):
+    live.start("from typing import TYPE_CHECKING\nclass A:\n    def send(self, x): return x\n")
+    import m
+
+    held, bound = m.A.send, m.A().send
+    live.become(
+        "from typing import TYPE_CHECKING\nclass A:\n    def _send(self, x): return x, 2\n    if not TYPE_CHECKING:\n"
+        "        def send(self, x): return self._send(x)\n"
+    )
+    assert m.A.send is held
+    assert bound(1) == (1, 2)

@@ -586,3 +586,12 @@ def test_another_comparison_is_completed_by_total_ordering(live):
     assert two > one
     assert one < two
     assert one <= two
+
+
+def test_a_method_of_a_nested_class_that_newly_calls_super_means_its_own_class(live):
+    live.start("class A:\n    class B(dict):\n        def f(self): return len(self)\n    x = 1\n")
+    import m
+
+    held = m.A.B(k=1)
+    live.become("class A:\n    class B(dict):\n        def f(self): return super().__len__(), __class__\n    x = 2\n")
+    assert held.f() == (1, m.A.B)

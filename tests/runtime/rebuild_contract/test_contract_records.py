@@ -428,3 +428,25 @@ def test_new_type_and_literal_aliases(live):
     live.edit("['a', 'b']", "['a', 'b', 'c']")
     assert typing.get_args(m.Mode) == ("a", "b", "c")
     assert typing.get_type_hints(m.f) == {"m": m.Mode, "u": m.Uid}
+
+
+@pytest.mark.parametrize(
+    ("key", "options"),
+    [
+        ("Outer(Inner(1))", "frozen=True"),
+        ("Outer((Inner(1),))", "frozen=True, slots=True"),
+        ("(frozenset([Inner(1)]), 'x')", "frozen=True"),
+        ("Outer(Outer(Inner(1)))", "frozen=True"),
+    ],
+)
+def test_keys_that_hash_by_what_they_hold_are_found_again_however_deep(live, key, options):
+    text = (
+        "from dataclasses import dataclass\n@dataclass(frozen=True)\nclass Inner:\n    v: int\n"
+        f"@dataclass({options})\nclass Outer:\n    i: object\ntable = {{{key}: 'found'}}\n"
+    )
+    live.start(text)
+    import m
+
+    table, held = m.table, next(iter(m.table))
+    live.edit("    v: int\n", "    v: int\n    w: int = 0\n")
+    assert table[held] == table[eval(key, vars(m))] == "found"
