@@ -11,7 +11,7 @@ from .. import joining, questions
 from ..display import Table, Text
 from ..session import Session, current
 from ..takeover import take_over
-from ..users import Role
+from ..users import Role, check_password
 from .base import Command, command
 
 
@@ -131,12 +131,13 @@ def users() -> Table:
 
 @command(role=Role.VIEWER)
 async def passwd() -> Text:
-    """Change your own password; it is asked for, twice, and shown nowhere."""
+    """Change your own password; it is asked for, twice, and shown nowhere. At least 8 characters."""
     session = current()
     known = session.console.users
     if known is None or known.get(session.user) is None:
         raise ConsoleError(f"{session.user} logs in without a password; 'midair user' in a shell changes the others'")
     password = await ask.function("New password: ", hidden=True)
+    check_password(password)
     if await ask.function("Again: ", hidden=True) != password:
         raise ConsoleError("the two differ; nothing was changed")
     await asyncio.to_thread(known.set_password, session.user, password)
