@@ -260,6 +260,12 @@ def _new_line(event: KeyPressEvent) -> None:
     empty_before = "\n" * ((editor.accept_input_on_enter or MAX_TYPED) - 1)
     if at_the_end and buffer.text.replace(" ", "").endswith(empty_before):
         _accept(event)
+        return
+    waiting = event.app.key_processor.input_queue
+    if waiting and waiting[0].data in {" ", "\t"}:
+        editor.indented = True
+    if waiting and editor.indented:
+        buffer.insert_text("\n")
     else:
         auto_newline(buffer)
 
@@ -437,6 +443,8 @@ class LineEditor(PythonInput):
         color_depth: ColorDepth = ColorDepth.DEPTH_8_BIT,
     ) -> None:
         self.accepted = False
+        self.indented = False
+        """The text was pasted by a terminal that does not say so, and brings its own indentation."""
         super().__init__(
             get_globals=lambda: names,
             input=keys,

@@ -8,7 +8,7 @@ from typing import Any
 
 from ...runtime.errors import ConsoleError, NotAuthorised
 from .. import joining, questions
-from ..display import Table, Text
+from ..display import Prose, Table, Text
 from ..session import Session, current
 from ..takeover import take_over
 from ..users import Role, check_password
@@ -40,8 +40,11 @@ def help(what: object = None) -> Text | None:  # noqa: A001 - it extends Python'
             there = "space and the services are there by name"
         else:
             there = "the program's names are there; where a command has the same one: __main__.NAME"
-        lines += ["", f"Anything else is Python, with await; {there}. help(obj) is Python's help."]
-    return Text("\n".join(lines))
+        lines += [
+            "",
+            f"Anything else is Python, with await; {there}. help(undo) explains undo, help(obj) is Python's help.",
+        ]
+    return Prose("\n".join(lines))
 
 
 @command(looks=True, aside=True)
