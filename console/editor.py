@@ -25,7 +25,7 @@ from prompt_toolkit.output.vt100 import Vt100_Output
 from prompt_toolkit.validation import ValidationError, Validator
 
 from .complete import StaticCompleter
-from .display import folded, safe
+from .display import safe
 from .line import LineEditor
 from .users import Role
 
@@ -241,7 +241,7 @@ class Editor:
         if outcome.text:
             tell(safe(outcome.text) + "\n")
         if outcome.error:
-            tell(folded(safe(outcome.error), self.session.columns))
+            tell(safe(outcome.error))
         return outcome.kind == "exit"
 
     def _write(self, text: str) -> None:
