@@ -518,7 +518,7 @@ def _layout_of(editor: PythonInput, **options: Any) -> PtPythonLayout:
 
 
 def _lexer_of(lexer: Lexer | None = None) -> Lexer:
-    return lexer if lexer is python_lexer() else PtpythonLexer(lexer)
+    return lexer if lexer is not None and lexer is python_lexer() else PtpythonLexer(lexer)
 
 
 # Where ptpython and prompt_toolkit look for what they would make anew each time. An application that uses them itself is served as ever.
