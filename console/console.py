@@ -21,7 +21,7 @@ from ..runtime.errors import ConsoleError
 from . import router
 from .audit import Audit
 from .commands import Command, table
-from .display import one_line
+from .display import folded, one_line
 from .interrupt import Interrupter
 from .namespace import Namespace, Shared
 from .notices import notices
@@ -393,7 +393,8 @@ class Console:
 
     async def greet(self, session: Session) -> None:
         """Say what somebody who logs in must know."""
-        session.print(await notices(self, session))
+        text = await notices(self, session)
+        session.print(folded(text, session.columns) if session.rich else text)
         session._flush()  # before the prompt, not above it
 
     def entered(self, session: Session) -> None:

@@ -197,6 +197,29 @@ class Text(str):
         return str(self)
 
 
+class Prose(Text):
+    """Sentences: on a terminal they are broken between words."""
+
+    __slots__ = ()
+
+    def rich(self, width: int) -> str:
+        return folded(self, width)
+
+
+def folded(text: str, width: int) -> str:
+    """The lines, broken between words where they are longer than the screen; what is indented, as code is, stays as it is."""
+    lines: list[str] = []
+    for line in text.split("\n"):
+        if len(line) <= width or line[0].isspace():
+            lines.append(line)
+        else:
+            indent = "!   " if line.startswith("!") else ""
+            lines += textwrap.wrap(
+                line, max(width, 20), subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+            )
+    return "\n".join(lines)
+
+
 class Tree:
     """A value and what is in it, some levels deep, found without running any of its code."""
 

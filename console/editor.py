@@ -199,6 +199,8 @@ class Editor:
             self.keys.feed(b"\x03")
 
     def end(self) -> None:
+        if not self._over and self.line.app.is_running:
+            self.line.app.renderer.erase()  # nobody is asked any more
         self.keys.close()
 
     # -- the prompt
@@ -216,7 +218,7 @@ class Editor:
     async def _read(self) -> str | None:
         """The next statement; None when the person leaves."""
         app = self.line.app
-        self.line.accepted = False
+        self.line.accepted = self.line.indented = False
         try:
             text = await app.run_async(pre_run=self._deliver_soon, handle_sigint=False, set_exception_handler=False)
         except KeyboardInterrupt:

@@ -11,7 +11,7 @@ from ..runtime.errors import ServiceError
 from ..runtime.service import Service
 from ..runtime.sockets import port
 from .console import Console
-from .users import make_verifier, new_password
+from .users import MIN_PASSWORD, check_password, make_verifier, new_password
 
 
 class TelnetConsole(Service):
@@ -51,9 +51,16 @@ class TelnetConsole(Service):
         password = options.password
         if password is None and sys.stdin.isatty():
             password = getpass(f"Password for {options.user}: ")
+            if password:
+                check_password(password)
         if not password:
             password = new_password()
             print(f"the password of {options.user} is {password} (shown once; 'midair user passwd' changes it)")
+        elif len(password) < MIN_PASSWORD:
+            # Not refused: who calls `mktelnetserver` with all three has done so for years.
+            print(
+                f"the password of {options.user} is shorter than {MIN_PASSWORD} characters; 'midair user passwd' changes it"
+            )
         return cls(options.port, options.user, make_verifier(password))
 
     async def start(self) -> None:

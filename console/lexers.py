@@ -24,11 +24,12 @@ class LaterLexer:
 @contextmanager
 def postponed(*names: str) -> Generator[None]:
     """Have imports find stand-ins for these lexers; those that are imported already are left as they are."""
-    module = vars(pygments.lexers)
-    stand_ins = {name: LaterLexer(name) for name in names if name not in module}
-    module.update(stand_ins)
+    module = pygments.lexers
+    missing = [name for name in names if name not in vars(module)]
+    for name in missing:
+        setattr(module, name, LaterLexer(name))
     try:
         yield
     finally:
-        for name in stand_ins:
-            del module[name]
+        for name in missing:
+            delattr(module, name)

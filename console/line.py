@@ -260,6 +260,12 @@ def _new_line(event: KeyPressEvent) -> None:
     empty_before = "\n" * ((editor.accept_input_on_enter or MAX_TYPED) - 1)
     if at_the_end and buffer.text.replace(" ", "").endswith(empty_before):
         _accept(event)
+        return
+    waiting = event.app.key_processor.input_queue
+    if waiting and waiting[0].data in {" ", "\t"}:
+        editor.indented = True
+    if waiting and editor.indented:
+        buffer.insert_text("\n")
     else:
         auto_newline(buffer)
 
@@ -437,6 +443,8 @@ class LineEditor(PythonInput):
         color_depth: ColorDepth = ColorDepth.DEPTH_8_BIT,
     ) -> None:
         self.accepted = False
+        self.indented = False
+        """The text was pasted by a terminal that does not say so, and brings its own indentation."""
         super().__init__(
             get_globals=lambda: names,
             input=keys,
@@ -510,7 +518,7 @@ def _layout_of(editor: PythonInput, **options: Any) -> PtPythonLayout:
 
 
 def _lexer_of(lexer: Lexer | None = None) -> Lexer:
-    return lexer if lexer is python_lexer() else PtpythonLexer(lexer)
+    return lexer if lexer is not None and lexer is python_lexer() else PtpythonLexer(lexer)
 
 
 # Where ptpython and prompt_toolkit look for what they would make anew each time. An application that uses them itself is served as ever.

@@ -296,6 +296,8 @@ class Runner:
             outcome.kind, outcome.error = "interrupted", f"{_where(error, statement)}KeyboardInterrupt\n"
         else:
             outcome.kind, outcome.error = "error", _describe(error, statement)
+            if isinstance(error, ConsoleError):
+                return  # a command that was misused; `pm()` goes on showing what it was asked about
             session, trace = statement.session, _own_part(error, statement)
             session.last_error = error
             session.last_frames = [

@@ -25,8 +25,8 @@ from ..runtime.files import write_private
 COST, BLOCK, LANES = 2**15, 8, 1
 """Parameters of scrypt: 32 MiB and about 0.15 s a try."""
 
-MAX_PASSWORD = 1024
-"""Longest password taken, in characters."""
+MIN_PASSWORD, MAX_PASSWORD = 8, 1024
+"""Shortest and longest password taken, in characters."""
 
 
 class Role(IntEnum):
@@ -71,6 +71,18 @@ class User:
 
     def __repr__(self) -> str:
         return f"<user {self.name} ({self.role})>"
+
+
+def check_password(password: str) -> None:
+    """Accept a new password, or say why not.
+
+    Raises:
+        UserError: it is shorter than 8 or longer than 1024 characters.
+    """
+    if len(password) < MIN_PASSWORD:
+        raise UserError(f"the password is shorter than {MIN_PASSWORD} characters; nothing was changed")
+    if len(password) > MAX_PASSWORD:
+        raise UserError(f"the password is longer than {MAX_PASSWORD} characters; nothing was changed")
 
 
 def make_verifier(password: str) -> str:
@@ -136,14 +148,14 @@ class Users:
         """Make a user.
 
         Raises:
-            UserError: the name is taken or unusable, or the password is empty.
+            UserError: the name is taken or unusable, or the password is too short or too long.
         """
         self._read()
         if name in self._users:
             raise UserError(f"user {name} exists; 'midair user passwd {name}' changes the password")
         if not name or len(name) > 64 or not all(c.isalnum() or c in "-_.@" for c in name):
             raise UserError(f"{name!r} is no user name: up to 64 letters, digits and -_.@")
-        self._check(password)
+        check_password(password)
         self._users[name] = User(name, role, make_verifier(password))
         self._write()
         return self._users[name]
@@ -163,10 +175,10 @@ class Users:
         """Give a user another password.
 
         Raises:
-            UserError: there is no such user, or the password is empty.
+            UserError: there is no such user, or the password is too short or too long.
         """
         user = self._existing(name)
-        self._check(password)
+        check_password(password)
         self._users[name] = User(name, user.role, make_verifier(password))
         self._write()
 
@@ -193,15 +205,6 @@ class Users:
         if name not in self._users:
             raise UserError(f"there is no user {name!r}")
         return self._users[name]
-
-    @staticmethod
-    def _check(password: str) -> None:
-        if not password:
-            raise UserError("an empty password is not accepted; nothing was changed")
-        if len(password) > MAX_PASSWORD:
-            raise UserError(
-                f"the password has {len(password)} characters, more than {MAX_PASSWORD}; nothing was changed"
-            )
 
     def _read(self) -> None:
         try:
@@ -231,12 +234,13 @@ class Users:
 class Doorkeeper:
     """Counts failed logins by address and by name, and makes the next try wait.
 
-    Failures 1 and 2 cost 1 and 2 s; from the third on the door stays shut for 30 s each. A Unix socket never comes here.
+    Failures 1 and 2 cost 1 and 2 s; from the third on the door stays shut for 30 s each, and who is at it is hung up on. A Unix socket never comes here.
 
     Args:
         now: a clock in seconds; the monotonic one unless a test has another.
     """
 
+    TRIES = 3
     LOCKED = 30.0
     REMEMBERED = 10_000
     """Addresses and names that are remembered; beyond that the oldest are forgotten."""
@@ -251,6 +255,10 @@ class Doorkeeper:
     def wait(self, *keys: str) -> float:
         """Seconds until somebody from this address, or by this name, may try again."""
         return max(0.0, *(self._failed[key][1] - self._now() for key in keys if key in self._failed), 0.0)
+
+    def shut(self, *keys: str) -> bool:
+        """Whether this address or this name has failed so often that it has to wait long."""
+        return any(self._failed.get(key, (0, 0.0))[0] >= self.TRIES for key in keys)
 
     async def login(self, name: str, password: str, address: str) -> User | None:
         """The user, if the password is right and neither address nor name is shut out. Never blocks the loop."""
@@ -274,6 +282,6 @@ class Doorkeeper:
 
     def _fail(self, key: str) -> None:
         count = self._failed.pop(key, (0, 0.0))[0] + 1
-        self._failed[key] = (count, self._now() + (self.LOCKED if count >= 3 else float(count)))
+        self._failed[key] = (count, self._now() + (self.LOCKED if count >= self.TRIES else float(count)))
         while len(self._failed) > self.REMEMBERED:
             del self._failed[next(iter(self._failed))]

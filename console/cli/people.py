@@ -137,7 +137,10 @@ def _read_password() -> str:
     """From the terminal, without an echo and twice; or the first line of standard input."""
     if not sys.stdin.isatty():
         return sys.stdin.readline().rstrip("\r\n")
+    from ..users import check_password
+
     password = getpass.getpass("Password: ")
+    check_password(password)
     if getpass.getpass("Again: ") != password:
         raise UsageError("the two passwords differ; nothing was changed")
     return password

@@ -20,7 +20,7 @@ from typing import Any
 
 from ...runtime.errors import ConsoleError
 from ...runtime.space import Space
-from ..display import Text
+from ..display import Prose, Text
 from ..users import Role
 
 SUBJECTS = ("world", "objects", "code", "state", "run", "recordings", "people")
@@ -101,7 +101,7 @@ class Command:
 
     def usage(self) -> Text:
         """How it is called, and what it does."""
-        return Text(f"{self._call()}\n{inspect.cleandoc(self.__doc__ or '')}")
+        return Prose(f"{self._call()}\n{inspect.cleandoc(self.__doc__ or '')}")
 
     def _call(self) -> str:
         """How it is written: `undo(number=None, *, write=False)`."""

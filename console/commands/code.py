@@ -89,7 +89,7 @@ def history(number: int | None = None) -> Table | Text:
         entry = rebuilding.history.find(number)
         return Text(f"{entry.report}\n\n{entry.diff}".rstrip())
     rows = [_history_row(entry.report) for entry in rebuilding.history]
-    return Table(("edit", "when", "who", "changes", "files", "ms"), rows, empty="no edits yet")
+    return Table(("edit", "when", "who", "changes", "files", "ms"), rows, empty="no edits since this start")
 
 
 def _history_row(report: rebuilding.Report) -> tuple[Any, ...]:

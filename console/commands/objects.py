@@ -18,7 +18,7 @@ from typing import Any
 from ...runtime import rebuild as rebuilding
 from ...runtime.errors import ConsoleError
 from ...runtime.files import write_private
-from ..display import Table, Text, children, one_line, summary
+from ..display import Table, Text, children, folded, one_line, summary
 from ..session import Session, current
 from ..takeover import Program, take_over
 from ..tracing import Trace, traces
@@ -118,7 +118,10 @@ def pm(frame: int | None = None, expression: str = "") -> Any:
         raise ConsoleError(f"there is no frame {frame}; pm() lists them, 0 to {len(frames) - 1}")
     chosen, _ = frames[frame]
     if expression:
-        return eval(expression, chosen.f_globals, chosen.f_locals)  # noqa: S307 - an admin's, as at the prompt
+        try:
+            return eval(expression, chosen.f_globals, chosen.f_locals)  # noqa: S307 - an admin's, as at the prompt
+        except Exception as error:
+            raise ConsoleError(f"{expression} in frame {frame}: {error_line(error)}") from error
     names = [(name, summary(value)) for name, value in sorted(chosen.f_locals.items()) if not name.startswith("__")]
     return Table(("name", "is"), names, empty="no names in this frame")
 
@@ -227,7 +230,8 @@ _MARK = "# midair: "
 
 
 def _note(error: str) -> str:
-    return "".join(f"{_MARK}{line}\n" for line in ["refused, nothing was changed:", *error.splitlines()])
+    text = folded(f"refused, nothing was changed:\n{error}", 78 - len(_MARK))
+    return "".join(f"{_MARK}{line}\n" for line in text.splitlines())
 
 
 def _without_note(text: str) -> str:

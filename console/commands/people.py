@@ -8,10 +8,10 @@ from typing import Any
 
 from ...runtime.errors import ConsoleError, NotAuthorised
 from .. import joining, questions
-from ..display import Table, Text
+from ..display import Prose, Table, Text
 from ..session import Session, current
 from ..takeover import take_over
-from ..users import Role
+from ..users import Role, check_password
 from .base import Command, command
 
 
@@ -40,8 +40,11 @@ def help(what: object = None) -> Text | None:  # noqa: A001 - it extends Python'
             there = "space and the services are there by name"
         else:
             there = "the program's names are there; where a command has the same one: __main__.NAME"
-        lines += ["", f"Anything else is Python, with await; {there}. help(obj) is Python's help."]
-    return Text("\n".join(lines))
+        lines += [
+            "",
+            f"Anything else is Python, with await; {there}. help(undo) explains undo, help(obj) is Python's help.",
+        ]
+    return Prose("\n".join(lines))
 
 
 @command(looks=True, aside=True)
@@ -131,12 +134,13 @@ def users() -> Table:
 
 @command(role=Role.VIEWER)
 async def passwd() -> Text:
-    """Change your own password; it is asked for, twice, and shown nowhere."""
+    """Change your own password; it is asked for, twice, and shown nowhere. At least 8 characters."""
     session = current()
     known = session.console.users
     if known is None or known.get(session.user) is None:
         raise ConsoleError(f"{session.user} logs in without a password; 'midair user' in a shell changes the others'")
     password = await ask.function("New password: ", hidden=True)
+    check_password(password)
     if await ask.function("Again: ", hidden=True) != password:
         raise ConsoleError("the two differ; nothing was changed")
     await asyncio.to_thread(known.set_password, session.user, password)

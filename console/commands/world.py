@@ -10,9 +10,18 @@ from .base import command
 
 @command(looks=True)
 def space(path: str = "", *, depth: int = 2) -> Tree:
-    """The tree of persistent objects, or the part of it at a path such as "chat.rooms"."""
+    """The tree of persistent objects; tree("chat.rooms") shows a part of it."""
     root = current().console.server.space
     return Tree(root.resolve(path) if path else root, path or "space", depth=depth)
+
+
+@command(looks=True)
+def tree(what: object = None, *, depth: int = 2) -> Tree:
+    """An object and what is in it, or what is at a path of the space: tree(obj), tree("chat.rooms", depth=4)."""
+    root = current().console.server.space
+    if isinstance(what, str):
+        return Tree(root.resolve(what), what, depth=depth)
+    return Tree(root, "space", depth=depth) if what is None else Tree(what, type(what).__name__, depth=depth)
 
 
 @command(looks=True)

@@ -40,6 +40,8 @@ async def listen(console: "Console", host: str, port: int, keys: Path, host_key:
     Raises:
         ConsoleError: the port is taken, or the server's key cannot be read or made.
     """
+    if (chatter := logging.getLogger("asyncssh")).level == logging.NOTSET:
+        chatter.setLevel(logging.WARNING)  # a dozen lines for each login say no more than our own one
     try:
         _make_host_key(host_key)
         return await asyncssh.listen(

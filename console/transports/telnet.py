@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("midair.console")
 
 LOGIN_TIMEOUT = 30.0
-"""Seconds from connecting to the right password."""
+"""Seconds that a name and its password may take."""
 
 MAX_STRANGERS = 10
 """Connections that may be at their login at the same time."""
@@ -132,8 +132,7 @@ class TelnetConnection(Connection):
 
     async def _serve(self) -> None:
         try:
-            async with asyncio.timeout(LOGIN_TIMEOUT):
-                user = await self._login()
+            user = await self._login()
         except TimeoutError:
             self.refuse(b"\r\nToo slow; goodbye.\r\n")
             return
@@ -146,39 +145,57 @@ class TelnetConnection(Connection):
         await self._session(user)
 
     async def _login(self) -> User | None:
+        """Who it is, with as many tries as the door allows; None when they were hung up on."""
         self.machine.do(NAWS)
         self.machine.do(TTYPE)
         self.send(f"\n{self.console.server.name}\nmidair {self.console.version}\n".encode())
+        address = f"address {self.peer.rpartition(':')[0]}"
+        door = self.console.door
+        while True:
+            async with asyncio.timeout(LOGIN_TIMEOUT):
+                name, user = await self._try(address)
+            if user is not None or self._refused:
+                return user
+            keys = (address, f"name {name}")
+            if door.shut(*keys):
+                self._refuse_login(name, "Login incorrect.")
+                return None
+            self._note_refusal(name)
+            self.send(b"Login incorrect.\n")
+            await asyncio.sleep(door.wait(*keys))
+
+    async def _try(self, address: str) -> tuple[str, User | None]:
+        """Ask for a name and a password."""
         name = await self._ask("username: ")
         if name.startswith(_HTTP) or " HTTP/" in name:
             # A web page made a browser talk to us: not one more word to it.
             log.warning("telnet: %s speaks HTTP, not telnet; hung up", self.peer)
             self.refuse(b"")
-            return None
-        address = self.peer.rpartition(":")[0]
-        if wait := self.console.door.wait(f"address {address}", f"name {name}"):
+            return name, None
+        if wait := self.console.door.wait(address, f"name {name}"):
             self._refuse_login(name, f"Try again in {wait:.0f} s.")
-            return None
+            return name, None
         self.machine.will(ECHO)
         password = await self._ask("password: ")
         self.machine.withdraw(ECHO)
         self.send(b"\n")
         try:
-            user = await self.console.door.login(name, password, address)
+            user = await self.console.door.login(name, password, address.removeprefix("address "))
         except UserError as error:
             log.error("nobody can log in: %s", error)  # noqa: TRY400 - one sentence says it all
             self._refuse_login(name, "Nobody can log in here now; the server's log says why.")
-            return None
-        if user is None:
-            self._refuse_login(name, "Login incorrect.")
-            return None
-        log.info("login: %s (%s) by telnet from %s", user.name, user.role, self.peer)
-        return user
+            return name, None
+        if user is not None:
+            log.info("login: %s (%s) by telnet from %s", user.name, user.role, self.peer)
+        return name, user
 
     def _refuse_login(self, name: str, words: str) -> None:
+        self._note_refusal(name)
+        self.refuse(words.encode() + b"\r\n")
+
+    def _note_refusal(self, name: str) -> None:
         log.warning("login refused: %r by telnet from %s", name[:64], self.peer)
         self.console.note(event="refused", user=name[:64], transport="telnet", peer=self.peer)
-        self.refuse(words.encode() + b"\r\n")
 
     async def _ask(self, question: str) -> str:
         self.send(question.encode())

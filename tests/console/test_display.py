@@ -11,7 +11,7 @@ from prompt_toolkit.completion import CompleteEvent
 from prompt_toolkit.document import Document
 
 from midair.console.complete import MAX_ENTRIES, StaticCompleter, static_dir
-from midair.console.display import MAX_TEXT, Facts, Table, Text, Tree, children, safe, shown, summary
+from midair.console.display import MAX_TEXT, Facts, Table, Text, Tree, children, folded, safe, shown, summary
 from midair.runtime.space import Space
 
 touched: list[str] = []
@@ -247,3 +247,14 @@ def test_a_table_that_wraps_keeps_every_word() -> None:
     start = lines[0].index("cure")
     assert " ".join(line[start:].strip() for line in lines[1:]) == cure
     assert table[:1].text(80) == table.text(80)
+
+
+def test_sentences_are_broken_between_words_and_code_is_not() -> None:
+    text = "a sentence that is longer than this screen\n    code = 'that is longer than this screen'\n! a warning that is longer\n"
+    assert folded(text, 22) == (
+        "a sentence that is\nlonger than this\nscreen\n"
+        "    code = 'that is longer than this screen'\n"
+        "! a warning that is\n!   longer\n"
+    )
+    path = "/a/path/without/any/blank/in/it.py"
+    assert folded(path, 22) == path

@@ -108,6 +108,17 @@ def test_lines_are_indented_and_sent_after_an_empty_one_or_by_escape_enter(tmp_p
     converse(tmp_path, scenario)
 
 
+def test_a_block_pasted_by_a_terminal_that_does_not_say_so_keeps_its_indentation(tmp_path: Path) -> None:
+    def scenario(at: At) -> None:
+        one = at_a_prompt(at)
+        one.type(
+            "def twice(x):\r    y = x * 2\r    return y\r\rfor n in (1, 2):\r    if n:\r        print(twice(n) * 10)\r\r"
+        )
+        one.until(r"^20\n40\n\[3\] >>>")
+
+    converse(tmp_path, scenario)
+
+
 def test_a_mistake_is_shown_where_it_is_and_can_be_mended(tmp_path: Path) -> None:
     def scenario(at: At) -> None:
         one = at_a_prompt(at)

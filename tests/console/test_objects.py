@@ -264,3 +264,34 @@ def test_pm_looks_into_the_frames_of_the_last_error_while_the_server_goes_on(tmp
         assert "no error to look at" in at.json().ask(id=1, code="pm()")["error"]
 
     converse(tmp_path, scenario)
+
+
+def test_a_mistake_in_looking_at_an_error_does_not_take_its_place(tmp_path: Path) -> None:
+    def scenario(at: At) -> None:
+        one = at.nc()
+        one.until(">>> ")
+        one.line("def half(n): return n / 0")
+        one.line("")
+        one.line("half(3)")
+        one.until("ZeroDivisionError")
+        for wrong, answer in (
+            ("pm(7)", "there is no frame 7"),
+            ("pm(1, 'm + 1')", "m + 1 in frame 1: NameError: name 'm'"),
+        ):
+            one.line(wrong)
+            assert "commands/" not in one.until(answer)
+        one.line("pm(1, 'n + 1')")
+        one.until(">>> 4\n")
+
+    converse(tmp_path, scenario)
+
+
+def test_a_part_of_the_space_or_any_object_is_shown_as_a_tree(tmp_path: Path) -> None:
+    def scenario(at: At) -> None:
+        at.server.space["chat"] = {"rooms": {"hall": [1, 2]}}
+        for asked in ("tree('chat[\\'rooms\\']')", "tree(chat['rooms'])"):
+            shown = at.script(asked).out
+            assert "['hall']  list of 2" in shown, shown
+        assert at.script("tree").out == at.script("space").out
+
+    converse(tmp_path, scenario)

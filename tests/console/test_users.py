@@ -41,13 +41,27 @@ def test_a_change_by_another_process_holds_at_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "password"), [("anna", "x"), ("", "x"), ("a b", "x"), ("../x", "x"), ("new", ""), ("new", "x" * 1025)]
+    ("name", "password", "why"),
+    [
+        ("anna", PASSWORD, "user anna exists"),
+        ("", PASSWORD, "no user name"),
+        ("a b", PASSWORD, "no user name"),
+        ("../x", PASSWORD, "no user name"),
+        ("new", "", "shorter than 8 characters; nothing was changed"),
+        ("new", "seven77", "shorter than 8 characters; nothing was changed"),
+        ("new", "x" * 1025, "longer than 1024 characters; nothing was changed"),
+    ],
 )
-def test_what_cannot_be_a_user_is_refused_and_changes_nothing(tmp_path: Path, name: str, password: str) -> None:
+def test_what_cannot_be_a_user_is_refused_and_changes_nothing(
+    tmp_path: Path, name: str, password: str, why: str
+) -> None:
     users = some_users(tmp_path / "demo.users")
     before = users.path.read_bytes()
-    with pytest.raises(UserError):
+    with pytest.raises(UserError, match=why):
         users.add(name, password)
+    if name == "new":
+        with pytest.raises(UserError, match=why):
+            users.set_password("anna", password)
     assert users.path.read_bytes() == before
 
 
@@ -89,14 +103,17 @@ async def test_each_failure_makes_the_next_try_wait_longer_and_the_third_shuts_t
     now = [100.0]
     users = Cheap(tmp_path / "demo.users")
     door = Doorkeeper(users, now=lambda: now[0])
-    waits = []
+    waits, shut = [], []
     for _ in range(4):
         assert await door.login("anna", "wrong", "10.0.0.1") is None
         waits.append(door.wait("address 10.0.0.1"))
+        shut.append(door.shut("address 10.0.0.1", "name anna"))
         now[0] += waits[-1]
     assert waits == [1, 2, 30, 30]
+    assert shut == [False, False, True, True]
     assert await door.login("anna", "right", "10.0.0.1") is not None
     assert door.wait("address 10.0.0.1", "name anna") == 0
+    assert not door.shut("address 10.0.0.1", "name anna")
     door.close()
 
 

@@ -694,4 +694,6 @@ def test_users_are_managed_at_rest_and_live(folder):
         assert "anna" in one_line(refused)
         assert server.midair("user", "remove", "anna").returncode == 0
         assert server.midair("user", "remove", "anna").returncode == 1
-        assert server.midair("user", "add", "bob", text="\n").returncode == 1
+        short = server.midair("user", "add", "bob", text="seven77\n")
+        assert short.returncode == 1
+        assert one_line(short) == "midair: the password is shorter than 8 characters; nothing was changed\n"
