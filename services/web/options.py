@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import getpass
 import os
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from ...runtime import kinds
 from ...runtime.errors import NotAPort, ServiceError
@@ -15,7 +15,7 @@ from .cgi import CGI
 from .far import DEFAULT_PORT
 from .loaded import Loaded
 from .ratelimit import RateLimit
-from .resource import NameVirtualHost, Resource
+from .resource import NameVirtualHost, Over, Resource
 from .scripts import Scripts
 from .static import Static
 from .templates import Templates, engines
@@ -246,43 +246,6 @@ def _with_mounts(root: Resource, options: argparse.Namespace) -> Resource:
             node = below
         node.putChild(last, resource_of(target, options))
     return root
-
-
-class Over(Resource):
-    """Children over a leaf: a path that is none of theirs is the leaf's."""
-
-    def __init__(self, leaf: Resource) -> None:
-        self.leaf = leaf
-
-    def getChild(self, name: str, request: Any) -> Resource:  # noqa: N802, ARG002 - as resources have it
-        return _Back(self.leaf, name)
-
-    def below(self) -> list[Resource]:
-        return [*super().below(), self.leaf]
-
-    async def respond(self, request: Any) -> None:
-        await self.leaf.respond(request)
-
-
-class _Back(Resource):
-    """Gives the part of the path that was taken to look for a mount back to the leaf."""
-
-    isLeaf = True  # noqa: N815 - the name that resources have
-
-    def __init__(self, leaf: Resource, name: str) -> None:
-        self.leaf, self.name = leaf, name
-
-    def _give_back(self, request: Any) -> None:
-        request.postpath.insert(0, request.prepath.pop())
-
-    async def respond(self, request: Any) -> None:
-        self._give_back(request)
-        await request.site.serve(self.leaf, request)
-
-    async def respond_websocket(self, request: Any) -> None:
-        self._give_back(request)
-        node = await request.site.find(self.leaf, request)
-        await node.respond_websocket(request)
 
 
 def _pair(text: str, form: str) -> tuple[str, str]:
