@@ -287,8 +287,8 @@ def _first_line(error: Exception) -> str:
     return text.partition("\n")[0]
 
 
-def make_file(files: Files, make: Callable[[], Service]) -> None:
-    """Write a space with one service in it, named as the file, as the first generation of a new file.
+def make_file(files: Files, make: Callable[[], Service]) -> Service:
+    """Write a space with one service in it, named as the file, as the first generation of a new file; the service.
 
     Raises:
         ServerError: the file is there already, or a server of that name runs.
@@ -299,10 +299,11 @@ def make_file(files: Files, make: Callable[[], Service]) -> None:
     try:
         _refuse_existing(files)
         space = Space()
-        space[files.name] = make()
+        space[files.name] = service = make()
         snapshot.save(space, files.spl)
     finally:
         hold.release()
+    return service
 
 
 def _refuse_existing(files: Files) -> None:

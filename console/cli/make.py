@@ -50,8 +50,10 @@ def write(name: str, words: list[str], *, prog: str) -> int:
     parser.add_argument("-o", "--output", metavar="FILE.spl", default=f"{name}.spl", help=f"default: {name}.spl")
     options = parser.parse_args(words)
     files = Files.of(options.output)
-    make_file(files, lambda: made(kind, options))
-    print(f"wrote {files.spl.name}: {kinds.summary(kind)}\n'midair run {options.output}' starts it")
+    service = make_file(files, lambda: made(kind, options))
+    places = getattr(service, "places", None)  # a kind may say where it will be reached
+    where = f" on {places()}" if places else ""
+    print(f"wrote {files.spl.name}: {kinds.summary(kind)}\n'midair run {options.output}' starts it{where}")
     return 0
 
 

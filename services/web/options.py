@@ -11,6 +11,7 @@ from ...runtime import kinds
 from ...runtime.errors import NotAPort, ServiceError
 from ...runtime.sockets import port as port_number
 from .apps import AppMount
+from .apps.loading import is_there, split
 from .cgi import CGI
 from .far import DEFAULT_PORT
 from .loaded import Loaded
@@ -186,13 +187,21 @@ def _root(options: argparse.Namespace) -> Resource:
     if options.module:
         return Loaded(options.module)
     if options.asgi or options.wsgi:
-        return AppMount(options.asgi or options.wsgi, kind="asgi" if options.asgi else "wsgi")
+        return _application("asgi" if options.asgi else "wsgi", options.asgi or options.wsgi)
     home = os.path.expanduser("~/public_html")
     if options.personal and os.path.isdir(home):
         return static_of(home, options)
     from .demo import Demo
 
     return Demo()
+
+
+def _application(kind: str, target: str) -> AppMount:
+    """Looked for now, when somebody is there to read that it is missing, and imported when the server runs."""
+    name, folder = split(target)[0], os.getcwd()
+    if not is_there(name, folder):
+        raise ServiceError(f"there is no module {name!r} for {kind}:{target} in {folder} or among the installed ones")
+    return AppMount(target, kind=kind, folder=folder)
 
 
 def static_of(path: str, options: argparse.Namespace) -> Static:
@@ -214,7 +223,7 @@ def resource_of(target: str, options: argparse.Namespace) -> Resource:
     """
     kind, _, rest = target.partition(":")
     if kind in {"asgi", "wsgi"} and rest:
-        return AppMount(rest, kind=kind)
+        return _application(kind, rest)
     if kind in {"http", "https", "http+unix"}:
         from .upstream import Upstream
 
