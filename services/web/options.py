@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import getpass
 import os
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ...runtime import kinds
 from ...runtime.errors import NotAPort, ServiceError
@@ -44,73 +45,48 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("-p", "--port", default="8080", metavar="PORT", help="TCP port, or ./PATH of a Unix socket (default 8080)")
     add("--host", default="127.0.0.1", help="address to listen on; '' is every one of the machine (default loopback)")
     add("--tls", nargs=2, metavar=("CERT", "KEY"), help="serve HTTPS; renewed files are taken up without a restart")
+    _add_roots(parser.add_argument_group("what to serve at /").add_mutually_exclusive_group().add_argument)
+    _add_relays(parser.add_argument_group("your own site, below another server's").add_argument)
+    _add_more(parser.add_argument_group("more of it").add_argument)
+    _add_operating(parser.add_argument_group("operating it").add_argument)
 
-    what = parser.add_argument_group("what to serve at /").add_mutually_exclusive_group()
-    what.add_argument("-s", "--static", metavar="PATH", help="a folder of files, or one file")
-    what.add_argument("-m", "--module", metavar="FILE:CLASS", help="an instance of a Resource class in a file")
-    what.add_argument("--asgi", metavar="PACKAGE:APP", help="an ASGI application")
-    what.add_argument("--wsgi", metavar="PACKAGE:APP", help="a WSGI application")
-    what.add_argument("--user", action="store_true", help="people: ~NAME/public_html and their own servers, by name")
 
-    mine = parser.add_argument_group("your own site, below another server's")
-    mine.add_argument(
-        "--personal", action="store_true", help="listen for it; served is ~/public_html or what is said above"
-    )
-    mine.add_argument("--central", action="append", default=[], metavar="USER", help="who may ask, beside you and root")
-    mine.add_argument(
-        "--offer",
-        type=port_number,
-        nargs="?",
-        const=DEFAULT_PORT,
-        metavar="PORT",
-        help=f"let other midair servers mount this site, from this port (default {DEFAULT_PORT}); prints its address",
-    )
-    mine.add_argument("--rendezvous", default=RENDEZVOUS, metavar="DIR", help=f"where they meet (default {RENDEZVOUS})")
+def _add_roots(add: Callable[..., Any]) -> None:
+    add("-s", "--static", metavar="PATH", help="a folder of files, or one file")
+    add("-m", "--module", metavar="FILE:CLASS", help="an instance of a Resource class in a file")
+    add("--asgi", metavar="PACKAGE:APP", help="an ASGI application")
+    add("--wsgi", metavar="PACKAGE:APP", help="a WSGI application")
+    add("--user", action="store_true", help="people: ~NAME/public_html and their own servers, by name")
 
-    more = parser.add_argument_group("more of it")
-    more.add_argument(
-        "--mount", action="append", default=[], metavar="/PATH=TARGET", help="something else below a path"
-    )
-    more.add_argument(
-        "--vhost",
-        action="append",
-        default=[],
-        metavar="NAME=TARGET",
-        help="another site for a name, such as *.example.org",
-    )
-    more.add_argument(
-        "-i", "--index", action="append", metavar="NAME", help="file that stands for its folder (default index.html)"
-    )
-    more.add_argument("--no-listing", action="store_true", help="do not list folders without one")
-    more.add_argument(
-        "--cache",
-        action="append",
-        default=[],
-        metavar="PATTERN=VALUE",
-        help="Cache-Control of files, such as *.css=max-age=60",
-    )
-    more.add_argument(
-        "--scripts",
-        action=argparse.BooleanOptionalAction,
-        default=True,
-        help="run .epy, .cgi and template files that nobody but the server's user could have written (default: yes)",
-    )
 
-    operate = parser.add_argument_group("operating it")
-    operate.add_argument(
-        "-t", "--telnet", type=port_number, metavar="PORT", help="a console over telnet; prints its password once"
-    )
-    operate.add_argument("--access-log", metavar="FILE", help="Combined log; '-' is standard output")
-    operate.add_argument("--rate", type=float, metavar="N", help="requests a second that one client may make")
-    operate.add_argument(
-        "--status", action="store_true", help="a live page for you at /-/status; prints its password once"
-    )
-    operate.add_argument(
-        "--metrics", action="store_true", help="numbers for Prometheus at /-/metrics, from this machine only"
-    )
-    operate.add_argument(
-        "--show-errors", choices=("local", "never", "always"), default="local", help="who sees tracebacks"
-    )
+def _add_relays(add: Callable[..., Any]) -> None:
+    offer = f"let other midair servers mount this site, from this port (default {DEFAULT_PORT}); prints its address"
+    add("--personal", action="store_true", help="listen for it; served is ~/public_html or what is said above")
+    add("--central", action="append", default=[], metavar="USER", help="who may ask, beside you and root")
+    add("--offer", type=port_number, nargs="?", const=DEFAULT_PORT, metavar="PORT", help=offer)
+    add("--rendezvous", default=RENDEZVOUS, metavar="DIR", help=f"where they meet (default {RENDEZVOUS})")
+
+
+def _add_more(add: Callable[..., Any]) -> None:
+    vhost = "another site for a name, such as *.example.org"
+    cache = "Cache-Control of files, such as *.css=max-age=60"
+    scripts = "run .epy, .cgi and template files that nobody but the server's user could have written (default: yes)"
+    add("--mount", action="append", default=[], metavar="/PATH=TARGET", help="something else below a path")
+    add("--vhost", action="append", default=[], metavar="NAME=TARGET", help=vhost)
+    add("-i", "--index", action="append", metavar="NAME", help="file that stands for its folder (default index.html)")
+    add("--no-listing", action="store_true", help="do not list folders without one")
+    add("--cache", action="append", default=[], metavar="PATTERN=VALUE", help=cache)
+    add("--scripts", action=argparse.BooleanOptionalAction, default=True, help=scripts)
+
+
+def _add_operating(add: Callable[..., Any]) -> None:
+    telnet = "a console over telnet; prints its password once"
+    add("-t", "--telnet", type=port_number, metavar="PORT", help=telnet)
+    add("--access-log", metavar="FILE", help="Combined log; '-' is standard output")
+    add("--rate", type=float, metavar="N", help="requests a second that one client may make")
+    add("--status", action="store_true", help="a live page for you at /-/status; prints its password once")
+    add("--metrics", action="store_true", help="numbers for Prometheus at /-/metrics, from this machine only")
+    add("--show-errors", choices=("local", "never", "always"), default="local", help="who sees tracebacks")
 
 
 def make(cls: type[W], options: argparse.Namespace) -> W:

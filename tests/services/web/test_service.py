@@ -119,14 +119,14 @@ def test_an_application_is_found_before_it_is_imported(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "places"),
     [
-        (["--port", "8080"], "http://127.0.0.1:8080/"),
-        (["--host", "::1", "--port", "80"], "http://[::1]:80/"),
-        (["--host", "", "--port", "80"], "http, port 80 of every address"),
+        (["-p", "8080"], "http://127.0.0.1:8080/"),
+        (["--host", "::1", "-p", "80"], "http://[::1]:80/"),
+        (["--host", "", "-p", "80"], "http, port 80 of every address"),
         (
-            ["--port", "0", "--offer", "4000"],
+            ["-p", "0", "--offer", "4000"],
             "http, a free port of 127.0.0.1, port 4000 of 127.0.0.1 for other midair servers",
         ),
-        (["--port", "/run/web.sock"], "/run/web.sock"),
+        (["-p", "/run/web.sock"], "/run/web.sock"),
         (["--personal", "--rendezvous", "/run/x"], f"/run/x/{getpass.getuser()}.sock"),
     ],
 )
