@@ -277,8 +277,8 @@ def _told(error: BaseException) -> str:
     return f"{type(error).__name__}: {first}" if first else type(error).__name__
 
 
-def make_file(files: Files, make: Callable[[], Service]) -> None:
-    """Write a space with one service in it, named as the file, as the first generation of a new file.
+def make_file(files: Files, make: Callable[[], Service]) -> Service:
+    """Write a space with one service in it, named as the file, as the first generation of a new file; the service.
 
     Raises:
         ServerError: the file is there already, or a server of that name runs.
@@ -289,10 +289,11 @@ def make_file(files: Files, make: Callable[[], Service]) -> None:
     try:
         _refuse_existing(files)
         space = Space()
-        space[files.name] = make()
+        space[files.name] = service = make()
         snapshot.save(space, files.spl)
     finally:
         hold.release()
+    return service
 
 
 def _refuse_existing(files: Files) -> None:

@@ -72,7 +72,8 @@ class Running:
 async def served(
     app: Any, *, parser: str = "auto", port: int = 0, limits: Limits | None = None, ssl: Any = None, **options: Any
 ) -> Any:
-    engine = Engine(app, parser=parser, limits=limits, **options)
+    # A site that is asked as a server asks it, so that it may answer at once.
+    engine = Engine(getattr(app, "begin", app), parser=parser, limits=limits, **options)
     server = await asyncio.get_running_loop().create_server(engine.factory, "127.0.0.1", port, ssl=ssl)
     engine.start()
     running = Running(engine, server.sockets[0].getsockname()[1])

@@ -54,8 +54,10 @@ def write(name: str, words: list[str], *, prog: str) -> int:
     if Path(options.output).is_dir():
         raise UsageError(f"-o {options.output}: that is a folder; name a FILE.spl in it")
     files = Files.of(options.output)
-    make_file(files, lambda: made(kind, options))
-    print(f"wrote {files.spl.name}: {kinds.summary(kind)}\n'midair run {near(files.spl)}' starts it")
+    service = make_file(files, lambda: made(kind, options))
+    places = getattr(service, "places", None)  # a kind may say where it will be reached
+    where = f" on {places()}" if places else ""
+    print(f"wrote {files.spl.name}: {kinds.summary(kind)}\n'midair run {near(files.spl)}' starts it{where}")
     return 0
 
 

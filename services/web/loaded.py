@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Awaitable
 from typing import Any
 
 from ...runtime.errors import ServiceError
@@ -67,11 +68,11 @@ class Loaded(Resource):
             self._held = None
         return self._instance
 
-    async def respond(self, request: Request) -> None:
+    def respond_now(self, request: Request) -> Awaitable[None] | None:
         instance = self._revive()
         if instance is None:
             raise WebError(503, "this site is not there at the moment")
-        await request.site.serve(instance, request)
+        return request.site.serve_now(instance, request)
 
     async def respond_websocket(self, request: Request) -> None:
         instance = self._revive()

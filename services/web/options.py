@@ -5,17 +5,19 @@ from __future__ import annotations
 import argparse
 import getpass
 import os
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ...runtime import kinds
 from ...runtime.errors import NotAPort, ServiceError
 from ...runtime.sockets import port as port_number
 from .apps import AppMount
+from .apps.loading import is_there, split
 from .cgi import CGI
 from .far import DEFAULT_PORT
 from .loaded import Loaded
 from .ratelimit import RateLimit
-from .resource import NameVirtualHost, Resource
+from .resource import NameVirtualHost, Over, Resource
 from .scripts import Scripts
 from .static import Static
 from .templates import Templates, engines
@@ -43,73 +45,48 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("-p", "--port", default="8080", metavar="PORT", help="TCP port, or ./PATH of a Unix socket (default 8080)")
     add("--host", default="127.0.0.1", help="address to listen on; '' is every one of the machine (default loopback)")
     add("--tls", nargs=2, metavar=("CERT", "KEY"), help="serve HTTPS; renewed files are taken up without a restart")
+    _add_roots(parser.add_argument_group("what to serve at /").add_mutually_exclusive_group().add_argument)
+    _add_relays(parser.add_argument_group("your own site, below another server's").add_argument)
+    _add_more(parser.add_argument_group("more of it").add_argument)
+    _add_operating(parser.add_argument_group("operating it").add_argument)
 
-    what = parser.add_argument_group("what to serve at /").add_mutually_exclusive_group()
-    what.add_argument("-s", "--static", metavar="PATH", help="a folder of files, or one file")
-    what.add_argument("-m", "--module", metavar="FILE:CLASS", help="an instance of a Resource class in a file")
-    what.add_argument("--asgi", metavar="PACKAGE:APP", help="an ASGI application")
-    what.add_argument("--wsgi", metavar="PACKAGE:APP", help="a WSGI application")
-    what.add_argument("--user", action="store_true", help="people: ~NAME/public_html and their own servers, by name")
 
-    mine = parser.add_argument_group("your own site, below another server's")
-    mine.add_argument(
-        "--personal", action="store_true", help="listen for it; served is ~/public_html or what is said above"
-    )
-    mine.add_argument("--central", action="append", default=[], metavar="USER", help="who may ask, beside you and root")
-    mine.add_argument(
-        "--offer",
-        type=port_number,
-        nargs="?",
-        const=DEFAULT_PORT,
-        metavar="PORT",
-        help=f"let other midair servers mount this site, from this port (default {DEFAULT_PORT}); prints its address",
-    )
-    mine.add_argument("--rendezvous", default=RENDEZVOUS, metavar="DIR", help=f"where they meet (default {RENDEZVOUS})")
+def _add_roots(add: Callable[..., Any]) -> None:
+    add("-s", "--static", metavar="PATH", help="a folder of files, or one file")
+    add("-m", "--module", metavar="FILE:CLASS", help="an instance of a Resource class in a file")
+    add("--asgi", metavar="PACKAGE:APP", help="an ASGI application")
+    add("--wsgi", metavar="PACKAGE:APP", help="a WSGI application")
+    add("--user", action="store_true", help="people: ~NAME/public_html and their own servers, by name")
 
-    more = parser.add_argument_group("more of it")
-    more.add_argument(
-        "--mount", action="append", default=[], metavar="/PATH=TARGET", help="something else below a path"
-    )
-    more.add_argument(
-        "--vhost",
-        action="append",
-        default=[],
-        metavar="NAME=TARGET",
-        help="another site for a name, such as *.example.org",
-    )
-    more.add_argument(
-        "-i", "--index", action="append", metavar="NAME", help="file that stands for its folder (default index.html)"
-    )
-    more.add_argument("--no-listing", action="store_true", help="do not list folders without one")
-    more.add_argument(
-        "--cache",
-        action="append",
-        default=[],
-        metavar="PATTERN=VALUE",
-        help="Cache-Control of files, such as *.css=max-age=60",
-    )
-    more.add_argument(
-        "--scripts",
-        action=argparse.BooleanOptionalAction,
-        default=True,
-        help="run .epy, .cgi and template files that nobody but the server's user could have written (default: yes)",
-    )
 
-    operate = parser.add_argument_group("operating it")
-    operate.add_argument(
-        "-t", "--telnet", type=port_number, metavar="PORT", help="a console over telnet; prints its password once"
-    )
-    operate.add_argument("--access-log", metavar="FILE", help="Combined log; '-' is standard output")
-    operate.add_argument("--rate", type=float, metavar="N", help="requests a second that one client may make")
-    operate.add_argument(
-        "--status", action="store_true", help="a live page for you at /-/status; prints its password once"
-    )
-    operate.add_argument(
-        "--metrics", action="store_true", help="numbers for Prometheus at /-/metrics, from this machine only"
-    )
-    operate.add_argument(
-        "--show-errors", choices=("local", "never", "always"), default="local", help="who sees tracebacks"
-    )
+def _add_relays(add: Callable[..., Any]) -> None:
+    offer = f"let other midair servers mount this site, from this port (default {DEFAULT_PORT}); prints its address"
+    add("--personal", action="store_true", help="listen for it; served is ~/public_html or what is said above")
+    add("--central", action="append", default=[], metavar="USER", help="who may ask, beside you and root")
+    add("--offer", type=port_number, nargs="?", const=DEFAULT_PORT, metavar="PORT", help=offer)
+    add("--rendezvous", default=RENDEZVOUS, metavar="DIR", help=f"where they meet (default {RENDEZVOUS})")
+
+
+def _add_more(add: Callable[..., Any]) -> None:
+    vhost = "another site for a name, such as *.example.org"
+    cache = "Cache-Control of files, such as *.css=max-age=60"
+    scripts = "run .epy, .cgi and template files that nobody but the server's user could have written (default: yes)"
+    add("--mount", action="append", default=[], metavar="/PATH=TARGET", help="something else below a path")
+    add("--vhost", action="append", default=[], metavar="NAME=TARGET", help=vhost)
+    add("-i", "--index", action="append", metavar="NAME", help="file that stands for its folder (default index.html)")
+    add("--no-listing", action="store_true", help="do not list folders without one")
+    add("--cache", action="append", default=[], metavar="PATTERN=VALUE", help=cache)
+    add("--scripts", action=argparse.BooleanOptionalAction, default=True, help=scripts)
+
+
+def _add_operating(add: Callable[..., Any]) -> None:
+    telnet = "a console over telnet; prints its password once"
+    add("-t", "--telnet", type=port_number, metavar="PORT", help=telnet)
+    add("--access-log", metavar="FILE", help="Combined log; '-' is standard output")
+    add("--rate", type=float, metavar="N", help="requests a second that one client may make")
+    add("--status", action="store_true", help="a live page for you at /-/status; prints its password once")
+    add("--metrics", action="store_true", help="numbers for Prometheus at /-/metrics, from this machine only")
+    add("--show-errors", choices=("local", "never", "always"), default="local", help="who sees tracebacks")
 
 
 def make(cls: type[W], options: argparse.Namespace) -> W:
@@ -186,13 +163,21 @@ def _root(options: argparse.Namespace) -> Resource:
     if options.module:
         return Loaded(options.module)
     if options.asgi or options.wsgi:
-        return AppMount(options.asgi or options.wsgi, kind="asgi" if options.asgi else "wsgi")
+        return _application("asgi" if options.asgi else "wsgi", options.asgi or options.wsgi)
     home = os.path.expanduser("~/public_html")
     if options.personal and os.path.isdir(home):
         return static_of(home, options)
     from .demo import Demo
 
     return Demo()
+
+
+def _application(kind: str, target: str) -> AppMount:
+    """Looked for now, when somebody is there to read that it is missing, and imported when the server runs."""
+    name, folder = split(target)[0], os.getcwd()
+    if not is_there(name, folder):
+        raise ServiceError(f"there is no module {name!r} for {kind}:{target} in {folder} or among the installed ones")
+    return AppMount(target, kind=kind, folder=folder)
 
 
 def static_of(path: str, options: argparse.Namespace) -> Static:
@@ -214,7 +199,7 @@ def resource_of(target: str, options: argparse.Namespace) -> Resource:
     """
     kind, _, rest = target.partition(":")
     if kind in {"asgi", "wsgi"} and rest:
-        return AppMount(rest, kind=kind)
+        return _application(kind, rest)
     if kind in {"http", "https", "http+unix"}:
         from .upstream import Upstream
 
@@ -246,43 +231,6 @@ def _with_mounts(root: Resource, options: argparse.Namespace) -> Resource:
             node = below
         node.putChild(last, resource_of(target, options))
     return root
-
-
-class Over(Resource):
-    """Children over a leaf: a path that is none of theirs is the leaf's."""
-
-    def __init__(self, leaf: Resource) -> None:
-        self.leaf = leaf
-
-    def getChild(self, name: str, request: Any) -> Resource:  # noqa: N802, ARG002 - as resources have it
-        return _Back(self.leaf, name)
-
-    def below(self) -> list[Resource]:
-        return [*super().below(), self.leaf]
-
-    async def respond(self, request: Any) -> None:
-        await self.leaf.respond(request)
-
-
-class _Back(Resource):
-    """Gives the part of the path that was taken to look for a mount back to the leaf."""
-
-    isLeaf = True  # noqa: N815 - the name that resources have
-
-    def __init__(self, leaf: Resource, name: str) -> None:
-        self.leaf, self.name = leaf, name
-
-    def _give_back(self, request: Any) -> None:
-        request.postpath.insert(0, request.prepath.pop())
-
-    async def respond(self, request: Any) -> None:
-        self._give_back(request)
-        await request.site.serve(self.leaf, request)
-
-    async def respond_websocket(self, request: Any) -> None:
-        self._give_back(request)
-        node = await request.site.find(self.leaf, request)
-        await node.respond_websocket(request)
 
 
 def _pair(text: str, form: str) -> tuple[str, str]:

@@ -30,6 +30,7 @@ _LENGTHS = frozenset((b"content-length", b"transfer-encoding"))
 #: Headers that say where an answer ends, or a connection: the engine has to look at an answer with one of these.
 _FRAMING = _LENGTHS | {b"connection"}
 HTML = (b"content-type", b"text/html; charset=utf-8")
+_HTML_LINE = rules.lines([HTML])
 
 
 class Request:
@@ -312,15 +313,18 @@ class Request:
 
     def finish_now(self, body: bytes) -> bool:
         """Send a whole answer without waiting for anything; False when that cannot be done, and nothing was."""
-        if self.started or self._written or self._framed:
+        if self._written:
             return False
-        out = self._out if self._type_given or not body else [*self._out, HTML]
-        return self.send_now(rules.lines(out), body)
+        return self.send_now(self.code, b"" if self._type_given or not body else _HTML_LINE, body)
 
-    def send_now(self, lines: bytes, body: bytes) -> bool:
-        """The same with header lines that were made before; what was set and written does not count."""
+    def send_now(self, code: int, lines: bytes, body: bytes) -> bool:
+        """The same with header lines that were made before, to which those that were set here are added."""
         whole = getattr(self.send, "whole", None)
-        if whole is None or not whole(self.code, lines + self.site.lines_of(self), body):
+        if whole is None or self.started or self._framed:
+            return False
+        if self._out:
+            lines += rules.lines(self._out)
+        if not whole(code, lines + self.site.lines_of(self), body):
             return False
         self.started = self.finished = True
         return True

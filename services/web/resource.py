@@ -83,18 +83,15 @@ class Resource:
 
     async def respond(self, request: Request) -> None:
         """Answer the whole request. What `render` gives is enough for most; files and applications override this."""
-        result = self.render(request)
-        if hasattr(result, "__await__"):
-            result = await result
-        await request.finish(result)
+        rest = self.respond_now(request)
+        if rest is not None:
+            await rest
 
     def respond_now(self, request: Request) -> Awaitable[None] | None:
-        """Begin to answer: what has still to be awaited, or None when the answer is out.
+        """Begin to answer: what has still to be awaited, or None when the answer is out. Not asked for where `respond` is overridden.
 
         A plain `render` that returns bytes or text needs no task of its own, and so gets none.
         """
-        if type(self).respond is not Resource.respond:
-            return self.respond(request)
         result = self.render(request)
         if hasattr(result, "__await__"):
             return _later(result, request)
@@ -159,9 +156,48 @@ class NameVirtualHost(Resource):
             raise WebError(404, "no site has this name")
         return resource
 
-    async def respond(self, request: Request) -> None:
-        await request.site.serve(self._of(request), request)
+    def respond_now(self, request: Request) -> Awaitable[None] | None:
+        return request.site.serve_now(self._of(request), request)
 
     async def respond_websocket(self, request: Request) -> None:
         node = await request.site.find(self._of(request), request)
+        await node.respond_websocket(request)
+
+
+class Over(Resource):
+    """Children over a leaf: a path that is none of theirs is the leaf's."""
+
+    __was__ = ("midair.services.web.options:Over",)
+
+    def __init__(self, leaf: Resource) -> None:
+        self.leaf = leaf
+
+    def getChild(self, name: str, request: Request) -> Resource:
+        return _Back(self.leaf, name)
+
+    def below(self) -> list[Resource]:
+        return [*super().below(), self.leaf]
+
+    def respond_now(self, request: Request) -> Awaitable[None] | None:
+        return request.site.serve_now(self.leaf, request)
+
+
+class _Back(Resource):
+    """Gives the part of the path that was taken to look for a mount back to the leaf."""
+
+    isLeaf = True
+
+    def __init__(self, leaf: Resource, name: str) -> None:
+        self.leaf, self.name = leaf, name
+
+    def _give_back(self, request: Request) -> None:
+        request.postpath.insert(0, request.prepath.pop())
+
+    def respond_now(self, request: Request) -> Awaitable[None] | None:
+        self._give_back(request)
+        return request.site.serve_now(self.leaf, request)
+
+    async def respond_websocket(self, request: Request) -> None:
+        self._give_back(request)
+        node = await request.site.find(self.leaf, request)
         await node.respond_websocket(request)

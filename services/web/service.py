@@ -39,6 +39,15 @@ class Address:
     host: str = "127.0.0.1"
     certificate: Certificate | None = None
 
+    def __str__(self) -> str:
+        if isinstance(self.port, str):
+            return self.port
+        scheme = "https" if self.certificate else "http"
+        if not (self.host and self.port):
+            return f"{scheme}, {f'port {self.port}' if self.port else 'a free port'} of {self.host or 'every address'}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{scheme}://{host}:{self.port}/"
+
 
 @dataclass
 class Personal:
@@ -50,6 +59,9 @@ class Personal:
 
     rendezvous: str
     central: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.rendezvous}/{pwd.getpwuid(os.getuid()).pw_name}.sock"
 
 
 @dataclass
@@ -67,6 +79,9 @@ class Offering:
 
     #: The port it was bound to, when any free one was wanted.
     bound: int = 0
+
+    def __str__(self) -> str:
+        return f"port {self.port} of {self.host or 'every address'} for other midair servers"
 
     def address(self) -> str:
         """What the other server mounts. A certificate is named by its print, so that no authority is needed."""
@@ -201,6 +216,10 @@ class Web(Service):
             listener = Listener(self._running(), cast("Any", factory))
             await listener.open([bind_unix(place, mode=0o666)], None)
             self._running().listeners.append(listener)
+
+    def places(self) -> str:
+        """Where it listens from its next start on, for `midair make` to tell."""
+        return ", ".join(map(str, self.addresses_wanted))
 
     def offered(self) -> list[str]:
         """What other midair servers mount this site by; who knows it may ask, so it is in no log."""

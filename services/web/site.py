@@ -122,8 +122,7 @@ class Site:
             if self.operator is not None and request.postpath[0] == "-":
                 request.prepath.append(request.postpath.pop(0))
                 root = self.operator
-            node = self._walk(root, request)
-            rest = self._walk_on(node, request) if hasattr(node, "__await__") else node.respond_now(request)
+            rest = self.serve_now(root, request)
         except Exception as error:  # noqa: BLE001 - answered as any other, when it can be awaited
             return self._complete(request, _raising(error))
         return None if rest is None else self._complete(request, rest)
@@ -160,6 +159,17 @@ class Site:
                 break
         return node
 
+    def serve_now(self, node: Resource, request: Request) -> Awaitable[None] | None:
+        """Walk from this resource along what is left of the path, and begin to answer: what has still to be awaited, if anything."""
+        found = self._walk(node, request)
+        if hasattr(found, "__await__"):
+            return self._walk_on(found, request)
+        if type(found).respond is not Resource.respond:
+            answering: Awaitable[None] = found.respond(request)
+            return answering
+        rest: Awaitable[None] | None = found.respond_now(request)
+        return rest
+
     async def _walk_on(self, child: Awaitable[Resource | None], request: Request) -> None:
         node = await child
         if node is None:
@@ -168,7 +178,9 @@ class Site:
 
     async def serve(self, node: Resource, request: Request) -> None:
         """Walk from this resource along what is left of the path, and answer by the one where it ends."""
-        await (await self.find(node, request)).respond(request)
+        rest = self.serve_now(node, request)
+        if rest is not None:
+            await rest
 
     async def find(self, node: Resource, request: Request) -> Resource:
         """The resource where the rest of the path ends.

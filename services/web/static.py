@@ -43,10 +43,18 @@ VARY = (b"vary", b"accept-encoding")
 #: A name with a digest in it, as bundlers make them, never changes its content.
 DIGESTED = re.compile(r".*[.-][0-9a-f]{8,}\.[a-z0-9.]+")
 
-_CONDITIONS = frozenset(
-    (b"if-match", b"if-none-match", b"if-modified-since", b"if-unmodified-since", b"range", b"if-range")
+#: Headers of a request that may change what is sent.
+_DECIDING = frozenset(
+    (
+        b"accept-encoding",
+        b"if-match",
+        b"if-modified-since",
+        b"if-none-match",
+        b"if-range",
+        b"if-unmodified-since",
+        b"range",
+    )
 )
-_CODINGS_TOO = _CONDITIONS | {b"accept-encoding"}
 
 # A table of our own, so that the same file has the same type on each machine.
 _TYPES = mimetypes.MimeTypes(filenames=())
@@ -172,21 +180,7 @@ class Static(Resource):
         entry = self._still_true(request)
         if entry is None:
             return self._look(request, "/".join(request.postpath))
-        plain = entry.plain
-        if plain.body is not None and not request._out:
-            decides = _CODINGS_TOO if entry.varies else _CONDITIONS
-            for name, _ in request.scope["headers"]:
-                if name in decides:
-                    break
-            else:
-                if request.send_now(plain.lines, plain.body):
-                    return None
-        return self._send(request, entry)
-
-    async def respond(self, request: Request) -> None:
-        rest = self.respond_now(request)
-        if rest is not None:
-            await rest
+        return self._answer(request, entry)
 
     def _still_true(self, request: Request) -> Entry | None:
         """What is known of the file, if the disk still says the same."""
@@ -225,7 +219,9 @@ class Static(Resource):
             if fd >= 0:
                 os.close(fd)
         self._keep(name, entry)
-        await self._send(request, entry)
+        rest = self._answer(request, entry)
+        if rest is not None:
+            await rest
 
     def _place(self, parts: list[str]) -> str:
         """The path on disk. The parts have no dot segments; here the slash inside of one is refused, and hidden names."""
@@ -387,21 +383,31 @@ class Static(Resource):
 
     # --- sending
 
-    async def _send(self, request: Request, entry: Entry) -> None:
-        headers = dict(request.scope["headers"])
+    def _answer(self, request: Request, entry: Entry) -> Awaitable[None] | None:
+        """Answer from an entry; what is in memory needs nothing to be awaited."""
         variant = entry.plain
+        for name, _ in request.scope["headers"]:
+            if name in _DECIDING:
+                break
+        else:
+            return self._deliver(request, 200, variant)
+        headers: dict[bytes, bytes] = dict(request.scope["headers"])
         accept = headers.get(b"accept-encoding")
         if accept is not None and entry.varies:
-            variant = await self._choose(entry, accept)
-        if not _CONDITIONS.isdisjoint(headers):
-            await self._send_conditional(request, variant, headers)
-            return
-        await self._send_span(request, 200, variant, rules.Span(0, variant.size), variant.headers)
+            if entry.may_pack and variant.body is not None and b"gzip" not in entry.packed and b"gzip" in accept:
+                return self._pack_first(request, entry)
+            variant = self._choose(entry, accept)
+        return self._decide(request, variant, headers)
 
-    async def _choose(self, entry: Entry, accept: bytes) -> Variant:
+    async def _pack_first(self, request: Request, entry: Entry) -> None:
+        await self._pack(entry)
+        rest = self._answer(request, entry)
+        if rest is not None:
+            await rest
+
+    @staticmethod
+    def _choose(entry: Entry, accept: bytes) -> Variant:
         plain = entry.plain
-        if entry.may_pack and plain.body is not None and b"gzip" not in entry.packed and b"gzip" in accept:
-            await self._pack(entry)
         for coding in [coding for coding in CODINGS if coding in entry.packed]:
             variant = entry.packed[coding]
             if variant.path != plain.path and not _same(variant):
@@ -409,12 +415,11 @@ class Static(Resource):
         chosen = rules.choose_coding(accept, [coding for coding in CODINGS if coding in entry.packed])
         return entry.packed[chosen] if chosen else plain
 
-    async def _send_conditional(self, request: Request, variant: Variant, headers: dict[bytes, bytes]) -> None:
+    def _decide(self, request: Request, variant: Variant, headers: dict[bytes, bytes]) -> Awaitable[None] | None:
+        """Answer as the conditions and the range of a request have it."""
         code = rules.precondition(request.method, headers, variant.etag, variant.modified)
         if code == 304:
-            kept = [item for item in variant.headers if item[0] not in {b"content-type", b"content-encoding"}]
-            await _send_bare(request, 304, kept)
-            return
+            return self._deliver(request, 304, variant, rules.Span(0, 0))
         if code == 412:
             raise WebError(412, "the file is not the one that the request was made for")
         spans = None
@@ -425,56 +430,68 @@ class Static(Resource):
             raise WebError(416, "the range lies outside of the file", {"Content-Range": f"bytes */{variant.size}"})
         if spans is None or len(spans) > 1:
             # Several ranges in one answer help nobody in practice; the whole file is as right an answer.
-            await self._send_span(request, 200, variant, rules.Span(0, variant.size), variant.headers)
-            return
-        span = spans[0]
-        place = (b"content-range", b"bytes %d-%d/%d" % (span.start, span.stop - 1, variant.size))
-        await self._send_span(request, 206, variant, span, [*variant.headers, place])
+            return self._deliver(request, 200, variant)
+        return self._deliver(request, 206, variant, spans[0])
 
-    async def _send_span(
-        self, request: Request, code: int, variant: Variant, span: rules.Span, headers: RawHeaders
-    ) -> None:
-        length = span.stop - span.start
-        body = variant.body
-        start = {
-            "type": "http.response.start",
-            "status": code,
-            "headers": [
-                *headers,
-                (b"content-length", b"%d" % length),
-                *request._out,
-                *request.site.headers_of(request),
-            ],
-        }
-        send = request.send
-        if body is not None:
-            request.started = True
-            await send(start)
-            await send({"type": "http.response.body", "body": body[slice(*span)]})
-            return
-        fd = self._open(variant.path)
+    def _deliver(
+        self, request: Request, code: int, variant: Variant, span: rules.Span | None = None
+    ) -> Awaitable[None] | None:
+        """Send a file or a part of it: at once from memory, else what has still to be awaited."""
+        body = b"" if code == 304 else variant.body
+        if body is None:
+            return self._send_large(request, code, variant, span or rules.Span(0, variant.size))
+        if span is None:
+            headers, lines = variant.headers, variant.lines
+        else:
+            headers = _headers_of(code, variant, span)
+            body, lines = body[slice(*span)], rules.lines(headers)
+        if request.send_now(code, lines, body):
+            return None
+        return _send_small(request, code, headers, body)
+
+    async def _send_large(self, request: Request, code: int, variant: Variant, span: rules.Span) -> None:
+        fd, length = self._open(variant.path), span.stop - span.start
         try:
             if sign_of(os.fstat(fd)) != variant.sign:
                 self._drop("/".join(request.postpath))
                 raise WebError(503, "the file is being written", {"Retry-After": "1"})
-            request.started = True
-            await send(start)
+            await _send_head(request, code, _headers_of(code, variant, span), length)
             if request.method == "HEAD":
-                await send({"type": "http.response.body"})
+                await request.send({"type": "http.response.body"})
             elif "http.response.zerocopysend" in request.scope.get("extensions", ()):
-                await send({"type": "http.response.zerocopysend", "file": fd, "offset": span.start, "count": length})
+                await request.send(
+                    {"type": "http.response.zerocopysend", "file": fd, "offset": span.start, "count": length}
+                )
             else:
                 await _send_pieces(request, fd, span)
         finally:
             os.close(fd)
 
 
-async def _send_bare(request: Request, code: int, headers: RawHeaders) -> None:
+def _headers_of(code: int, variant: Variant, span: rules.Span) -> RawHeaders:
+    if code == 304:
+        return [item for item in variant.headers if item[0] not in {b"content-type", b"content-encoding"}]
+    if code == 206:
+        place = (b"content-range", b"bytes %d-%d/%d" % (span.start, span.stop - 1, variant.size))
+        return [*variant.headers, place]
+    return variant.headers
+
+
+async def _send_head(request: Request, code: int, headers: RawHeaders, length: int) -> None:
     request.started = True
+    ends = [] if code == 304 else [(b"content-length", b"%d" % length)]
     await request.send(
-        {"type": "http.response.start", "status": code, "headers": headers + request.site.headers_of(request)}
+        {
+            "type": "http.response.start",
+            "status": code,
+            "headers": [*headers, *ends, *request._out, *request.site.headers_of(request)],
+        }
     )
-    await request.send({"type": "http.response.body"})
+
+
+async def _send_small(request: Request, code: int, headers: RawHeaders, body: bytes) -> None:
+    await _send_head(request, code, headers, len(body))
+    await request.send({"type": "http.response.body", "body": body})
 
 
 async def _send_pieces(request: Request, fd: int, span: rules.Span) -> None:

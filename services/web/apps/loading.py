@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from importlib.machinery import PathFinder
 from types import ModuleType
 from typing import Any
 
@@ -34,6 +35,21 @@ def module_of(name: str, folder: str) -> ModuleType:
         if error.name and (name + ".").startswith(error.name + "."):
             raise ServiceError(f"there is no module {name!r} in {folder}; nothing is mounted") from None
         raise
+
+
+def is_there(name: str, folder: str) -> bool:
+    """Whether a module of that name can be found from a folder. Nothing is imported, so nothing runs."""
+    if name in sys.modules:
+        return True
+    places: Any = [folder, *sys.path]
+    so_far = ""
+    for part in name.split("."):
+        so_far = f"{so_far}.{part}".lstrip(".")
+        spec = PathFinder.find_spec(so_far, places) if places is not None else None
+        if spec is None:
+            return False
+        places = spec.submodule_search_locations
+    return True
 
 
 def attribute_of(module: ModuleType, path: str) -> Any:

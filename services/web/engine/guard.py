@@ -122,7 +122,7 @@ class Guard(asyncio.Protocol):
         cycle: Any = send.__self__  # type: ignore[attr-defined]  # uvicorn's send is a method of its cycle
         answer, own = self._writer(cycle)
         self._enter(cycle)
-        await self._complete(cycle, answer, self.engine.now(), self._ask(scope, receive, own))
+        await self._complete(cycle, answer, self.engine.now(), self._asking(scope, receive, own))
 
     def _writer(self, cycle: Any) -> tuple[Answer, Send]:
         """What uvicorn's cycle writes to from here on, and what the application sends by."""
@@ -147,10 +147,14 @@ class Guard(asyncio.Protocol):
             return _say(send, 431, f"a request has at most {limit} header lines")
         return self.engine.app(scope, receive, send)
 
-    async def _complete(self, cycle: Any, answer: Answer, began: float, rest: Awaitable[None] | None) -> None:
+    async def _asking(self, scope: Scope, receive: Receive, send: Send) -> None:
+        rest = self._ask(scope, receive, send)
+        if rest is not None:
+            await rest
+
+    async def _complete(self, cycle: Any, answer: Answer, began: float, rest: Awaitable[None]) -> None:
         try:
-            if rest is not None:
-                await rest
+            await rest
         except Disconnected:
             # Either side went away in the middle: cut the answer short, and have uvicorn say nothing about it.
             cycle.disconnected = True

@@ -1,6 +1,7 @@
 """The engine on real sockets: keep-alive, pipelining, sendfile, limits, shapes of smuggling, the drain. Both parsers."""
 
 import asyncio
+import gzip
 import os
 import ssl
 import subprocess
@@ -10,8 +11,8 @@ from web_server import look_now, served
 from websockets.asyncio.client import connect as connect_websocket
 from websockets.exceptions import ConnectionClosed
 
-from midair.services.web.engine import AccessLog, Limits
-from midair.services.web.resource import Resource, Text
+from midair.services.web.engine import AccessLog, Guard, Limits
+from midair.services.web.resource import NameVirtualHost, Over, Resource, Text
 from midair.services.web.site import Site
 from midair.services.web.sockets import make_room_for
 from midair.services.web.static import SMALL, Static
@@ -108,6 +109,26 @@ async def test_the_application_the_tree_and_the_disk_are_looked_at_for_each_requ
         tree.root = Text("another root")
         tree.root.isLeaf = True
         assert (await client.get("/hello"))[2] == b"another root"
+
+
+async def test_what_is_in_memory_is_answered_without_a_task(parser, tmp_path, monkeypatch):
+    if parser == "h11":
+        pytest.skip("with h11 each request has a task, as uvicorn makes it")
+    (tmp_path / "page.txt").write_text("page " * 1000)
+    hosts = NameVirtualHost(Over(Static(tmp_path)))
+    async with served(Site(hosts), parser=parser) as server:
+        client = await server.connect()
+        tag = (await client.get("/page.txt"))[1]["etag"]
+        await client.get("/page.txt", Accept_Encoding="gzip")
+        tasks = []
+        monkeypatch.setattr(Guard, "_complete", lambda *args: tasks.append(args))
+        assert (await client.get("/page.txt"))[0] == 200
+        assert (await client.get("/page.txt", "HEAD"))[0] == 200
+        assert (await client.get("/page.txt", If_None_Match=tag))[0] == 304
+        assert (await client.get("/page.txt", Range="bytes=5-8"))[2] == b"page"
+        status, headers, body = await client.get("/page.txt", Accept_Encoding="gzip")
+        assert (status, headers["content-encoding"], gzip.decompress(body)) == (200, "gzip", b"page " * 1000)
+        assert not tasks
 
 
 async def test_files_among_pipelined_requests_keep_their_place_and_their_rules(parser, tmp_path):

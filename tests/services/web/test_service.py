@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import getpass
 import os
 import ssl
 import subprocess
@@ -98,6 +99,8 @@ async def test_the_options_make_files_mounts_and_hosts(tmp_path):
         (["--tls", "/nowhere/cert", "/nowhere/key"], "cannot be used: No such file"),
         (["--offer", "--host", "0.0.0.0"], "needs --tls"),
         (["--mount", "/x=midair://"], "is no address"),
+        (["--asgi", "nosuch:app"], "there is no module 'nosuch' for asgi:nosuch:app in "),
+        (["--mount", "/x=wsgi:email.nosuch.more"], "there is no module 'email.nosuch.more'"),
         (["--personal", "--central", "nobody-of-this-name"], "there is no user 'nobody-of-this-name'"),
     ],
 )
@@ -106,13 +109,39 @@ def test_what_is_not_there_is_named_when_it_is_made(arguments, words):
         made(*arguments)
 
 
-async def test_the_options_of_2001_make_what_they_made_and_the_console_has_the_site(tmp_path, monkeypatch):
+def test_an_application_is_found_before_it_is_imported(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "found_later.py").write_text("raise SystemError")
+    assert made("--asgi", "found_later:app").site.root.target == "found_later:app"
+    assert "found_later" not in sys.modules
+
+
+@pytest.mark.parametrize(
+    ("arguments", "places"),
+    [
+        (["-p", "8080"], "http://127.0.0.1:8080/"),
+        (["--host", "::1", "-p", "80"], "http://[::1]:80/"),
+        (["--host", "", "-p", "80"], "http, port 80 of every address"),
+        (
+            ["-p", "0", "--offer", "4000"],
+            "http, a free port of 127.0.0.1, port 4000 of 127.0.0.1 for other midair servers",
+        ),
+        (["-p", "/run/web.sock"], "/run/web.sock"),
+        (["--personal", "--rendezvous", "/run/x"], f"/run/x/{getpass.getuser()}.sock"),
+    ],
+)
+def test_what_was_made_says_where_it_will_be_reached(arguments, places):
+    assert made(*arguments).places() == places
+
+
+async def test_the_options_of_2001_make_what_they_made_and_the_console_has_the_site(tmp_path, monkeypatch, capsys):
     (tmp_path / "front.html").write_text("the front")
     (tmp_path / "x.epy").write_text("request.write('ran')")
     monkeypatch.chdir(tmp_path)
     made_here, program = tmp_path / "web.spl", ["mkwebserver", "-p", "0", "-i", "front.html", "-s", ".", "-t", "0"]
     monkeypatch.setattr(sys, "argv", program)
     assert mkwebserver() == 0
+    assert "starts it on http, a free port of 127.0.0.1" in capsys.readouterr().out
     space = Space.load(made_here)
     web = space["web"]
     async with running(web):
