@@ -573,7 +573,9 @@ class Scope:
             return  # a later statement has the last word
         final = unify.unify(self, name, live, value, step)
         self.bind(name, final)
-        if self.cls is not None and live is not final:
+        if self.cls is not None and live is not value:
+            if live is final:
+                self.tx.flush()  # it has what the new one had, which nobody has told its name
             _set_name(self.cls, self.stored(name), final)
 
     # -- what depends on what changed -----------------------------------------------------------------------------

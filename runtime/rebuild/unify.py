@@ -206,7 +206,7 @@ def _join_alike(scope: Scope, live: Any, value: Any) -> Any:
                 parts.append(old)
             else:
                 parts.append(new)
-        return type(value)(*parts, value.__doc__)
+        return _like(value, property, *parts, value.__doc__)
     inner, other = _function_of(live), _function_of(value)
     if inner is not None and other is not None:
         functions.adopt(tx, inner, other)
@@ -246,11 +246,25 @@ def _with(value: Any, inner: FunctionType, other: FunctionType) -> Any:
     if inner is other:
         return value
     if isa(value, (staticmethod, classmethod)):
-        return type(value)(other)
+        return _like(value, staticmethod if isa(value, staticmethod) else classmethod, other)
     if isa(value, property):
-        return type(value)(other if value.fget is inner else value.fget, value.fset, value.fdel, value.__doc__)
+        fget = other if value.fget is inner else value.fget
+        return _like(value, property, fget, value.fset, value.fdel, value.__doc__)
     if isa(value, functools.cached_property):
-        made: functools.cached_property[Any] = functools.cached_property(other)
+        made = _like(value, functools.cached_property, other)
         made.attrname = value.attrname
         return made
     return value
+
+
+def _like(value: Any, kind: Any, *args: Any) -> Any:
+    """A descriptor of that kind which has what a class derived from the kind gave the value besides.
+
+    The derived class is not asked to make it: its constructor may want anything.
+    """
+    made: Any = kind.__new__(type(value))
+    kind.__init__(made, *args)
+    known, mine = functions._attributes(value), functions._attributes(made)
+    if known is not None and mine is not None:
+        mine.update({name: each for name, each in known.items() if name not in mine})
+    return made

@@ -351,6 +351,36 @@ def test_a_property_becomes_cached_property_and_back(live):
     assert t.v is not t.v
 
 
+@pytest.mark.parametrize("kind", ["property", "functools.cached_property", "staticmethod", "classmethod"])
+@pytest.mark.parametrize("was", ["made", "same"])
+def test_a_kind_of_descriptor_with_a_constructor_of_its_own_goes_round_the_live_function(live, kind, was):
+    live.start(f"""
+        import functools
+        class made({kind}):
+            def __init__(self, function, label="x", *more):
+                super().__init__(function)
+                self.label, self.more = label, more
+        def same(function):
+            return function
+        def other(function):
+            return made(function, "y", 2, 3)
+        class T:
+            @{was}
+            def v(*args):
+                return 1
+    """)
+    from m import T
+
+    held = T.__dict__["v"]
+    held = getattr(held, "fget", None) or getattr(held, "func", None) or getattr(held, "__func__", held)
+    live.replace("return 1", "return 2")
+    live.edit(f"@{was}\n", "@other\n")
+    now = vars(T)["v"]
+    assert (now.label, now.more, type(now).__name__) == ("y", (2, 3), "made")
+    assert (T().v if "property" in kind else T().v()) == held() == 2
+    assert (getattr(now, "fget", None) or getattr(now, "func", None) or getattr(now, "__func__", None)) is held
+
+
 def test_singledispatch_bodies_new_types_and_removed_types(live):
     live.start(
         """
