@@ -649,8 +649,8 @@ def test_no_password_is_in_the_process_list(folder):
             stdout=subprocess.PIPE,
             text=True,
         )
-        seen = process_list()  # while it waits for the password
-        assert b"user\0add\0bob" in seen
+        while b"user\0add\0bob" not in (seen := process_list()):  # where it waits for the password
+            assert adding.poll() is None
         assert adding.communicate("a secret of bob's\n", timeout=PATIENCE)[0].startswith("bob can log in")
         seen += process_list()
         assert b"parrot.py\0--no-watch" in seen
