@@ -80,7 +80,10 @@ class LiveServer:
                     return line
             if ended == 2:
                 raise AssertionError(f"it ended without {pattern!r}: {self.out + self.err}")
-            name, line = self._news.get(timeout=PATIENCE)
+            try:
+                name, line = self._news.get(timeout=PATIENCE)
+            except queue.Empty:
+                raise AssertionError(f"{PATIENCE} s without {pattern!r}: {self.out + self.err}") from None
             if line is None:
                 ended += 1
             else:
